@@ -1,0 +1,473 @@
+//! The one table: what an event makes of a payment. Every pair of status and event is either a
+//! transition or an `IllegalEvent`; the grid at the foot of this folder shows all of them at a glance.
+
+use super::super::moment::Moment;
+use super::super::order::PaymentKey;
+use super::super::outcome::Decline;
+use super::super::retry::Rules;
+use super::{
+    Approval, ApprovalSign, Attempt, Claim, Event, GatewayIdentity, IllegalEvent, Payment,
+    QuarantineReason, Settled, Status, StockMove, Transition,
+};
+
+/// What the event changes; `None` where it cannot happen.
+type Change = Option<(Payment, StockMove, Option<Box<str>>)>;
+
+pub fn after(
+    payment: &Payment,
+    event: Event,
+    now: &Moment<'_>,
+) -> Result<Transition, IllegalEvent> {
+    let change = match &event {
+        Event::AttemptStarted {
+            payment_key,
+            gateway,
+            claim,
+        } => start(payment, payment_key, gateway, *claim, now),
+        Event::OwnerLost { claim } => claimed(payment, Status::InProgress, *claim),
+        Event::RetryClaimed { claim } => claimed(payment, Status::Unknown, *claim),
+        Event::DeadlinePassed => expire(payment, now),
+        Event::Approved {
+            attempt,
+            payment_key,
+            approval,
+        } => approve(payment, *attempt, payment_key, approval, now),
+        Event::AmountMismatched { attempt, total } => mismatch(payment, *attempt, *total, now),
+        Event::Declined { attempt, decline } => declined(payment, *attempt, decline, now),
+        Event::NotAttempted { attempt, why } => undecided(payment, *attempt, false, why, now),
+        Event::Undecided {
+            attempt,
+            answered,
+            why,
+        } => undecided(payment, *attempt, *answered, why, now),
+        Event::FoundUnconfirmed {
+            attempt,
+            claim,
+            ours,
+        } => found_unconfirmed(payment, *attempt, *claim, *ours, now),
+        Event::FoundEnded { attempt, decline } => found_ended(payment, *attempt, decline, now),
+        Event::FoundCanceled { attempt } => found_canceled(payment, *attempt, now),
+        Event::FoundWaitingForDeposit { attempt } => {
+            let reason = QuarantineReason::WaitingForDeposit;
+            asking(payment, *attempt)
+                .and_then(|next| quarantine(next, reason, StockMove::None, now))
+        }
+        Event::FoundForeign { attempt } => found_foreign(payment, *attempt, now),
+        Event::FoundNothing {
+            attempt,
+            claim,
+            ours,
+        } => found_nothing(payment, *attempt, *claim, *ours, now),
+        Event::FoundUndecided { attempt, why } => {
+            asking(payment, *attempt).and_then(|next| ask_again(next, why, now))
+        }
+        Event::QuestionLost { attempt, why } => {
+            asking(payment, *attempt).and_then(|next| rest_unknown(next, Some(why.clone()), now))
+        }
+    };
+    let illegal = IllegalEvent {
+        status: payment.status,
+        event: event.name(),
+    };
+    let (next, stock, reason) = change.ok_or(illegal)?;
+    Ok(Transition::new(
+        now.transition,
+        payment,
+        next,
+        stock,
+        &event,
+        reason,
+        now.at,
+    ))
+}
+
+fn start(
+    payment: &Payment,
+    key: &PaymentKey,
+    gateway: &GatewayIdentity,
+    claim: Claim,
+    now: &Moment<'_>,
+) -> Change {
+    match payment.status {
+        Status::Ready | Status::Failed => {}
+        Status::InProgress
+        | Status::Unknown
+        | Status::Done
+        | Status::Expired
+        | Status::Quarantined => return None,
+    }
+    let open = now.at < payment.expires_at && payment.attempts.len() < Rules::MOST_ATTEMPTS;
+    if !open || payment.attempt_with(key).is_some() {
+        return None;
+    }
+    let mut next = payment.clone();
+    next.attempts.push(Attempt {
+        number: u8::try_from(payment.attempts.len() + 1).ok()?,
+        payment_key: key.clone(),
+        n: 1,
+        answered: false,
+        gateway: gateway.clone(),
+        started_at: now.at,
+        may_send_until: claim.deadline,
+        owner: claim.owner,
+        many_owners: false,
+        foreign_seen: false,
+        approval_sign: ApprovalSign::None,
+        doubted_decline: None,
+        settled: None,
+    });
+    next.status = Status::InProgress;
+    next.owner = Some(claim.owner);
+    next.next_attempt_at = Some(claim.deadline);
+    (next.rounds, next.questions) = (0, 0);
+    next.stock_held = true;
+    Some((next, StockMove::Take, None))
+}
+
+/// One write for "the owner is gone" and "it is mine now": there is no instant in which nobody owns it.
+fn claimed(payment: &Payment, from: Status, claim: Claim) -> Change {
+    if payment.status != from {
+        return None;
+    }
+    let mut next = payment.clone();
+    next.status = Status::Unknown;
+    next.owner = Some(claim.owner);
+    next.next_attempt_at = Some(claim.deadline);
+    next.rounds = next.rounds.saturating_add(1);
+    Some((next, StockMove::None, None))
+}
+
+fn expire(payment: &Payment, now: &Moment<'_>) -> Change {
+    if payment.status != Status::Ready || now.at < payment.expires_at {
+        return None;
+    }
+    let mut next = payment.clone();
+    next.status = Status::Expired;
+    Some((next, StockMove::None, None))
+}
+
+/// An approval is never discarded: it pays the payment, or it is kept as evidence for a human.
+fn approve(
+    payment: &Payment,
+    attempt: u8,
+    key: &PaymentKey,
+    approval: &Approval,
+    now: &Moment<'_>,
+) -> Change {
+    let current = payment.current_attempt().filter(|a| a.number == attempt);
+    let unsigned = current.is_some_and(|a| a.approval_sign != ApprovalSign::Seen);
+    let pays = match payment.status {
+        Status::InProgress | Status::Unknown => unsigned,
+        Status::Quarantined => current.is_some() && payment.may_settle_itself(),
+        // Heard before: the payment says so already.
+        Status::Done if current.is_some() => return None,
+        Status::Ready | Status::Done | Status::Failed | Status::Expired => false,
+    };
+    if !pays {
+        let reason = QuarantineReason::LateApproval;
+        return quarantine_evidence(payment, attempt, Some(key), ApprovalSign::Seen, reason, now);
+    }
+    let mut next = payment.clone();
+    let stock = if next.stock_held {
+        StockMove::Sell
+    } else {
+        StockMove::Take
+    };
+    settle_current(&mut next, Settled::Approved(approval.clone()));
+    next.status = Status::Done;
+    next.stock_held = true;
+    Some((next, stock, None))
+}
+
+fn mismatch(payment: &Payment, attempt: u8, total: i64, now: &Moment<'_>) -> Change {
+    match payment.status {
+        // Known already, or nothing that it could put in doubt.
+        Status::Done | Status::Quarantined => return None,
+        Status::Ready | Status::InProgress | Status::Unknown | Status::Failed | Status::Expired => {
+        }
+    }
+    let reason = QuarantineReason::AmountMismatch;
+    let sign = ApprovalSign::Contradicted;
+    let (next, stock, _) = quarantine_evidence(payment, attempt, None, sign, reason, now)?;
+    Some((
+        next,
+        stock,
+        Some(format!("Toss approved {total} KRW").into()),
+    ))
+}
+
+fn declined(payment: &Payment, attempt: u8, decline: &Decline, now: &Moment<'_>) -> Change {
+    let current = payment.current_attempt().filter(|a| a.number == attempt)?;
+    match payment.status {
+        Status::InProgress if current.decline_is_final() => fail(payment.clone(), decline.clone()),
+        Status::InProgress | Status::Unknown => {
+            let mut next = payment.clone();
+            let kept = next.attempts.last_mut()?;
+            kept.answered = true;
+            kept.doubted_decline.get_or_insert_with(|| decline.clone());
+            rest_unknown(next, Some(decline.code.clone()), now)
+        }
+        Status::Ready | Status::Done | Status::Failed | Status::Expired | Status::Quarantined => {
+            None
+        }
+    }
+}
+
+fn undecided(
+    payment: &Payment,
+    attempt: u8,
+    answered: bool,
+    why: &str,
+    now: &Moment<'_>,
+) -> Change {
+    if payment.status != Status::InProgress {
+        return None;
+    }
+    let mut next = payment.clone();
+    let current = next.attempts.last_mut().filter(|a| a.number == attempt)?;
+    current.answered |= answered;
+    rest_unknown(next, Some(why.into()), now)
+}
+
+fn found_unconfirmed(
+    payment: &Payment,
+    attempt: u8,
+    claim: Claim,
+    ours: bool,
+    now: &Moment<'_>,
+) -> Change {
+    let next = asking(payment, attempt)?;
+    let may_send = next.current_attempt()?.may_be_sent(now);
+    if !ours || !may_send || spent(&next, now) {
+        return ask_again(next, "unconfirmed at Toss, and no confirm may be sent", now);
+    }
+    send_again(next, claim)
+}
+
+fn found_ended(payment: &Payment, attempt: u8, found: &Decline, now: &Moment<'_>) -> Change {
+    match payment.status {
+        Status::Unknown => {}
+        Status::Quarantined if payment.may_settle_itself() => {}
+        Status::Quarantined
+        | Status::Ready
+        | Status::InProgress
+        | Status::Done
+        | Status::Failed
+        | Status::Expired => return None,
+    }
+    let current = payment.current_attempt().filter(|a| a.number == attempt)?;
+    match (current.approval_sign, payment.status) {
+        (ApprovalSign::None, _) => {
+            let decline = current
+                .doubted_decline
+                .clone()
+                .unwrap_or_else(|| found.clone());
+            fail(payment.clone(), decline)
+        }
+        (ApprovalSign::Contradicted | ApprovalSign::Seen, Status::Quarantined) => None,
+        (ApprovalSign::Contradicted | ApprovalSign::Seen, _) => {
+            let reason = QuarantineReason::ConflictingEvidence;
+            quarantine(payment.clone(), reason, StockMove::None, now)
+        }
+    }
+}
+
+fn found_canceled(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
+    match payment.status {
+        // A paid payment that was refunded at Toss is the refund's story, not a doubt about the payment.
+        Status::Done | Status::Quarantined => None,
+        Status::Ready | Status::InProgress | Status::Unknown | Status::Failed | Status::Expired => {
+            let reason = QuarantineReason::CanceledAtToss;
+            quarantine_evidence(payment, attempt, None, ApprovalSign::Seen, reason, now)
+        }
+    }
+}
+
+/// A buyer who replays another order's paymentKey must not lock up stock; but one look-up may be a mix-up.
+fn found_foreign(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
+    let mut next = asking(payment, attempt)?;
+    let current = next.attempts.last_mut()?;
+    if current.approval_sign != ApprovalSign::None {
+        return quarantine(
+            next,
+            QuarantineReason::ConflictingEvidence,
+            StockMove::None,
+            now,
+        );
+    }
+    if current.foreign_seen {
+        let message = "The paymentKey belongs to another order.";
+        return fail(next, Decline::new(Decline::FOREIGN_PAYMENT_KEY, message));
+    }
+    current.foreign_seen = true;
+    rest_unknown(next, Some("the paymentKey names another order".into()), now)
+}
+
+fn found_nothing(
+    payment: &Payment,
+    attempt: u8,
+    claim: Claim,
+    ours: bool,
+    now: &Moment<'_>,
+) -> Change {
+    let quiet = payment.status == Status::Quarantined && payment.may_settle_itself();
+    let next = if quiet {
+        payment.clone()
+    } else {
+        asking(payment, attempt)?
+    };
+    let current = next
+        .current_attempt()
+        .filter(|a| a.number == attempt)?
+        .clone();
+    let over = now.rules.window_over(current.may_send_until, now.at);
+    let signed = current.approval_sign != ApprovalSign::None;
+    if quiet {
+        let evidence = ours && over && !signed;
+        return evidence.then(|| fail(next, not_found(&current))).flatten();
+    }
+    match (ours, over) {
+        (false, _) => quarantine(next, QuarantineReason::OtherGateway, StockMove::None, now),
+        (true, true) if signed => quarantine(
+            next,
+            QuarantineReason::ConflictingEvidence,
+            StockMove::None,
+            now,
+        ),
+        (true, true) => fail(next, not_found(&current)),
+        // Never answered, so the same key is safe: if the first call arrived after all, Toss replays its answer.
+        (true, false) if !current.answered && current.may_be_sent(now) => send_again(next, claim),
+        (true, false) => ask_again(next, "not found, within the confirm window", now),
+    }
+}
+
+fn not_found(attempt: &Attempt) -> Decline {
+    let unknown = || Decline::new("NOT_FOUND_PAYMENT", "Toss does not know the payment.");
+    attempt.doubted_decline.clone().unwrap_or_else(unknown)
+}
+
+/// An UNKNOWN payment whose current attempt is this one: what every finding is about.
+fn asking(payment: &Payment, attempt: u8) -> Option<Payment> {
+    let current = payment.current_attempt().filter(|a| a.number == attempt);
+    (payment.status == Status::Unknown && current.is_some()).then(|| payment.clone())
+}
+
+/// The budget of questions is spent, and no call can still be approved.
+fn spent(payment: &Payment, now: &Moment<'_>) -> bool {
+    let sent = payment
+        .current_attempt()
+        .map(|attempt| attempt.may_send_until);
+    let over = sent.is_none_or(|sent| now.rules.window_over(sent, now.at));
+    over && payment.questions.saturating_add(1) >= now.rules.questions
+}
+
+/// Back to IN_PROGRESS: with the next key if the last one was answered (Toss would replay that answer),
+/// with the same key if not (Toss would execute another one beside it).
+fn send_again(mut next: Payment, claim: Claim) -> Change {
+    let current = next.attempts.last_mut()?;
+    if current.answered {
+        current.n = current.n.checked_add(1)?;
+        current.answered = false;
+    }
+    current.many_owners |= current.owner != claim.owner;
+    current.may_send_until = claim.deadline;
+    next.status = Status::InProgress;
+    next.owner = Some(claim.owner);
+    next.next_attempt_at = Some(claim.deadline);
+    next.questions = next.questions.saturating_add(1);
+    Some((next, StockMove::None, None))
+}
+
+/// A question was answered and decided nothing: one less to ask.
+fn ask_again(mut next: Payment, why: &str, now: &Moment<'_>) -> Change {
+    if spent(&next, now) {
+        return quarantine(next, QuarantineReason::QuestionsSpent, StockMove::None, now);
+    }
+    next.questions = next.questions.saturating_add(1);
+    rest_unknown(next, Some(why.into()), now)
+}
+
+fn rest_unknown(mut next: Payment, reason: Option<Box<str>>, now: &Moment<'_>) -> Change {
+    next.status = Status::Unknown;
+    next.next_attempt_at = Some(now.rules.ask_at(next.rounds, now.at, now.dice));
+    Some((next, StockMove::None, reason))
+}
+
+fn fail(mut next: Payment, decline: Decline) -> Change {
+    let stock = if next.stock_held {
+        StockMove::Return
+    } else {
+        StockMove::None
+    };
+    let reason = Some(decline.code.clone());
+    settle_current(&mut next, Settled::Declined(decline));
+    next.status = Status::Failed;
+    next.stock_held = false;
+    Some((next, stock, reason))
+}
+
+fn settle_current(next: &mut Payment, settled: Settled) {
+    if let Some(current) = next.attempts.last_mut() {
+        current.answered = true;
+        current.settled = Some(settled);
+    }
+    next.next_attempt_at = None;
+    next.quarantine = None;
+}
+
+fn quarantine(
+    mut next: Payment,
+    reason: QuarantineReason,
+    stock: StockMove,
+    now: &Moment<'_>,
+) -> Change {
+    next.status = Status::Quarantined;
+    next.quarantine = Some(reason);
+    next.next_attempt_at = Some(now.at.plus_ms(now.rules.quarantine_ask_ms));
+    Some((next, stock, Some(reason.name().into())))
+}
+
+/// Quarantine with a sign of an approval written on the attempt. Goods that were released meanwhile are
+/// taken again if they are there: the buyer may have paid for them.
+fn quarantine_evidence(
+    payment: &Payment,
+    attempt: u8,
+    key: Option<&PaymentKey>,
+    sign: ApprovalSign,
+    reason: QuarantineReason,
+    now: &Moment<'_>,
+) -> Change {
+    let mut next = payment.clone();
+    let known = next.attempts.iter_mut().find(|a| a.number == attempt);
+    match (known, key) {
+        (Some(known), _) => known.approval_sign = sign,
+        // Our record lost the attempt (a restored backup); Toss remembers. Keep what it said.
+        (None, Some(key)) => next.attempts.push(forgotten(attempt, key, now)),
+        (None, None) => return None,
+    }
+    let stock = if next.stock_held {
+        StockMove::None
+    } else {
+        StockMove::TakeIfAvailable
+    };
+    next.stock_held = true;
+    quarantine(next, reason, stock, now)
+}
+
+fn forgotten(number: u8, key: &PaymentKey, now: &Moment<'_>) -> Attempt {
+    Attempt {
+        number,
+        payment_key: key.clone(),
+        n: 1,
+        answered: true,
+        gateway: GatewayIdentity("unrecorded".into()),
+        started_at: now.at,
+        may_send_until: now.at,
+        owner: super::Incarnation(uuid::Uuid::nil()),
+        many_owners: true,
+        foreign_seen: false,
+        approval_sign: ApprovalSign::Seen,
+        doubted_decline: None,
+        settled: None,
+    }
+}

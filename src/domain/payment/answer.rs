@@ -1,0 +1,79 @@
+//! What a caller who names a paymentKey hears. A settled answer is read off the attempt, so it never changes.
+
+use super::super::money::Won;
+use super::super::order::{OrderId, PaymentKey};
+use super::super::outcome::Decline;
+use super::{Approval, Payment, Settled, Status};
+
+/// Paid: what the receipt says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt {
+    pub order_id: OrderId,
+    pub amount: Won,
+    pub approval: Approval,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Paid(Receipt),
+    /// `paid` tells whether another paymentKey has paid the order meanwhile; only the advice depends on it.
+    Declined {
+        order_id: OrderId,
+        decline: Decline,
+        paid: bool,
+    },
+    /// Not known yet. Being checked; nobody should pay again.
+    Pending {
+        order_id: OrderId,
+        status: Status,
+    },
+    UnderReview {
+        order_id: OrderId,
+    },
+}
+
+impl Answer {
+    /// Whether every later caller with the same paymentKey must hear the same.
+    pub const fn is_settled(&self) -> bool {
+        match self {
+            Answer::Paid(_) | Answer::Declined { .. } => true,
+            Answer::Pending { .. } | Answer::UnderReview { .. } => false,
+        }
+    }
+}
+
+impl Payment {
+    /// The answer for a paymentKey that was tried; `None` for one that never was.
+    pub fn answer_for(&self, key: &PaymentKey) -> Option<Answer> {
+        let attempt = self.attempt_with(key)?;
+        let order_id = self.order.id;
+        Some(match &attempt.settled {
+            Some(Settled::Approved(approval)) => Answer::Paid(Receipt {
+                order_id,
+                amount: self.order.total,
+                approval: approval.clone(),
+            }),
+            Some(Settled::Declined(decline)) => {
+                let paid = self.is_paid();
+                Answer::Declined {
+                    order_id,
+                    decline: decline.clone(),
+                    paid,
+                }
+            }
+            None if self.status == Status::Quarantined => Answer::UnderReview { order_id },
+            None => Answer::Pending {
+                order_id,
+                status: self.status,
+            },
+        })
+    }
+
+    /// Some attempt took the money, as far as our record goes.
+    pub fn is_paid(&self) -> bool {
+        let approved = |settled: &Settled| matches!(settled, Settled::Approved(_));
+        self.attempts
+            .iter()
+            .any(|attempt| attempt.settled.as_ref().is_some_and(approved))
+    }
+}

@@ -1,0 +1,170 @@
+//! The cross-check: what Toss says is held against what we know, and only then becomes an event.
+
+use super::super::outcome::{Decline, Finding, Outcome, Reply, Report, TossStatus};
+use super::{Approval, Attempt, Claim, Event, GatewayIdentity, Payment};
+
+/// How a report relates to the attempt that it was asked for.
+enum Match {
+    /// paymentKey, order and amount are ours.
+    Ours,
+    /// Our paymentKey and order, another amount.
+    OtherAmount,
+    /// Our paymentKey, another order.
+    OtherOrder,
+    /// Not even our paymentKey: two answers were mixed up, or Toss replays another payment's.
+    OtherKey,
+}
+
+fn compare(payment: &Payment, attempt: &Attempt, report: &Report) -> Match {
+    if report.payment_key != attempt.payment_key {
+        Match::OtherKey
+    } else if *report.order_id != *payment.order.id.to_string() {
+        Match::OtherOrder
+    } else if report.total != payment.order.total.get() {
+        Match::OtherAmount
+    } else {
+        Match::Ours
+    }
+}
+
+fn approved(attempt: &Attempt, report: Report) -> Event {
+    let Report {
+        approved_at,
+        method,
+        receipt_url,
+        ..
+    } = report;
+    let approval = Approval {
+        approved_at,
+        method,
+        receipt_url,
+    };
+    let payment_key = attempt.payment_key.clone();
+    Event::Approved {
+        attempt: attempt.number,
+        payment_key,
+        approval,
+    }
+}
+
+/// What the reply to a confirm of `attempt` means for this payment.
+pub fn judge_reply(payment: &Payment, attempt: &Attempt, reply: Reply) -> Event {
+    let number = attempt.number;
+    let undecided = |why: Box<str>| Event::Undecided {
+        attempt: number,
+        answered: reply.answered,
+        why,
+    };
+    match reply.outcome {
+        Outcome::Approved(report) => match compare(payment, attempt, &report) {
+            Match::Ours => approved(attempt, report),
+            Match::OtherAmount => Event::AmountMismatched {
+                attempt: number,
+                total: report.total,
+            },
+            Match::OtherOrder => undecided("the answer names another order".into()),
+            Match::OtherKey => undecided("the answer names another paymentKey".into()),
+        },
+        Outcome::Declined(decline) => Event::Declined {
+            attempt: number,
+            decline,
+        },
+        Outcome::NotAttempted(why) => Event::NotAttempted {
+            attempt: number,
+            why,
+        },
+        Outcome::InProgress(why) | Outcome::Temporary(why) | Outcome::Unknown(why) => {
+            undecided(why)
+        }
+    }
+}
+
+/// What a look-up for `attempt` means for this payment. `asked` is the gateway that answered; a
+/// `claim` covers the confirm that the answer may allow.
+pub fn judge_finding(
+    payment: &Payment,
+    attempt: &Attempt,
+    finding: Finding,
+    asked: &GatewayIdentity,
+    claim: Claim,
+) -> Event {
+    let number = attempt.number;
+    let ours = attempt.gateway == *asked;
+    let undecided = |why: &str| Event::FoundUndecided {
+        attempt: number,
+        why: why.into(),
+    };
+    let report = match finding {
+        Finding::Found(report) => report,
+        Finding::NotFound => {
+            return Event::FoundNothing {
+                attempt: number,
+                claim,
+                ours,
+            };
+        }
+        Finding::NoAnswer(why) => {
+            return Event::QuestionLost {
+                attempt: number,
+                why,
+            };
+        }
+    };
+    let amount_is_ours = match compare(payment, attempt, &report) {
+        Match::OtherKey => return undecided("the answer names another paymentKey"),
+        Match::OtherOrder if ours => return Event::FoundForeign { attempt: number },
+        Match::OtherOrder => {
+            return undecided("another gateway knows the paymentKey for another order");
+        }
+        Match::OtherAmount => false,
+        Match::Ours => true,
+    };
+    match report.status {
+        TossStatus::Done if amount_is_ours => approved(attempt, report),
+        TossStatus::Done => Event::AmountMismatched {
+            attempt: number,
+            total: report.total,
+        },
+        TossStatus::InProgress if amount_is_ours => Event::FoundUnconfirmed {
+            attempt: number,
+            claim,
+            ours,
+        },
+        // The buyer authorized another amount: no confirm of ours can succeed, so none is sent. It expires at Toss.
+        TossStatus::InProgress => undecided("authorized for another amount"),
+        TossStatus::Ready => undecided("not authorized yet"),
+        TossStatus::WaitingForDeposit => Event::FoundWaitingForDeposit { attempt: number },
+        TossStatus::Canceled | TossStatus::PartialCanceled => {
+            Event::FoundCanceled { attempt: number }
+        }
+        TossStatus::Aborted => ended(number, report.failure, "ABORTED"),
+        TossStatus::Expired => ended(number, report.failure, "EXPIRED"),
+    }
+}
+
+fn ended(attempt: u8, failure: Option<Decline>, status: &str) -> Event {
+    let decline = failure.unwrap_or_else(|| Decline::new(status, "The payment ended at Toss."));
+    Event::FoundEnded { attempt, decline }
+}
+
+/// What a look-up by order may add to a "not found" by paymentKey: an approval of our paymentKey, or
+/// doubt. Which payment of an order Toss returns is not documented, so nothing else in it counts.
+pub fn add_finding_by_order(attempt: &Attempt, by_order: Finding) -> Finding {
+    match by_order {
+        Finding::Found(report) if report.payment_key != attempt.payment_key => Finding::NotFound,
+        Finding::Found(report) => match report.status {
+            TossStatus::Done | TossStatus::Canceled | TossStatus::PartialCanceled => {
+                Finding::Found(report)
+            }
+            TossStatus::Ready
+            | TossStatus::InProgress
+            | TossStatus::WaitingForDeposit
+            | TossStatus::Aborted
+            | TossStatus::Expired => {
+                Finding::NoAnswer("found by order, not found by paymentKey".into())
+            }
+        },
+        Finding::NotFound => Finding::NotFound,
+        Finding::NoAnswer(why) => Finding::NoAnswer(why),
+    }
+}
