@@ -34,7 +34,7 @@ impl Dice {
     /// A value from 0 to `most_ms`, both included.
     pub fn up_to_ms(self, most_ms: i64) -> i64 {
         let most = i128::from(most_ms.max(0));
-        let scaled = (most + 1) * i128::from(self.0) >> 32;
+        let scaled = most * i128::from(self.0) / i128::from(u32::MAX);
         i64::try_from(scaled).unwrap_or(most_ms)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     fn dice_cover_the_whole_range_and_never_leave_it() {
         assert_eq!(Dice(0).up_to_ms(1_000), 0);
         assert_eq!(Dice(u32::MAX).up_to_ms(1_000), 1_000);
-        assert_eq!(Dice(u32::MAX / 2).up_to_ms(1_000), 500);
+        assert_eq!(Dice(u32::MAX / 2).up_to_ms(1_000), 499);
         assert_eq!(Dice(u32::MAX).up_to_ms(-5), 0);
         assert_eq!(Dice(u32::MAX).up_to_ms(i64::MAX), i64::MAX);
     }
