@@ -1,10 +1,28 @@
 //! Who does what: one actor per order, gates in front of stock and Toss, the journal, and the timer.
+//! The door comes in with values (`api`), the store and the gateway are reached by one actor each.
 
 mod api;
+mod clock;
+mod crew;
 mod directory;
+mod journal;
+mod node;
+mod payment;
+mod product;
+mod recovery;
+mod shard;
+#[cfg(test)]
+mod tests;
+mod toss;
 
 pub use api::{
     CheckedOut, CheckoutIdempotency, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience,
     PaymentView, ProductView, Refused, TraceId,
 };
-pub use directory::Directory;
+pub use crew::{Crew, CrewSettings};
+pub use directory::{CheckoutRules, Directory};
+pub use journal::JournalLimits;
+pub use payment::FlightLimits;
+pub use recovery::RecoveryLimits;
+pub use shard::ShardLimits;
+pub use toss::TossLimits;

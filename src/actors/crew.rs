@@ -1,0 +1,137 @@
+//! The crew: starts every actor on its arbiter, in the order in which they need each other, and sends them home
+//! in the order in which they stop being needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::time::{Instant, sleep};
+
+use super::clock::Clock;
+use super::directory::{CheckoutRules, Directory};
+use super::journal::{Flush, JournalActor, JournalLimits};
+use super::node::{CloseNode, NodeActor};
+use super::payment::{FlightLimits, Flights, Hands};
+use super::product::Products;
+use super::recovery::{Cease, RecoveryLimits, RecoveryTimer};
+use super::shard::{Shard, ShardLimits};
+use super::toss::{TossActor, TossLimits};
+use crate::domain::{Incarnation, Rules};
+use crate::gateway::Toss;
+use crate::store::Store;
+
+/// Every number that the actors are told.
+#[derive(Clone, Debug)]
+pub struct CrewSettings {
+    pub rules: Rules,
+    pub flight: FlightLimits,
+    pub toss: TossLimits,
+    pub journal: JournalLimits,
+    pub shard: ShardLimits,
+    pub recovery: RecoveryLimits,
+    pub checkout: CheckoutRules,
+    pub shards: usize,
+    pub most_waiters: usize,
+    pub product_recheck: Duration,
+    pub node_name: Box<str>,
+    pub heartbeat: Duration,
+}
+
+pub struct Crew {
+    directory: Directory,
+    arbiters: Vec<Arbiter>,
+    flights: Flights,
+    journal: Addr<JournalActor>,
+    recovery: Addr<RecoveryTimer>,
+    node: Addr<NodeActor>,
+}
+
+impl Crew {
+    /// Needs a running actix System; all arbiters share `runtime`, so a socket opened by one is served for all.
+    pub fn start(
+        settings: CrewSettings,
+        incarnation: Incarnation,
+        store: &Store,
+        toss: Toss,
+        runtime: &Arc<tokio::runtime::Runtime>,
+    ) -> Crew {
+        let arbiter = || {
+            let runtime = Arc::clone(runtime);
+            Arbiter::with_tokio_rt(move || runtime)
+        };
+        let workers: Vec<Arbiter> = (0..settings.shards.max(1)).map(|_| arbiter()).collect();
+        let common = arbiter();
+        let clock = Clock::new(settings.rules);
+        let gates = workers.iter().map(Arbiter::handle).collect();
+        let products = Products::new(gates, settings.product_recheck);
+
+        let writer = JournalActor::new(store.clone(), products.clone(), settings.journal);
+        let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
+        let gateway = toss.identity().clone();
+        let desk = TossActor::new(toss, settings.toss);
+        let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
+
+        let flights = Flights::default();
+        let hands = Arc::new(Hands {
+            incarnation,
+            gateway,
+            clock: clock.clone(),
+            limits: settings.flight,
+            admit: desk.clone().recipient(),
+            confirm: desk.clone().recipient(),
+            look_up: desk.recipient(),
+            journal: journal.clone().recipient(),
+            products,
+            store: store.clone(),
+            most_waiters: settings.most_waiters,
+            flights: flights.clone(),
+            #[cfg(test)]
+            sabotage: false.into(),
+        });
+        let shard = |worker: &Arbiter| {
+            let (hands, limits) = (hands.clone(), settings.shard);
+            Shard::start_in_arbiter(&worker.handle(), move |_| Shard::new(hands, limits))
+        };
+        let shards = workers.iter().map(shard).collect();
+        let rt = runtime.handle().clone();
+        let directory = Directory::new(hands, shards, settings.checkout, rt);
+
+        let node = NodeActor {
+            incarnation,
+            name: settings.node_name,
+            heartbeat: settings.heartbeat,
+            clock: clock.clone(),
+            journal: journal.clone().recipient(),
+        };
+        let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
+        let (finder, reader) = (directory.clone(), store.clone());
+        let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);
+        let recovery = RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer);
+        let arbiters = workers.into_iter().chain([common]).collect();
+        Crew { directory, arbiters, flights, journal, recovery, node }
+    }
+
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// No new work from the timer; flights may land until the bound. What does not land is left for
+    /// recovery: its intent is journaled. Then the journal is flushed, and the node's row closed if no call is out.
+    pub async fn go_home(self, bound: Duration) {
+        _ = self.recovery.send(Cease).await;
+        let until = Instant::now() + bound;
+        while self.flights.out() > 0 && Instant::now() < until {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let out = self.flights.out();
+        if out > 0 {
+            tracing::warn!(out, "flights did not land in time; recovery will settle them");
+        } else {
+            _ = self.node.send(CloseNode).await;
+        }
+        _ = self.journal.send(Flush).await;
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! PaymentActor: keeps the last committed snapshot of one payment, at most one flight, and the callers who wait.
+//! It decides nothing about payments: `check`, `advance` and the domain do.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::advance::{Flight, Landing, Purpose, advance, reload};
+use super::callers::{Caller, Callers, pending};
+use super::check::{Request, Verdict, check};
+use super::hands::SharedHands;
+use super::{AreYouIdle, Checkout, Confirm, Ended, Idle, Landed, Retry, Stop, Timeout, Waiter};
+use crate::actors::api::{Heard, TraceId};
+use crate::actors::journal::{Write, Written};
+use crate::actors::toss::Lane;
+use crate::domain::{Payment, PaymentKey, Rejection, Status, Transition};
+use crate::store::{Change, CheckoutKey};
+
+/// A flight committed something: this is the payment now.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Advanced {
+    pub payment: Payment,
+}
+
+/// Where an actor reports to; shared by all actors of a shard.
+#[derive(Debug)]
+pub struct ShardPort {
+    pub idle: Recipient<Idle>,
+    pub ended: Recipient<Ended>,
+}
+
+#[derive(Debug)]
+enum Aloft {
+    /// An attempt with this paymentKey, journaled or about to be.
+    Confirming(PaymentKey),
+    Recovering,
+    Expiring,
+}
+
+#[derive(Debug)]
+pub struct PaymentActor {
+    hands: SharedHands,
+    shard: Arc<ShardPort>,
+    payment: Payment,
+    aloft: Option<Aloft>,
+    callers: Callers,
+    landed: Vec<oneshot::Sender<()>>,
+    last_question: Option<Instant>,
+    nudged: bool,
+    /// Messages of the shard so far; the shard counts what it sends.
+    seen: u64,
+}
+
+/// A resting UNKNOWN is asked about for its callers at most this often.
+const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
+
+impl PaymentActor {
+    pub fn new(hands: SharedHands, shard: Arc<ShardPort>, payment: Payment) -> PaymentActor {
+        PaymentActor {
+            hands,
+            shard,
+            payment,
+            aloft: None,
+            callers: Callers::default(),
+            landed: Vec::new(),
+            last_question: None,
+            nudged: false,
+            seen: 0,
+        }
+    }
+
+    fn receive(&mut self, request: &Request, trace: TraceId, mut waiter: Waiter, ctx: &mut Context<Self>) {
+        let opening = match &self.aloft {
+            Some(Aloft::Confirming(key)) => Some(key),
+            Some(Aloft::Recovering | Aloft::Expiring) | None => None,
+        };
+        let flying = self.aloft.is_some();
+        let verdict = check(&self.payment, opening, flying, request, self.hands.clock.now());
+        let patient = match verdict {
+            Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
+            Verdict::Reject(rejection) => return waiter.tell(Heard::Rejected(rejection)),
+            Verdict::Join => opening.is_none(),
+            Verdict::Nudge => true,
+            Verdict::Start => false,
+        };
+        if self.callers.len() >= self.hands.most_waiters {
+            return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+        }
+        let key = request.payment_key.clone();
+        if self.payment.attempt_with(&key).is_some() {
+            waiter.tell_begun();
+        }
+        self.callers.join(Caller { key: key.clone(), waiter, patient });
+        match verdict {
+            Verdict::Nudge => self.nudge(trace, ctx),
+            // While an expiry is being written, the caller waits for it and is then looked at again.
+            Verdict::Start if !flying => self.take_off(Purpose::Confirm(key), trace, ctx),
+            Verdict::Start | Verdict::Join | Verdict::Answer(_) | Verdict::Reject(_) => {}
+        }
+    }
+
+    fn take_off(&mut self, purpose: Purpose, trace: TraceId, ctx: &mut Context<Self>) {
+        self.aloft = Some(match &purpose {
+            Purpose::Confirm(key) => Aloft::Confirming(key.clone()),
+            Purpose::Recover(_) => Aloft::Recovering,
+            Purpose::Expire => Aloft::Expiring,
+        });
+        if matches!(purpose, Purpose::Recover(_)) {
+            self.last_question = Some(Instant::now());
+        }
+        let (hands, payment) = (self.hands.clone(), self.payment.clone());
+        let flight = Flight { hands, payment, purpose, actor: ctx.address(), trace };
+        let flight = fly(flight).into_actor(self);
+        ctx.spawn(flight.map(move |(landing, payment), actor, ctx| {
+            actor.land(landing, payment, trace, ctx);
+        }));
+    }
+
+    fn land(&mut self, landing: Landing, payment: Option<Payment>, trace: TraceId, ctx: &mut Context<Self>) {
+        self.aloft = None;
+        self.landed.clear();
+        if let Some(payment) = payment {
+            // What was reloaded counts even if it is older: a restored backup is older.
+            if landing.needs_reload() || payment.version >= self.payment.version {
+                self.payment = payment;
+            }
+        }
+        match landing {
+            Landing::Rejected(rejection) => self.callers.reject(&rejection),
+            Landing::Panicked => {
+                self.callers.dismiss(&self.payment);
+                self.end(true, ctx);
+            }
+            Landing::Rested | Landing::Postponed | Landing::CheckAgain => {
+                // Callers with another paymentKey than the record's are looked at in the new light.
+                for Caller { key, waiter, .. } in self.callers.answer(&self.payment) {
+                    let amount = self.payment.order.total;
+                    let request = Request { user: None, amount, payment_key: key };
+                    self.receive(&request, trace, waiter, ctx);
+                }
+            }
+            Landing::Stale | Landing::Doubtful | Landing::Overdue => {
+                // Whether their attempt was written is not known: never "busy", never a second attempt.
+                for stranger in self.callers.answer(&self.payment) {
+                    stranger.waiter.tell(Heard::Answer(pending(&self.payment)));
+                }
+                if self.payment.status == Status::InProgress {
+                    self.take_off(Purpose::Recover(Lane::Live), trace, ctx);
+                }
+            }
+        }
+    }
+
+    /// One question for those who wait: now, or when the last one is a second old.
+    fn nudge(&mut self, trace: TraceId, ctx: &mut Context<Self>) {
+        if self.nudged {
+            return;
+        }
+        let elapsed = self.last_question.map_or(NUDGE_INTERVAL, |asked| asked.elapsed());
+        self.nudged = true;
+        ctx.run_later(NUDGE_INTERVAL.saturating_sub(elapsed), move |actor, ctx| {
+            actor.nudged = false;
+            let unfinished = matches!(actor.payment.status, Status::Unknown | Status::InProgress);
+            if actor.aloft.is_none() && unfinished {
+                actor.take_off(Purpose::Recover(Lane::Live), trace, ctx);
+            }
+        });
+    }
+
+    fn is_due(&self) -> bool {
+        self.payment.due_at().is_some_and(|due| due <= self.hands.clock.now())
+    }
+
+    /// Keeps the sender until the flight lands; with nobody aloft it is dropped, and the timer hears at once.
+    fn remember(&mut self, reply: Landed) {
+        if self.aloft.is_some() {
+            self.landed.extend(reply);
+        }
+    }
+
+    fn end(&mut self, ask: bool, ctx: &mut Context<Self>) {
+        let (order, actor) = (self.payment.order.id, ctx.address());
+        self.shard.ended.do_send(Ended { order, actor, ask });
+        ctx.stop();
+    }
+}
+
+/// A flight that always comes down: a panic is caught, an endless one is stopped, and where its copy can no
+/// longer be trusted the payment is read afresh.
+async fn fly(flight: Flight) -> (Landing, Option<Payment>) {
+    let (hands, known) = (flight.hands.clone(), flight.payment.clone());
+    let _counted = hands.flights.count();
+    let most = hands.limits.flight();
+    let flown = timeout(most, AssertUnwindSafe(advance(flight)).catch_unwind()).await;
+    let (landing, payment) = match flown {
+        Ok(Ok((landing, payment))) => (landing, Some(payment)),
+        Ok(Err(_)) => (Landing::Panicked, None),
+        Err(_) => (Landing::Overdue, None),
+    };
+    if landing.needs_reload() {
+        return (landing, Some(reload(&hands, &known).await));
+    }
+    (landing, payment)
+}
+
+impl Actor for PaymentActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Checkout> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Checkout, ctx: &mut Self::Context) {
+        self.seen += 1;
+        let Checkout { idempotency, reply, trace } = order;
+        let moment = self.hands.clock.moment();
+        let user = self.payment.order.user.clone();
+        let key = idempotency.map(|given| CheckoutKey { user, key: given.key, body_hash: given.body_hash });
+        let transition = Transition::checkout(moment.transition, self.payment.clone(), moment.at);
+        let written = self.hands.journal.send(Write::new(Change::Checkout { transition, key }));
+        ctx.spawn(written.into_actor(self).map(move |written, actor, ctx| {
+            let written = written.unwrap_or(Written::Doubtful);
+            if matches!(written, Written::Committed { .. }) {
+                let (order, amount) = (actor.payment.order.id, actor.payment.order.total.get());
+                tracing::info!(%trace, %order, amount, "checked out");
+            } else {
+                actor.end(false, ctx);
+            }
+            _ = reply.send(written);
+        }));
+    }
+}
+
+impl Handler<Confirm> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Confirm, ctx: &mut Self::Context) {
+        self.seen += 1;
+        self.receive(&order.request, order.trace, order.waiter, ctx);
+    }
+}
+
+impl Handler<Retry> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Retry, ctx: &mut Self::Context) {
+        self.seen += 1;
+        let wanted = match self.payment.status {
+            // In progress without a flight here: whoever was at it is gone.
+            Status::InProgress => true,
+            Status::Unknown | Status::Quarantined => self.is_due(),
+            Status::Ready | Status::Done | Status::Failed | Status::Expired => false,
+        };
+        if wanted && self.aloft.is_none() {
+            self.take_off(Purpose::Recover(Lane::Recovery), TraceId::default(), ctx);
+        }
+        self.remember(order.reply);
+    }
+}
+
+impl Handler<Timeout> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Timeout, ctx: &mut Self::Context) {
+        self.seen += 1;
+        if self.payment.status == Status::Ready && self.is_due() && self.aloft.is_none() {
+            self.take_off(Purpose::Expire, TraceId::default(), ctx);
+        }
+        self.remember(order.reply);
+    }
+}
+
+impl Handler<Advanced> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, news: Advanced, _: &mut Self::Context) {
+        // The landing may have overtaken this message.
+        if news.payment.version > self.payment.version {
+            self.payment = news.payment;
+            self.callers.tell_begun(&self.payment);
+        }
+    }
+}
+
+impl Handler<AreYouIdle> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: AreYouIdle, _: &mut Self::Context) {
+        if self.aloft.is_none() && !self.nudged && self.callers.are_gone() {
+            let (order, seen) = (self.payment.order.id, self.seen);
+            self.shard.idle.do_send(Idle { order, seen });
+        }
+    }
+}
+
+impl Handler<Stop> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// A handler that panics, as handlers sometimes do.
+#[cfg(test)]
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Explode;
+
+#[cfg(test)]
+impl Handler<Explode> for PaymentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Explode, _: &mut Self::Context) {
+        panic!("exploded");
+    }
+}

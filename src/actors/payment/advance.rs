@@ -1,0 +1,384 @@
+//! The loop: what next -> do it -> what happened -> journal it. A confirm, a retry and a recovery after a crash
+//! all run it; none of them has a rule of its own.
+
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::time::{Instant, sleep};
+
+use super::actor::{Advanced, PaymentActor};
+use super::ask;
+use super::hands::{Hands, SharedHands, Term};
+use super::opening::{self, Opened};
+use crate::actors::api::TraceId;
+use crate::actors::journal::{Write, Written};
+use crate::actors::toss::{Admit, Lane, Permit, SendConfirm};
+use crate::domain::payment::judge_reply;
+use crate::domain::{
+    Event, Outcome, Payment, PaymentKey, Rejection, Reply, Status, Step, after, next_step,
+};
+use crate::gateway::ConfirmCall;
+use crate::store::Change;
+
+/// Why a flight takes off.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// A new attempt with this paymentKey.
+    Confirm(PaymentKey),
+    /// An unfinished payment: ask, and go on from the answer.
+    Recover(Lane),
+    /// The deadline.
+    Expire,
+}
+
+/// One run of the loop. It owns its copy of the payment; the actor keeps the last committed one.
+#[derive(Debug)]
+pub struct Flight {
+    pub hands: SharedHands,
+    pub payment: Payment,
+    pub purpose: Purpose,
+    pub actor: Addr<PaymentActor>,
+    pub trace: TraceId,
+}
+
+/// How a flight ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// The payment rests where its snapshot says.
+    Rested,
+    /// Not opened, and nothing written.
+    Rejected(Rejection),
+    /// Not opened: the payment is not what it was when the callers were checked.
+    CheckAgain,
+    /// Not begun: no slot, no rate, or no database. The timer will come again.
+    Postponed,
+    /// Somebody else's write came first.
+    Stale,
+    /// A write may or may not have landed: look before deciding anything.
+    Doubtful,
+    /// Past its deadline, stopped from outside.
+    Overdue,
+    Panicked,
+}
+
+impl Landing {
+    /// Whether the snapshot can no longer be trusted.
+    pub const fn needs_reload(&self) -> bool {
+        match self {
+            Landing::CheckAgain | Landing::Stale | Landing::Doubtful | Landing::Overdue => true,
+            Landing::Rested | Landing::Rejected(_) | Landing::Postponed | Landing::Panicked => false,
+        }
+    }
+}
+
+/// Pause before another question of the same flight: a buyer is waiting, but Toss needs a moment too.
+const QUESTION_PAUSE_MIN_MS: i64 = 500;
+const QUESTION_PAUSE_SPREAD_MS: i64 = 500;
+
+/// Pauses between tries to write an outcome while the database is away.
+const REWRITE_MIN: Duration = Duration::from_millis(50);
+const REWRITE_MAX: Duration = Duration::from_secs(2);
+
+pub async fn advance(flight: Flight) -> (Landing, Payment) {
+    let payment = flight.payment.clone();
+    let mut course = match begin(flight).await {
+        Ok(Some(course)) => course,
+        Ok(None) => return (Landing::Rested, payment),
+        Err(landing) => return (*landing, payment),
+    };
+    let landing = match course.run().await {
+        Ok(()) => Landing::Rested,
+        Err(landing) => *landing,
+    };
+    (landing, course.recorder.payment)
+}
+
+type Ended = Box<Landing>;
+
+/// Journals the event that the flight begins with; `None` where there is nothing to do.
+async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
+    match flight.purpose.clone() {
+        Purpose::Confirm(key) => {
+            let Opened { payment, permit, term } = opening::open(&flight, &key).await?;
+            let course = Course::new(flight, payment, permit, term, false);
+            course.report();
+            Ok(Some(course))
+        }
+        Purpose::Expire => {
+            let Flight { hands, payment, actor, trace, .. } = flight;
+            let mut journal = Recorder { hands, payment, actor, trace };
+            journal.record(Event::DeadlinePassed).await?;
+            Ok(None)
+        }
+        Purpose::Recover(lane) => {
+            // The permit comes first: a claim that then waits in line would only write.
+            let admitted = flight.hands.admit.send(Admit { lane }).await;
+            let permit = match admitted {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(_)) | Err(_) => return Err(Box::new(Landing::Postponed)),
+            };
+            let term = flight.hands.term();
+            let payment = flight.payment.clone();
+            let mut course = Course::new(flight, payment, permit, term, true);
+            course.claim().await?;
+            Ok(Some(course))
+        }
+    }
+}
+
+/// What writes: the payment as last committed, and the way to the journal.
+#[derive(Debug)]
+struct Recorder {
+    hands: SharedHands,
+    payment: Payment,
+    actor: Addr<PaymentActor>,
+    trace: TraceId,
+}
+
+#[derive(Debug)]
+struct Course {
+    recorder: Recorder,
+    permit: Permit,
+    term: Term,
+    first_send: Option<Instant>,
+    /// Questions that may start without looking at the budget: a recovery has one.
+    free_questions: u32,
+    in_budget: bool,
+}
+
+impl Course {
+    fn new(flight: Flight, payment: Payment, permit: Permit, term: Term, recovery: bool) -> Course {
+        let Flight { hands, actor, trace, .. } = flight;
+        let recorder = Recorder { hands, payment, actor, trace };
+        let free_questions = u32::from(recovery);
+        let in_budget = !recovery;
+        Course { recorder, permit, term, first_send: None, free_questions, in_budget }
+    }
+
+    fn hands(&self) -> &Hands {
+        &self.recorder.hands
+    }
+
+    fn payment(&self) -> &Payment {
+        &self.recorder.payment
+    }
+
+    fn report(&self) {
+        self.recorder.report();
+    }
+
+    async fn record(&mut self, event: Event) -> Result<(), Ended> {
+        self.recorder.record(event).await
+    }
+
+    /// Takes an unfinished payment in hand, in one write.
+    async fn claim(&mut self) -> Result<(), Ended> {
+        let claim = self.term.claim;
+        match self.recorder.payment.status {
+            Status::InProgress => self.record(Event::OwnerLost { claim }).await,
+            Status::Unknown => self.record(Event::RetryClaimed { claim }).await,
+            Status::Quarantined => self.postpone().await,
+            Status::Ready | Status::Done | Status::Failed | Status::Expired => Ok(()),
+        }
+    }
+
+    /// A slow question of a quarantined payment leaves no history; only its next time is moved.
+    async fn postpone(&mut self) -> Result<(), Ended> {
+        let moment = self.hands().clock.moment();
+        let until = moment.at.plus_ms(moment.rules.quarantine_ask_ms);
+        let (order, version) = (self.payment().order.id, self.payment().version);
+        let change = Change::Postpone { order, version, until };
+        match self.hands().journal.send(Write::new(change)).await.unwrap_or(Written::Doubtful) {
+            Written::Committed { .. } => {
+                self.recorder.payment.next_attempt_at = Some(until);
+                Ok(())
+            }
+            Written::Stale { .. } | Written::NotFound => Err(Box::new(Landing::Stale)),
+            Written::Busy
+            | Written::Fault
+            | Written::Doubtful
+            | Written::OutOfStock(_)
+            | Written::Duplicate { .. }
+            | Written::NotEnoughStock { .. } => Err(Box::new(Landing::Postponed)),
+        }
+    }
+
+    async fn run(&mut self) -> Result<(), Ended> {
+        loop {
+            let step = next_step(self.payment(), &self.hands().clock.moment());
+            let event = match step {
+                Step::Rest | Step::Expire => return Ok(()),
+                Step::Confirm => self.send().await,
+                Step::Ask { by_order_too, .. } => {
+                    if !self.may_ask().await {
+                        return Ok(());
+                    }
+                    self.ask(by_order_too).await
+                }
+                Step::AskQuietly { .. } => {
+                    if self.free_questions == 0 {
+                        return Ok(());
+                    }
+                    self.free_questions = 0;
+                    let event = self.ask(true).await;
+                    let moment = self.hands().clock.moment();
+                    // Nothing new: a quarantined payment moves for a clear answer only.
+                    if after(self.payment(), event.clone(), &moment).is_err() {
+                        return Ok(());
+                    }
+                    event
+                }
+            };
+            self.record(event).await?;
+        }
+    }
+
+    async fn send(&mut self) -> Event {
+        let Some(attempt) = self.payment().current_attempt().cloned() else {
+            return Event::DeadlinePassed;
+        };
+        let order = &self.payment().order;
+        let call = ConfirmCall {
+            payment_key: attempt.payment_key.clone(),
+            order: order.id,
+            amount: order.total,
+            idempotency_key: attempt.idempotency_key(order),
+        };
+        self.first_send.get_or_insert_with(Instant::now);
+        let pass = self.permit.pass();
+        let (send_by, trace) = (self.term.send_by, self.recorder.trace);
+        let sent = self.hands().confirm.send(SendConfirm { call, pass, send_by, trace }).await;
+        // The desk closed with our call on it: it may have left.
+        let lost = |_| Reply { outcome: Outcome::Unknown("no reply".into()), answered: false };
+        judge_reply(self.payment(), &attempt, sent.unwrap_or_else(lost))
+    }
+
+    async fn ask(&mut self, by_order_too: bool) -> Event {
+        // A send that the answer allows is a send of this term.
+        self.term = self.hands().term();
+        let claim = self.term.claim;
+        let pass = self.permit.pass();
+        ask::ask(self.hands(), self.payment(), by_order_too, claim, pass, self.recorder.trace)
+            .await
+    }
+
+    /// Whether another question may start in this flight; waits for its time.
+    async fn may_ask(&mut self) -> bool {
+        if self.free_questions > 0 {
+            self.free_questions -= 1;
+            return true;
+        }
+        let Some(began) = self.first_send.filter(|_| self.in_budget) else {
+            return false;
+        };
+        let dice = self.hands().clock.moment().dice;
+        let pause = QUESTION_PAUSE_MIN_MS + dice.up_to_ms(QUESTION_PAUSE_SPREAD_MS);
+        let pause = Duration::from_millis(pause.unsigned_abs());
+        if began.elapsed() + pause >= self.hands().limits.budget {
+            return false;
+        }
+        sleep(pause).await;
+        true
+    }
+}
+
+impl Recorder {
+    fn report(&self) {
+        self.actor.do_send(Advanced { payment: self.payment.clone() });
+    }
+
+    /// Writes what happened. An outcome is written again and again until the database takes it; evidence of
+    /// an approval survives even a stale copy, because the reloaded payment is judged again with it.
+    async fn record(&mut self, event: Event) -> Result<(), Ended> {
+        let mut pause = REWRITE_MIN;
+        loop {
+            let moment = self.hands.clock.moment();
+            let Ok(transition) = after(&self.payment, event.clone(), &moment) else {
+                return Err(Box::new(Landing::Stale));
+            };
+            let mut next = transition.next.clone();
+            let write = Write::new(Change::Advance(transition));
+            let written = self.hands.journal.send(write).await.unwrap_or(Written::Doubtful);
+            match written {
+                Written::Committed { held } => {
+                    next.stock_held = held;
+                    self.moved(next, &event);
+                    return Ok(());
+                }
+                Written::Stale { .. } | Written::NotFound if is_evidence(&event) => {
+                    self.payment = reload(&self.hands, &self.payment).await;
+                }
+                Written::Stale { .. } | Written::NotFound => {
+                    return Err(Box::new(Landing::Stale));
+                }
+                // A quarantined payment without goods becomes DONE only by taking them.
+                Written::OutOfStock(_) => return Err(Box::new(Landing::Rested)),
+                Written::Busy | Written::Fault if event.attempt().is_none() => {
+                    return Err(Box::new(Landing::Postponed));
+                }
+                Written::Busy | Written::Fault => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(REWRITE_MAX);
+                }
+                Written::Doubtful
+                | Written::Duplicate { .. }
+                | Written::NotEnoughStock { .. } => return Err(Box::new(Landing::Doubtful)),
+            }
+        }
+    }
+
+    fn moved(&mut self, next: Payment, event: &Event) {
+        let (from, to) = (self.payment.status.name(), next.status.name());
+        let order = next.order.id;
+        let (trace, version, event) = (self.trace, next.version, event.name());
+        if next.status == Status::Quarantined && self.payment.status != Status::Quarantined {
+            let reason = next.quarantine.map(|reason| reason.name());
+            tracing::error!(%trace, %order, version, from, to, event, reason, "a human must look");
+        } else {
+            tracing::info!(%trace, %order, version, from, to, event, "payment moved");
+        }
+        self.payment = next;
+        self.report();
+    }
+}
+
+/// News of an approval: never discarded, whatever became of the payment meanwhile.
+const fn is_evidence(event: &Event) -> bool {
+    match event {
+        Event::Approved { .. } | Event::AmountMismatched { .. } | Event::FoundCanceled { .. } => true,
+        Event::AttemptStarted { .. }
+        | Event::OwnerLost { .. }
+        | Event::RetryClaimed { .. }
+        | Event::DeadlinePassed
+        | Event::Declined { .. }
+        | Event::NotAttempted { .. }
+        | Event::Undecided { .. }
+        | Event::FoundUnconfirmed { .. }
+        | Event::FoundEnded { .. }
+        | Event::FoundWaitingForDeposit { .. }
+        | Event::FoundForeign { .. }
+        | Event::FoundNothing { .. }
+        | Event::FoundUndecided { .. }
+        | Event::QuestionLost { .. } => false,
+    }
+}
+
+/// The payment as the store has it, asked for until the store answers. An order that is gone from the
+/// store (a restored backup) stays as we knew it.
+pub async fn reload(hands: &Hands, known: &Payment) -> Payment {
+    let mut pause = REWRITE_MIN;
+    loop {
+        match hands.store.load(known.order.id).await {
+            Ok(Some(payment)) => return payment,
+            Ok(None) => {
+                tracing::error!(order = %known.order.id, "the store has lost this order");
+                return known.clone();
+            }
+            Err(fault) => {
+                tracing::warn!(order = %known.order.id, %fault, "could not reload; trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(REWRITE_MAX);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The callers who wait for one payment. They hear the same answer; one who leaves cancels nothing.
+
+use crate::actors::api::Heard;
+use crate::domain::{Answer, Payment, PaymentKey, Rejection};
+
+use super::Waiter;
+
+/// A caller and the paymentKey that it came with.
+#[derive(Debug)]
+pub struct Caller {
+    pub key: PaymentKey,
+    pub waiter: Waiter,
+    /// Stays when a flight ends undecided, and leaves by its own patience.
+    pub patient: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Callers(Vec<Caller>);
+
+impl Callers {
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nobody waits any more; those who left are forgotten.
+    pub fn are_gone(&mut self) -> bool {
+        self.0.retain(|caller| !caller.waiter.answer.is_closed());
+        self.0.is_empty()
+    }
+
+    pub fn join(&mut self, caller: Caller) {
+        self.0.push(caller);
+    }
+
+    /// The payment's record names their paymentKey: what they asked for is durable.
+    pub fn tell_begun(&mut self, payment: &Payment) {
+        for caller in &mut self.0 {
+            if caller.waiter.began.is_some() && payment.attempt_with(&caller.key).is_some() {
+                caller.waiter.tell_begun();
+            }
+        }
+    }
+
+    pub fn reject(&mut self, rejection: &Rejection) {
+        for caller in self.0.drain(..) {
+            caller.waiter.tell(Heard::Rejected(rejection.clone()));
+        }
+    }
+
+    /// Settled answers for all. The undecided stay if they are patient, else they hear "pending". Returned
+    /// are those whose paymentKey the record does not name.
+    pub fn answer(&mut self, payment: &Payment) -> Vec<Caller> {
+        let mut strangers = Vec::new();
+        for caller in std::mem::take(&mut self.0) {
+            match payment.answer_for(&caller.key) {
+                None => strangers.push(caller),
+                Some(Answer::Pending { .. }) if caller.patient => self.0.push(caller),
+                Some(answer) => caller.waiter.tell(Heard::Answer(answer)),
+            }
+        }
+        strangers
+    }
+
+    /// Everybody hears what is known, and nobody stays.
+    pub fn dismiss(&mut self, payment: &Payment) {
+        for caller in std::mem::take(&mut self.0) {
+            let answer = payment.answer_for(&caller.key);
+            caller.waiter.tell(Heard::Answer(answer.unwrap_or_else(|| pending(payment))));
+        }
+    }
+}
+
+pub fn pending(payment: &Payment) -> Answer {
+    Answer::Pending { order_id: payment.order.id, status: payment.status }
+}

@@ -1,0 +1,104 @@
+//! What a flight may use: the gates, the journal, the record, and a clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::Recipient;
+use tokio::time::Instant;
+
+use crate::actors::clock::Clock;
+use crate::actors::journal::Write;
+use crate::actors::product::Products;
+use crate::actors::toss::{Admit, LookUp, SendConfirm};
+use crate::domain::{Claim, GatewayIdentity, Incarnation};
+use crate::store::Store;
+
+/// How long a flight may take.
+#[derive(Clone, Copy, Debug)]
+pub struct FlightLimits {
+    /// From its first send on: how long new questions may start before the callers hear "pending".
+    pub budget: Duration,
+    /// The longest that one call may take from its start: connect and read timeouts.
+    pub call: Duration,
+}
+
+impl FlightLimits {
+    /// From a claim to its hard deadline: waiting in, repeats or questions within the budget, and one last call.
+    pub fn claim(&self) -> Duration {
+        self.budget + self.call + Duration::from_secs(5)
+    }
+
+    /// The longest that a flight may last before it is stopped from outside: its claim, and as much again
+    /// for the claim of a last send. Every single wait inside it is bounded well below.
+    pub fn flight(&self) -> Duration {
+        self.claim() * 2
+    }
+}
+
+#[derive(Debug)]
+pub struct Hands {
+    pub incarnation: Incarnation,
+    /// The gateway that this node speaks to.
+    pub gateway: GatewayIdentity,
+    pub clock: Clock,
+    pub limits: FlightLimits,
+    pub admit: Recipient<Admit>,
+    pub confirm: Recipient<SendConfirm>,
+    pub look_up: Recipient<LookUp>,
+    pub journal: Recipient<Write>,
+    pub products: Products,
+    /// Read only: after a stale or doubtful write, what is really there.
+    pub store: Store,
+    /// Callers that may wait for one order.
+    pub most_waiters: usize,
+    pub flights: Flights,
+    /// The next flight panics between its reservation and its journal entry.
+    #[cfg(test)]
+    pub sabotage: std::sync::atomic::AtomicBool,
+}
+
+/// How many flights are out; shutdown waits for them.
+#[derive(Clone, Debug, Default)]
+pub struct Flights(Arc<AtomicUsize>);
+
+impl Flights {
+    pub fn count(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+
+    pub fn out(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One flight, counted until it is dropped.
+#[derive(Debug)]
+pub struct Counted(Flights);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A claim, and the instant on the monotonic clock after which nothing is sent under it.
+#[derive(Clone, Copy, Debug)]
+pub struct Term {
+    pub claim: Claim,
+    pub send_by: Instant,
+}
+
+impl Hands {
+    /// A fresh term. The monotonic deadline is taken first, so it never lies after the journaled one.
+    pub fn term(&self) -> Term {
+        let length = self.limits.claim();
+        let send_by = Instant::now() + length;
+        let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+        let claim = Claim { owner: self.incarnation, deadline: self.clock.now().plus_ms(ms) };
+        Term { claim, send_by }
+    }
+}
+
+pub type SharedHands = Arc<Hands>;

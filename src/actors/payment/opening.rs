@@ -1,0 +1,82 @@
+//! The way into a flight: reserve the goods, be admitted to Toss, write the intent down. Whatever ends it early
+//! gives back what was taken, because everything taken is a guard.
+
+use super::advance::{Flight, Landing};
+use super::hands::{Hands, Term};
+use crate::actors::journal::{Write, Written};
+use crate::actors::product::{Reservation, Reserve};
+use crate::actors::toss::{Admit, Lane, Permit};
+use crate::domain::{Event, Payment, PaymentKey, ProductId, Rejection, after};
+use crate::store::Change;
+
+/// An opened flight: the intent is durable.
+pub struct Opened {
+    pub payment: Payment,
+    pub permit: Permit,
+    pub term: Term,
+}
+
+/// Opens an attempt with `key`, or says how the flight has ended before it began.
+pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landing>> {
+    let hands = &*flight.hands;
+    let reservations = reserve_all(hands, &flight.payment).await.map_err(rejected)?;
+    #[cfg(test)]
+    assert!(!hands.sabotage.swap(false, std::sync::atomic::Ordering::Relaxed), "sabotaged");
+    let permit = match hands.admit.send(Admit { lane: Lane::Live }).await {
+        Ok(Ok(permit)) => permit,
+        Ok(Err(busy)) => {
+            return Err(rejected(Rejection::Busy { retry_after_s: busy.retry_after_s }));
+        }
+        Err(_) => return Err(rejected(Rejection::Busy { retry_after_s: 1 })),
+    };
+    let term = hands.term();
+    let event = Event::AttemptStarted {
+        payment_key: key.clone(),
+        gateway: hands.gateway.clone(),
+        claim: term.claim,
+    };
+    // Illegal: the payment changed between the check and now (its deadline passed).
+    let transition = after(&flight.payment, event, &hands.clock.moment())
+        .map_err(|_| Box::new(Landing::CheckAgain))?;
+    let payment = transition.next.clone();
+    let written = hands.journal.send(Write::opening(Change::Advance(transition))).await;
+    match written.unwrap_or(Written::Doubtful) {
+        Written::Committed { .. } => {
+            reservations.into_iter().for_each(Reservation::taken);
+            Ok(Opened { payment, permit, term })
+        }
+        Written::OutOfStock(shortages) => Err(rejected(Rejection::OutOfStock(shortages))),
+        Written::Busy | Written::Fault => {
+            Err(rejected(Rejection::Busy { retry_after_s: 1 }))
+        }
+        Written::Stale { .. } | Written::NotFound => Err(Box::new(Landing::CheckAgain)),
+        Written::Doubtful
+        | Written::Duplicate { .. }
+        | Written::NotEnoughStock { .. } => Err(Box::new(Landing::Doubtful)),
+    }
+}
+
+fn rejected(rejection: Rejection) -> Box<Landing> {
+    Box::new(Landing::Rejected(rejection))
+}
+
+/// All lines or none, in product order. A line that is short drops the guards of those before it.
+async fn reserve_all(hands: &Hands, payment: &Payment) -> Result<Vec<Reservation>, Rejection> {
+    let mut reservations = Vec::with_capacity(payment.order.lines.len());
+    for line in payment.order.lines.iter() {
+        let quantity = i64::from(line.quantity.get());
+        let gate = hands.products.gate(line.product, &hands.journal);
+        match gate.send(Reserve { quantity }).await {
+            Ok(Ok(reservation)) => reservations.push(reservation),
+            Ok(Err(shortage)) => return Err(Rejection::OutOfStock(vec![shortage])),
+            Err(_) => return Err(closed(line.product, quantity)),
+        }
+    }
+    Ok(reservations)
+}
+
+/// The gate's handler panicked while we stood before it. The next one finds a new gate.
+fn closed(product: ProductId, requested: i64) -> Rejection {
+    tracing::error!(%product, requested, "the gate of a product closed");
+    Rejection::Busy { retry_after_s: 1 }
+}

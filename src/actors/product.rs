@@ -1,0 +1,222 @@
+//! ProductActor: the gate in front of one product's stock. It refuses early, in memory and in arrival order;
+//! only the database grants. What it knows of the shelf, the journal tells it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+
+use super::journal::{Write, Written};
+use crate::domain::product::Listing;
+use crate::domain::rejection::Shortage;
+use crate::domain::{ProductId, Rejection};
+use crate::store::Change;
+
+/// Set these goods aside until the journal has taken them, or until the guard is dropped.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<Reservation, Shortage>")]
+pub struct Reserve {
+    pub quantity: i64,
+}
+
+/// A commit of the journal saw this much on the shelf, and took `taken` of it for reservations of ours.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct ShelfSeen {
+    /// `None`: the shelf could not be read; the next request goes through to ask.
+    pub stock: Option<i64>,
+    pub taken: i64,
+}
+
+/// Move stock and received by hand.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Restock {
+    pub change: i64,
+    pub reason: Box<str>,
+}
+
+/// Create the product, or change its name, price or seller.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct List(pub Listing);
+
+/// Why a change by hand was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Rejected(Rejection),
+    /// The journal could not write it.
+    Fault,
+}
+
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+struct Release {
+    quantity: i64,
+}
+
+/// Goods set aside in memory. Dropping it gives them back, whatever the reason: refusal, fault, panic.
+#[derive(Debug)]
+pub struct Reservation {
+    gate: Option<Addr<ProductActor>>,
+    quantity: i64,
+}
+
+impl Reservation {
+    /// The journal took the goods, and its `ShelfSeen` settles the books of the gate.
+    pub fn taken(mut self) {
+        self.gate = None;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.do_send(Release { quantity: self.quantity });
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    stock: i64,
+    at: Instant,
+}
+
+#[derive(Debug)]
+pub struct ProductActor {
+    product: ProductId,
+    journal: Recipient<Write>,
+    /// How long a refusal may rest on what was seen before one request goes through to ask.
+    recheck: Duration,
+    seen: Option<Seen>,
+    reserved: i64,
+}
+
+impl Actor for ProductActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // A hot product hears from every flight; who may send is bounded at the door.
+        ctx.set_mailbox_capacity(65_536);
+    }
+}
+
+impl Handler<Reserve> for ProductActor {
+    type Result = Result<Reservation, Shortage>;
+
+    fn handle(&mut self, order: Reserve, ctx: &mut Self::Context) -> Self::Result {
+        if let Some(seen) = &mut self.seen {
+            let available = seen.stock - self.reserved;
+            let stale = seen.at.elapsed() >= self.recheck;
+            if available < order.quantity && !stale {
+                let (product, requested) = (self.product, order.quantity);
+                return Err(Shortage { product, requested, available: available.max(0) });
+            }
+            if available < order.quantity {
+                // This one asks the database; the next may, one recheck later.
+                seen.at = Instant::now();
+            }
+        }
+        self.reserved += order.quantity;
+        Ok(Reservation { gate: Some(ctx.address()), quantity: order.quantity })
+    }
+}
+
+impl Handler<Release> for ProductActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Release, _: &mut Self::Context) {
+        self.reserved -= order.quantity;
+    }
+}
+
+impl Handler<ShelfSeen> for ProductActor {
+    type Result = ();
+
+    fn handle(&mut self, news: ShelfSeen, _: &mut Self::Context) {
+        self.reserved -= news.taken;
+        self.seen = news.stock.map(|stock| Seen { stock, at: Instant::now() });
+    }
+}
+
+impl Handler<Restock> for ProductActor {
+    type Result = ResponseFuture<Result<(), Refusal>>;
+
+    fn handle(&mut self, order: Restock, _: &mut Self::Context) -> Self::Result {
+        let Restock { change, reason } = order;
+        let product = self.product;
+        let write = self.journal.send(Write::new(Change::Restock { product, change, reason }));
+        Box::pin(async move { told(product, write.await) })
+    }
+}
+
+impl Handler<List> for ProductActor {
+    type Result = ResponseFuture<Result<(), Refusal>>;
+
+    fn handle(&mut self, order: List, _: &mut Self::Context) -> Self::Result {
+        let product = self.product;
+        let write = self.journal.send(Write::new(Change::List(order.0)));
+        Box::pin(async move { told(product, write.await) })
+    }
+}
+
+fn told(product: ProductId, written: Result<Written, MailboxError>) -> Result<(), Refusal> {
+    match written {
+        Ok(Written::Committed { .. }) => Ok(()),
+        Ok(Written::NotFound) => Err(Refusal::Rejected(Rejection::ProductNotFound(product))),
+        Ok(Written::NotEnoughStock { stock }) => {
+            Err(Refusal::Rejected(Rejection::NotEnoughStock { product, stock }))
+        }
+        Ok(Written::Busy) => Err(Refusal::Rejected(Rejection::Busy { retry_after_s: 1 })),
+        Ok(
+            Written::Stale { .. }
+            | Written::OutOfStock(_)
+            | Written::Duplicate { .. }
+            | Written::Fault
+            | Written::Doubtful,
+        )
+        | Err(_) => Err(Refusal::Fault),
+    }
+}
+
+/// Finds the gate of a product, or opens it. One gate a product of the catalogue; they stay.
+#[derive(Clone, Debug)]
+pub struct Products {
+    gates: Arc<Mutex<HashMap<ProductId, Addr<ProductActor>>>>,
+    arbiters: Arc<[ArbiterHandle]>,
+    recheck: Duration,
+}
+
+impl Products {
+    pub fn new(arbiters: Vec<ArbiterHandle>, recheck: Duration) -> Products {
+        Products { gates: Arc::default(), arbiters: arbiters.into(), recheck }
+    }
+
+    /// The gate of a product that exists; a closed one (its handler panicked) is opened anew and knows nothing.
+    pub fn gate(&self, product: ProductId, journal: &Recipient<Write>) -> Addr<ProductActor> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = gates.get(&product).filter(|gate| gate.connected());
+        if let Some(gate) = known {
+            return gate.clone();
+        }
+        let spread = product.get().unsigned_abs() % self.arbiters.len().max(1) as u64;
+        let journal = journal.clone();
+        let recheck = self.recheck;
+        let actor = ProductActor { product, journal, recheck, seen: None, reserved: 0 };
+        let arbiter = &self.arbiters[usize::try_from(spread).unwrap_or(0)];
+        let gate = ProductActor::start_in_arbiter(arbiter, |_| actor);
+        gates.insert(product, gate.clone());
+        gate
+    }
+
+    /// Tells the gate, if it is open, what a commit saw.
+    pub fn tell(&self, product: ProductId, news: ShelfSeen) {
+        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get(&product) {
+            gate.do_send(news);
+        }
+    }
+}

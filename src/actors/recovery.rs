@@ -1,0 +1,125 @@
+//! RecoveryTimer: finds the unfinished and sends them messages. It has no rule of its own: what to do about
+//! a payment, the payment knows.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::clock::Clock;
+use super::directory::Directory;
+use crate::domain::{Incarnation, OrderId};
+use crate::store::{Due, Store, StoreFault};
+
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryLimits {
+    pub tick: Duration,
+    /// Payments in hand at once: the bound that keeps a start-up with many unfinished ones from a stampede.
+    pub batch: usize,
+}
+
+pub struct RecoveryTimer {
+    directory: Directory,
+    store: Store,
+    clock: Clock,
+    incarnation: Incarnation,
+    limits: RecoveryLimits,
+    /// Sent for and not landed: they are not sent for twice, and a stuck one blocks nobody else.
+    in_hand: HashSet<OrderId>,
+    looking: bool,
+    /// The last look filled the batch: more is waiting, so look again as soon as half of it has landed.
+    more: bool,
+    stopped: bool,
+}
+
+/// Look now, for the first time and after a tick.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+struct Look;
+
+/// Send for nobody any more.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Cease;
+
+impl RecoveryTimer {
+    pub fn new(
+        directory: Directory,
+        store: Store,
+        clock: Clock,
+        incarnation: Incarnation,
+        limits: RecoveryLimits,
+    ) -> RecoveryTimer {
+        let in_hand = HashSet::new();
+        let (looking, more, stopped) = (false, false, false);
+        RecoveryTimer { directory, store, clock, incarnation, limits, in_hand, looking, more, stopped }
+    }
+
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        let room = self.limits.batch.saturating_sub(self.in_hand.len());
+        if self.looking || self.stopped || room == 0 {
+            return;
+        }
+        self.looking = true;
+        // Those in hand may head the queue still; they must not hide the ones behind them.
+        let limit = self.limits.batch + self.in_hand.len();
+        let (store, me, now) = (self.store.clone(), self.incarnation, self.clock.now());
+        let work = async move { store.due(now, me, limit).await };
+        ctx.spawn(work.into_actor(self).map(move |found, timer, ctx| {
+            timer.looking = false;
+            timer.send_for(found, limit, ctx);
+        }));
+    }
+
+    fn send_for(&mut self, found: Result<Vec<Due>, StoreFault>, limit: usize, ctx: &mut Context<Self>) {
+        let due = match found {
+            Ok(due) => due,
+            Err(fault) => {
+                tracing::error!(%fault, "could not read the due queue; trying again");
+                return;
+            }
+        };
+        self.more = due.len() >= limit;
+        for Due { order, status } in due {
+            if self.stopped || self.in_hand.len() >= self.limits.batch {
+                return;
+            }
+            if !self.in_hand.insert(order) {
+                continue;
+            }
+            let landed = self.directory.wake(order, status);
+            ctx.spawn(landed.into_actor(self).map(move |_, timer, ctx| {
+                timer.in_hand.remove(&order);
+                if timer.more && timer.in_hand.len() * 2 <= timer.limits.batch {
+                    timer.look(ctx);
+                }
+            }));
+        }
+    }
+}
+
+impl Actor for RecoveryTimer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        tracing::info!(tick_ms = self.limits.tick.as_millis(), "the recovery timer runs");
+        ctx.notify(Look);
+        ctx.run_interval(self.limits.tick, |timer, ctx| timer.look(ctx));
+    }
+}
+
+impl Handler<Look> for RecoveryTimer {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
+        self.look(ctx);
+    }
+}
+
+impl Handler<Cease> for RecoveryTimer {
+    type Result = ();
+
+    fn handle(&mut self, _: Cease, _: &mut Self::Context) {
+        self.stopped = true;
+    }
+}

@@ -1,0 +1,273 @@
+//! Shard: finds the actor of an order, or starts it from the store; retires the idle; rebuilds the fallen.
+//! It lives on one arbiter together with its actors, so between looking and sending nothing can happen.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::api::{CheckoutIdempotency, Heard, TraceId};
+use super::journal::Written;
+use super::payment::{
+    AreYouIdle, Checkout, Confirm, Ended, Hands, Idle, PaymentActor, Retry, ShardPort, Stop, Timeout,
+};
+use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
+use crate::store::StoreFault;
+
+/// A message for an order, whoever owns it.
+#[derive(Debug)]
+pub enum ForOrder {
+    Confirm(Confirm),
+    Retry(Retry),
+    Timeout(Timeout),
+}
+
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Deliver {
+    pub order: OrderId,
+    pub message: ForOrder,
+}
+
+/// Start the actor of a new order and have it written down.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Open {
+    pub payment: Payment,
+    pub idempotency: Option<CheckoutIdempotency>,
+    pub reply: oneshot::Sender<Written>,
+    pub trace: TraceId,
+}
+
+/// How many actors are loaded.
+#[derive(Message, Debug)]
+#[rtype(result = "usize")]
+pub struct Count;
+
+#[derive(Clone, Copy, Debug)]
+pub struct ShardLimits {
+    /// An actor that has heard nothing for this long is retired.
+    pub idle: Duration,
+    /// Messages that may wait for orders being loaded.
+    pub loading: usize,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Loading(Vec<ForOrder>),
+    Live { actor: Addr<PaymentActor>, sent: u64, last: Instant },
+}
+
+pub struct Shard {
+    hands: Arc<Hands>,
+    limits: ShardLimits,
+    orders: HashMap<OrderId, Entry>,
+    port: Option<Arc<ShardPort>>,
+    queued: usize,
+}
+
+impl Shard {
+    pub fn new(hands: Arc<Hands>, limits: ShardLimits) -> Shard {
+        Shard { hands, limits, orders: HashMap::new(), port: None, queued: 0 }
+    }
+
+    fn port(&mut self, ctx: &Context<Self>) -> Arc<ShardPort> {
+        let address = ctx.address();
+        let open = || {
+            let (idle, ended) = (address.clone().recipient(), address.clone().recipient());
+            Arc::new(ShardPort { idle, ended })
+        };
+        self.port.get_or_insert_with(open).clone()
+    }
+
+    fn start_actor(&mut self, payment: Payment, ctx: &Context<Self>) -> Addr<PaymentActor> {
+        PaymentActor::new(self.hands.clone(), self.port(ctx), payment).start()
+    }
+
+    fn deliver(&mut self, order: OrderId, message: ForOrder, ctx: &mut Context<Self>) {
+        match self.orders.get_mut(&order) {
+            // On our own arbiter: an actor that is connected here will take the message.
+            Some(Entry::Live { actor, sent, last }) if actor.connected() => {
+                *sent += 1;
+                *last = Instant::now();
+                send(actor, message);
+            }
+            Some(Entry::Loading(_)) if self.queued >= self.limits.loading => {
+                refuse(message, Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+            }
+            Some(Entry::Loading(queue)) => {
+                self.queued += 1;
+                queue.push(message);
+            }
+            // A handler panicked and took its mailbox along: the record tells how far it came.
+            Some(Entry::Live { .. }) | None => self.load(order, vec![message], ctx),
+        }
+    }
+
+    fn load(&mut self, order: OrderId, queue: Vec<ForOrder>, ctx: &mut Context<Self>) {
+        if self.queued + queue.len() > self.limits.loading {
+            for message in queue {
+                refuse(message, Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+            }
+            return;
+        }
+        self.queued += queue.len();
+        self.orders.insert(order, Entry::Loading(queue));
+        let store = self.hands.store.clone();
+        let loading = async move { store.load(order).await };
+        ctx.spawn(loading.into_actor(self).map(move |loaded, shard, ctx| {
+            shard.loaded(order, loaded, ctx);
+        }));
+    }
+
+    fn loaded(
+        &mut self,
+        order: OrderId,
+        loaded: Result<Option<Payment>, StoreFault>,
+        ctx: &mut Context<Self>,
+    ) {
+        let queue = match self.orders.remove(&order) {
+            Some(Entry::Loading(queue)) => queue,
+            Some(live @ Entry::Live { .. }) => {
+                self.orders.insert(order, live);
+                return;
+            }
+            None => Vec::new(),
+        };
+        self.queued -= queue.len();
+        let refusal = match loaded {
+            Ok(Some(payment)) => {
+                let actor = self.start_actor(payment, ctx);
+                let (sent, last) = (queue.len() as u64, Instant::now());
+                queue.into_iter().for_each(|message| send(&actor, message));
+                self.orders.insert(order, Entry::Live { actor, sent, last });
+                return;
+            }
+            Ok(None) => Heard::Rejected(Rejection::PaymentNotFound(Some(order))),
+            Err(fault) => {
+                tracing::error!(%order, %fault, "could not load the order");
+                // It may be unsettled, for all we know: neither "busy" nor "not found" is true.
+                Heard::Answer(Answer::Pending { order_id: order, status: Status::Unknown })
+            }
+        };
+        for message in queue {
+            refuse(message, refusal.clone());
+        }
+    }
+
+    fn ask_the_quiet(&mut self) {
+        let idle = self.limits.idle;
+        self.orders.retain(|_, entry| match entry {
+            Entry::Live { actor, last, .. } if last.elapsed() >= idle => {
+                actor.do_send(AreYouIdle);
+                actor.connected()
+            }
+            Entry::Live { .. } | Entry::Loading(_) => true,
+        });
+        if self.orders.capacity() > 4 * self.orders.len().max(1_024) {
+            self.orders.shrink_to(self.orders.len() * 2);
+        }
+    }
+}
+
+fn send(actor: &Addr<PaymentActor>, message: ForOrder) {
+    match message {
+        ForOrder::Confirm(confirm) => actor.do_send(confirm),
+        ForOrder::Retry(retry) => actor.do_send(retry),
+        ForOrder::Timeout(timeout) => actor.do_send(timeout),
+    }
+}
+
+fn refuse(message: ForOrder, heard: Heard) {
+    match message {
+        ForOrder::Confirm(confirm) => _ = confirm.waiter.answer.send(heard),
+        // The timer hears of it by the dropped sender, and comes again.
+        ForOrder::Retry(_) | ForOrder::Timeout(_) => {}
+    }
+}
+
+impl Actor for Shard {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let pace = (self.limits.idle / 4).max(Duration::from_millis(50));
+        ctx.run_interval(pace, |shard, _| shard.ask_the_quiet());
+    }
+}
+
+impl Handler<Deliver> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, order: Deliver, ctx: &mut Self::Context) {
+        self.deliver(order.order, order.message, ctx);
+    }
+}
+
+impl Handler<Open> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, order: Open, ctx: &mut Self::Context) {
+        let Open { payment, idempotency, reply, trace } = order;
+        let id = payment.order.id;
+        let actor = self.start_actor(payment, ctx);
+        actor.do_send(Checkout { idempotency, reply, trace });
+        self.orders.insert(id, Entry::Live { actor, sent: 1, last: Instant::now() });
+    }
+}
+
+impl Handler<Idle> for Shard {
+    type Result = ();
+
+    /// Retired only if it has seen everything that was sent to it: a message on its way keeps it alive.
+    fn handle(&mut self, word: Idle, _: &mut Self::Context) {
+        match self.orders.get(&word.order) {
+            Some(Entry::Live { actor, sent, .. }) if *sent == word.seen => actor.do_send(Stop),
+            Some(Entry::Live { .. } | Entry::Loading(_)) | None => return,
+        }
+        self.orders.remove(&word.order);
+    }
+}
+
+impl Handler<Ended> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, word: Ended, ctx: &mut Self::Context) {
+        let same = matches!(self.orders.get(&word.order),
+            Some(Entry::Live { actor, .. }) if *actor == word.actor);
+        if !same {
+            return;
+        }
+        self.orders.remove(&word.order);
+        if word.ask {
+            self.load(word.order, vec![ForOrder::Retry(Retry { reply: None })], ctx);
+        }
+    }
+}
+
+impl Handler<Count> for Shard {
+    type Result = usize;
+
+    fn handle(&mut self, _: Count, _: &mut Self::Context) -> usize {
+        self.orders.len()
+    }
+}
+
+/// Makes the order's actor panic.
+#[cfg(test)]
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Ignite(pub OrderId);
+
+#[cfg(test)]
+impl Handler<Ignite> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, order: Ignite, _: &mut Self::Context) {
+        if let Some(Entry::Live { actor, .. }) = self.orders.get(&order.0) {
+            actor.do_send(super::payment::Explode);
+        }
+    }
+}
