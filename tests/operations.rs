@@ -1,0 +1,217 @@
+//! Operations: what starts and what refuses to, what is logged and what never is, and how it leaves.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{House, Process, command};
+use sea_orm::{ConnectionTrait, Database, Statement};
+use serde_json::json;
+
+fn folder() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("payonce.db").display());
+    (folder, url)
+}
+
+fn refused(env: &[(&str, &str)]) -> String {
+    let (_folder, url) = folder();
+    let mut all = vec![
+        ("PAYONCE_DATABASE__URL".to_owned(), url),
+        ("PAYONCE_SERVER__BIND".to_owned(), "127.0.0.1:0".to_owned()),
+        ("PAYONCE_SANDBOX__BIND".to_owned(), "127.0.0.1:0".to_owned()),
+    ];
+    all.extend(env.iter().map(|(name, value)| (format!("PAYONCE_{name}"), (*value).to_owned())));
+    match Process::try_start(&["serve"], &all) {
+        Ok(_) => panic!("{env:?} started"),
+        Err(log) => log,
+    }
+}
+
+/// 88, 67
+#[test]
+fn a_forgotten_toss_key_never_approves_for_free() {
+    let key = "sha256:".to_owned() + &"ab".repeat(32);
+    let public = [("SERVER__BIND", "0.0.0.0:0"), ("SERVER__API_KEYS", key.as_str())];
+    assert!(refused(&public).contains("PAYONCE_TOSS__SECRET_KEY"));
+    let off = [("SANDBOX__ENABLED", "false")];
+    assert!(refused(&off).contains("PAYONCE_TOSS__SECRET_KEY"));
+}
+
+/// 67
+#[test]
+fn a_live_key_and_the_sandbox_refuse_each_other() {
+    let log = refused(&[
+        ("TOSS__SECRET_KEY", "live_sk_zzRealMoneyMovesHere01"),
+        ("SANDBOX__ENABLED", "true"),
+    ]);
+    assert!(log.contains("PAYONCE_SANDBOX__ENABLED") && log.contains("live"), "{log}");
+    assert!(!log.contains("zzRealMoney"), "the key itself is not printed: {log}");
+    let log = refused(&[("SANDBOX__BIND", "0.0.0.0:0")]);
+    assert!(log.contains("PAYONCE_SANDBOX__BIND"), "{log}");
+}
+
+#[test]
+fn a_public_door_without_keys_and_unknown_or_wrong_settings_are_named() {
+    let cases = [
+        ([("SERVER__BIND", "0.0.0.0:0")], "PAYONCE_SERVER__API_KEYS"),
+        ([("CONFIRM__PATIENCE", "5")], "PAYONCE_CONFIRM__PATIENCE_MS"),
+        ([("CONFIRM__PATIENCE_MS", "soon")], "PAYONCE_CONFIRM__PATIENCE_MS"),
+        ([("CONFIRM__TRIES", "0")], "1 to 10"),
+        ([("DATABASE__URL", "oracle://x")], "PAYONCE_DATABASE__URL"),
+        ([("TOSS__SECRET_KEY", "sk_1")], "PAYONCE_TOSS__SECRET_KEY"),
+    ];
+    for (env, named) in cases {
+        let log = refused(&env);
+        assert!(log.contains(named), "{env:?}: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_port_names_the_setting_to_change() {
+    let house = House::start();
+    let bind = house.server.url.trim_start_matches("http://").to_owned();
+    let log = refused(&[("SERVER__BIND", &bind)]);
+    assert!(log.contains("PAYONCE_SERVER__BIND"), "{log}");
+}
+
+/// SQLite is for one node: a second one on the same file refuses; readers are welcome.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_the_same_file_refuses_and_readers_are_welcome() {
+    let house = House::start();
+    let (order, key) = house.authorized().await;
+    assert_eq!(house.confirm(&order, &key).await.status, 200);
+    let log = Process::try_start(&["serve"], house.environment()).err().expect("refused");
+    assert!(log.contains("payonce.db"), "{log}");
+    for args in [&["order", "list"][..], &["order", "show", &order.id], &["products", "list"]] {
+        let output = command(args, house.environment()).output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        assert!(out.contains(&order.id) || out.contains("Ogu T"), "{args:?}: {out}");
+        assert!(!out.contains(&key), "a paymentKey is shown masked: {out}");
+    }
+    let csv = house.folder.path().join("more.csv");
+    std::fs::write(&csv, "id,name,price,stock,seller\n77,Hat,1000,5,2\n").unwrap();
+    let import = ["products", "import", csv.to_str().unwrap()];
+    let output = command(&import, house.environment()).output().unwrap();
+    assert!(!output.status.success(), "a server holds the file");
+    house.audit();
+}
+
+/// 68
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_payment_key_or_card_number_reaches_a_log_or_an_error() {
+    let house = House::plan()
+        .own_toss()
+        .env("LOG__FILTER", "trace")
+        .env("CONFIRM__FLIGHT_BUDGET_MS", 300)
+        .start();
+    let (order, key) = house.authorized().await;
+    let (other, _) = house.authorized().await;
+    let card = "4330123412341234";
+    let leak = json!({"kind": "status", "status": 500, "body": format!("{{\"card\":\"{card}\",\"key\":\"{key}\"}}")});
+    house.faults(json!([{"on": "confirm", "times": 2, "do": leak}])).await;
+    let mut answers = vec![house.confirm(&order, &key).await];
+    answers.push(house.confirm(&other, &key).await);
+    let odd = json!({"userId": 1, "orderId": order.id, "amount": "x", "paymentKey": key, "card": card});
+    answers.push(house.post("/api/v1/payments/confirm", &odd).await);
+    answers.push(house.confirm(&order, &key).await);
+    house.heal().await;
+    house.wait_for(&order, &["DONE"], Duration::from_secs(15)).await;
+    house.server.signal_term();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let log = house.server.logged();
+    assert!(log.contains(&order.id), "the log tells about the order");
+    let secret = common::SECRET_KEY.trim_start_matches("test_sk_");
+    for hidden in [&key, card, secret, &order.token] {
+        assert!(!log.contains(hidden), "{hidden} is in the log");
+        for answer in answers.iter().filter(|answer| !answer.status.is_success()) {
+            assert!(!answer.body.to_string().contains(hidden), "{hidden}: {answer:?}");
+        }
+    }
+}
+
+/// One trace id through door, actors and gateway.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_id_runs_through_door_actors_and_gateway() {
+    let house = House::plan().env("LOG__FILTER", "debug").start();
+    let (order, key) = house.authorized().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let request = house.request(reqwest::Method::POST, "/api/v1/payments/confirm");
+    let request = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let reply = house.send(request.json(&House::confirm_body(&order, &key))).await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.header("traceparent").contains(trace));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let log = house.server.logged();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(trace)).collect();
+    for part in ["payonce::http", "payonce::actors", "payonce::gateway"] {
+        assert!(lines.iter().any(|line| line.contains(part)), "{part}:\n{log}");
+    }
+}
+
+/// 58
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_lets_confirms_in_flight_settle_and_exits_cleanly() {
+    let mut house = House::plan().own_toss().start();
+    house.faults(json!([{"on": "confirm", "do": {"kind": "delay", "millis": 1_500}}])).await;
+    let (order, key) = house.authorized().await;
+    let url = format!("{}/api/v1/payments/confirm", house.server.url);
+    let confirm = tokio::spawn(house.client.post(url).json(&House::confirm_body(&order, &key)).send());
+    house.wait_for(&order, &["IN_PROGRESS"], Duration::from_secs(5)).await;
+    house.server.signal_term();
+    let reply = confirm.await.unwrap().expect("no reset for an accepted request");
+    assert_eq!(reply.status(), 200);
+    assert_eq!(house.server.wait(Duration::from_secs(10)), Some(0));
+    house.restart(&[]);
+    assert_eq!(house.status(&order).await["status"], "DONE");
+    house.audit();
+}
+
+/// 58: idle keep-alive connections hold nothing up.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_does_not_wait_for_idle_connections() {
+    let mut house = House::start();
+    house.stock(1).await;
+    let began = std::time::Instant::now();
+    house.server.signal_term();
+    assert_eq!(house.server.wait(Duration::from_secs(10)), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// The due queue is an index search, however many payments are settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_what_is_not_ready() {
+    let house = House::start();
+    assert_eq!(house.get("/health/live").await.status, 200);
+    let ready = house.get("/health/ready").await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+}
+
+/// I7 and I8 in the database itself: one unbroken chain, one outbox row per piece of news.
+#[tokio::test(flavor = "multi_thread")]
+async fn history_and_outbox_are_written_with_the_transition() {
+    let house = House::start();
+    let (order, key) = house.authorized().await;
+    assert_eq!(house.confirm(&order, &key).await.status, 200);
+    let file = format!("sqlite://{}", house.database().display());
+    let database = Database::connect(file).await.unwrap();
+    let rows = async |sql: &str| {
+        let sql = Statement::from_string(database.get_database_backend(), sql.to_owned());
+        database.query_all_raw(sql).await.unwrap()
+    };
+    let chain = rows("SELECT version, from_status, to_status FROM payment_history ORDER BY version").await;
+    let chain: Vec<(i64, Option<String>, String)> = chain
+        .iter()
+        .map(|row| (row.try_get_by(0).unwrap(), row.try_get_by(1).unwrap(), row.try_get_by(2).unwrap()))
+        .collect();
+    let expected = [
+        (1, None, "READY".to_owned()),
+        (2, Some("READY".to_owned()), "IN_PROGRESS".to_owned()),
+        (3, Some("IN_PROGRESS".to_owned()), "DONE".to_owned()),
+    ];
+    assert_eq!(chain, expected);
+    let news = rows("SELECT event, version FROM outbox").await;
+    assert_eq!(news.len(), 1);
+    assert_eq!(news[0].try_get_by::<i64, _>(1).unwrap(), 3);
+}
