@@ -1,1 +1,243 @@
-//! (under construction)
+//! The only place that knows everyone: opens the store, starts the actors, opens the door, and closes all of it
+//! in the right order.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::actors::{
+    CheckoutRules, Crew, CrewSettings, FlightLimits, JournalLimits, RecoveryLimits, ShardLimits,
+    TossLimits,
+};
+use crate::domain::{Incarnation, Rules, Timestamp};
+use crate::gateway::{GatewayFault, Toss, TossSettings};
+use crate::http::{Door, DoorFault, DoorSettings};
+use crate::sandbox::{Sandbox, SandboxFault, SandboxSettings};
+use crate::settings::{GatewayPlan, Settings};
+use crate::store::{Opened, Store, StoreFault, StoreSettings};
+
+/// Why the house does not stand.
+#[derive(Debug, thiserror::Error)]
+pub enum AppFault {
+    #[error("the database: {0}")]
+    Store(#[from] StoreFault),
+    #[error("the gateway: {0}")]
+    Gateway(#[from] GatewayFault),
+    #[error("the sandbox: {0}")]
+    Sandbox(#[from] SandboxFault),
+    #[error("the door: {0}")]
+    Door(#[from] DoorFault),
+    #[error("a start-up task broke off: {0}")]
+    Join(#[from] tokio::task::JoinError),
+    #[error("signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// The key that the built-in sandbox is spoken to with. It opens nothing else.
+const SANDBOX_KEY: &str = "test_sk_payonceBuiltInSandbox";
+
+/// A house in service.
+pub struct House {
+    store: Store,
+    crew: Crew,
+    door: Door,
+    sandbox: Option<Sandbox>,
+    runtime: Arc<Runtime>,
+    shutdown: Duration,
+}
+
+/// Serves until SIGTERM or SIGINT, then leaves in order.
+pub async fn serve(settings: Settings, runtime: Arc<Runtime>) -> Result<(), AppFault> {
+    let began = Instant::now();
+    let (mut term, mut int) = signals()?;
+    let house = House::open(&settings, runtime).await?;
+    house.announce(&settings, began.elapsed());
+    tokio::select! {
+        _ = term.recv() => tracing::info!("SIGTERM: closing"),
+        _ = int.recv() => tracing::info!("SIGINT: closing"),
+    }
+    house.close().await;
+    Ok(())
+}
+
+fn signals() -> std::io::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+/// Opens the store for a command, on the runtime that its connections will live on.
+pub async fn open_store(
+    settings: &Settings,
+    opened: Opened,
+    runtime: &Runtime,
+) -> Result<Store, AppFault> {
+    let store = StoreSettings {
+        url: settings.database.url.clone(),
+        readers: settings.database.readers,
+        busy_timeout_ms: settings.database.busy_timeout_ms,
+    };
+    Ok(runtime.spawn(async move { Store::open(store, opened).await }).await??)
+}
+
+/// The gateway as the settings name it; the built-in sandbox is at `sandbox`.
+pub fn open_gateway(settings: &Settings, sandbox: Option<String>) -> Result<Toss, AppFault> {
+    let (base_url, secret_key) = match (settings.gateway_plan(), sandbox) {
+        (GatewayPlan::BuiltInSandbox, Some(url)) => (url, SecretString::from(SANDBOX_KEY)),
+        (GatewayPlan::BuiltInSandbox, None) => {
+            (format!("http://{}", settings.sandbox.bind), SecretString::from(SANDBOX_KEY))
+        }
+        (GatewayPlan::Toss { base_url, secret_key }, _) => (base_url, secret_key),
+    };
+    Ok(Toss::new(TossSettings {
+        base_url,
+        secret_key,
+        connect_timeout_ms: settings.toss.connect_timeout_ms,
+        read_timeout_ms: settings.toss.read_timeout_ms,
+    })?)
+}
+
+pub async fn open_sandbox(settings: &Settings, beside: bool) -> Result<Sandbox, AppFault> {
+    let built_in = || settings.database_folder().map(|folder| folder.join("sandbox-ledger.jsonl"));
+    let ledger_path = settings.sandbox.ledger_path.clone();
+    let ledger_path = if beside { ledger_path.or_else(built_in) } else { ledger_path };
+    let bind = settings.sandbox.bind;
+    Ok(crate::sandbox::start(SandboxSettings { bind, ledger_path }).await?)
+}
+
+impl House {
+    async fn open(settings: &Settings, runtime: Arc<Runtime>) -> Result<House, AppFault> {
+        let store = open_store(settings, Opened::Serving, &runtime).await?;
+        let built_in = settings.gateway_plan() == GatewayPlan::BuiltInSandbox;
+        let demo_data = settings.database.demo_data.unwrap_or(built_in);
+        let incarnation = Incarnation(Uuid::now_v7());
+        let prepared = prepare(store.clone(), demo_data, incarnation);
+        let token_secret = runtime.spawn(prepared).await??;
+
+        let sandbox = match built_in {
+            true => Some(open_sandbox(settings, true).await?),
+            false => None,
+        };
+        let toss = open_gateway(settings, sandbox.as_ref().map(Sandbox::base_url))?;
+        let kind = toss.kind();
+        let crew = crew_settings(settings, demo_data, kind.is_sandbox());
+        let crew = Crew::start(crew, incarnation, &store, toss, &runtime);
+        let door = DoorSettings {
+            bind: settings.server.bind,
+            api_keys: settings.server.api_keys.iter().map(|key| key.hash()).collect(),
+            allow_anonymous: settings.allow_anonymous(),
+            allowed_origins: settings.server.allowed_origins.clone(),
+            workers: settings.server.workers,
+            max_in_flight: settings.server.max_in_flight,
+            body_limit_bytes: settings.server.body_limit_bytes,
+            patience: Duration::from_millis(settings.confirm.patience_ms),
+            shutdown_s: settings.server.shutdown_ms.div_ceil(1_000),
+            token_secret,
+            gateway: kind.name(),
+        };
+        let door = crate::http::open(door, crew.directory().clone())?;
+        let shutdown = Duration::from_millis(settings.server.shutdown_ms);
+        Ok(House { store, crew, door, sandbox, runtime, shutdown })
+    }
+
+    fn announce(&self, settings: &Settings, took: Duration) {
+        let shop = self.door.address();
+        println!("payonce {}", env!("CARGO_PKG_VERSION"));
+        println!("shop      http://{shop}");
+        match &self.sandbox {
+            Some(sandbox) => {
+                println!("gateway   SANDBOX, built in: no money moves");
+                println!("sandbox   {}", sandbox.base_url());
+            }
+            None => println!("gateway   {}", settings.gateway_summary()),
+        }
+        println!("store     {}", settings.database.url_without_password());
+        println!("try       curl http://{shop}/api/v1/products    or: payonce demo");
+        println!("ready in {:.2} s", took.as_secs_f64());
+    }
+
+    /// Stop accepting, let what is in flight settle, flush, close. Heartbeat and journal stop last.
+    async fn close(self) {
+        let until = Instant::now() + self.shutdown;
+        self.door.drain();
+        let bound = self.shutdown / 2;
+        if tokio::time::timeout(bound, self.door.close()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        self.crew.go_home(until.saturating_duration_since(Instant::now())).await;
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+        let store = self.store;
+        _ = self.runtime.spawn(async move { store.close().await }).await;
+        tracing::info!("closed");
+    }
+}
+
+/// What the database needs before anybody is served. Returns the secret that order tokens are made with.
+async fn prepare(
+    store: Store,
+    demo_data: bool,
+    incarnation: Incarnation,
+) -> Result<[u8; 32], StoreFault> {
+    store.migrate().await?;
+    if demo_data && store.load_demo_data().await? {
+        tracing::info!("demo users and products are in");
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let micros = i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX);
+    let orphans = store.make_orphans_due(incarnation, Timestamp::from_micros(micros)).await?;
+    if orphans > 0 {
+        tracing::info!(orphans, "unfinished payments of a former incarnation are asked about first");
+    }
+    store.secret("order-token").await
+}
+
+fn crew_settings(settings: &Settings, demo_data: bool, sandbox: bool) -> CrewSettings {
+    let ms = Duration::from_millis;
+    let (confirm, recovery, toss) = (&settings.confirm, &settings.recovery, &settings.toss);
+    let calls_per_minute = toss.calls_per_minute.or_else(|| settings.default_calls_per_minute(sandbox));
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    CrewSettings {
+        rules: Rules {
+            confirm_window_ms: signed(confirm.window_s.saturating_mul(1_000)),
+            questions: recovery.questions,
+            backoff_min_ms: signed(recovery.backoff_min_ms),
+            backoff_max_ms: signed(recovery.backoff_max_ms),
+            quarantine_ask_ms: signed(recovery.quarantine_ask_s.saturating_mul(1_000)),
+        },
+        flight: FlightLimits {
+            budget: ms(confirm.flight_budget_ms),
+            call: ms(toss.connect_timeout_ms + toss.read_timeout_ms),
+        },
+        toss: TossLimits {
+            concurrency: toss.concurrency,
+            calls_per_minute: calls_per_minute.and_then(std::num::NonZeroU32::new),
+            admission_wait: ms(toss.admission_wait_ms),
+            recovery_share_percent: toss.recovery_share_percent,
+            tries: confirm.tries,
+            repeat_within: ms(confirm.flight_budget_ms),
+        },
+        journal: JournalLimits { batch: settings.journal.batch, queue: settings.journal.queue },
+        shard: ShardLimits {
+            idle: Duration::from_secs(settings.actors.idle_s),
+            loading: settings.actors.loading,
+        },
+        recovery: RecoveryLimits { tick: ms(recovery.tick_ms), batch: recovery.batch },
+        checkout: CheckoutRules {
+            expires_after: Duration::from_secs(settings.checkout.expires_after_s),
+            known_users_only: settings.checkout.known_users_only.unwrap_or(demo_data),
+        },
+        shards: settings.actors.shards.unwrap_or_else(cores),
+        most_waiters: confirm.max_waiters,
+        product_recheck: ms(settings.products.recheck_ms),
+        node_name: settings.node_name().into(),
+        heartbeat: ms(settings.node.heartbeat_ms),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

@@ -1,1 +1,175 @@
-//! (under construction)
+//! The command line: what each command is for, in words that a stranger understands.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::app;
+use crate::demo::DemoArgs;
+use crate::loadtest::LoadtestArgs;
+use crate::settings::{self, Settings};
+use crate::store::Opened;
+
+mod audit;
+mod catalogue;
+mod orders;
+
+/// A payment orchestrator for Toss Payments: every order is paid once.
+///
+/// Without a command it serves. No setting is needed to try it: without a Toss key, on loopback, it speaks
+/// to a sandbox of its own and no money moves.
+#[derive(Parser, Debug)]
+#[command(name = "payonce", version, propagate_version = true)]
+struct Arguments {
+    /// A TOML file of settings; see config/default.toml for all of them. The environment
+    /// (PAYONCE_<SECTION>__<KEY>) comes after it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Migrate the database, open the shop's door, and look after unfinished payments until SIGTERM
+    Serve,
+    /// Tell the whole story in seconds, in a temporary folder: pay, reload, decline, lose an answer, kill -9
+    Demo(DemoArgs),
+    /// Look at orders: what happened, and what happens next
+    #[command(subcommand)]
+    Order(OrderCommand),
+    /// The catalogue: what is for sale, and how much of it is there
+    #[command(subcommand)]
+    Products(ProductsCommand),
+    /// API keys for the shop's own calls
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Bring the database up to date and exit
+    Migrate,
+    /// Run a Toss of our own, for trying out and for tests; no money moves
+    Sandbox,
+    /// Send a crowd of buyers to a running server, measure, then audit every order
+    Loadtest(LoadtestArgs),
+    /// Hold our record against Toss's ledger; exit 1 if anything disagrees
+    Audit {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum OrderCommand {
+    /// The timeline of one order: transitions, attempts, codes, and what happens next
+    Show {
+        #[arg(value_name = "ORDER")]
+        order: String,
+    },
+    /// The most recent orders, newest first
+    List {
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum ProductsCommand {
+    /// Create or change products from a CSV file with the columns id,name,price,stock,seller.
+    /// Stock counts for new products only; the server must not be running on the same SQLite file
+    Import {
+        #[arg(value_name = "FILE.csv")]
+        file: PathBuf,
+    },
+    /// Every product with its price and its stock
+    List,
+}
+
+#[derive(Subcommand, Debug)]
+enum KeyCommand {
+    /// Print a fresh API key, and the hash of it that PAYONCE_SERVER__API_KEYS wants
+    New,
+}
+
+/// Runs one command; `false` where it found something wrong and has said so.
+pub fn run() -> anyhow::Result<bool> {
+    let arguments = Arguments::parse();
+    let command = arguments.command.unwrap_or(Command::Serve);
+    if let Command::Key(KeyCommand::New) = command {
+        return Ok(new_key());
+    }
+    let runtime = Runtime::new().context("could not start the runtime")?;
+    let load = || settings::load(arguments.config.as_deref(), std::env::vars());
+    match command {
+        Command::Demo(args) => runtime.block_on(crate::demo::run(args)),
+        Command::Loadtest(args) => runtime.block_on(crate::loadtest::run(args)),
+        Command::Serve => serve(load()?, runtime),
+        Command::Sandbox => sandbox(&load()?),
+        Command::Migrate => {
+            let settings = load()?;
+            start_logging(&settings);
+            runtime.block_on(migrate(&settings, &runtime))
+        }
+        Command::Order(OrderCommand::Show { order }) => {
+            runtime.block_on(orders::show(&load()?, &runtime, &order))
+        }
+        Command::Order(OrderCommand::List { limit }) => {
+            runtime.block_on(orders::list(&load()?, &runtime, limit))
+        }
+        Command::Products(ProductsCommand::Import { file }) => {
+            runtime.block_on(catalogue::import(&load()?, &runtime, &file))
+        }
+        Command::Products(ProductsCommand::List) => {
+            runtime.block_on(catalogue::list(&load()?, &runtime))
+        }
+        Command::Audit { json } => runtime.block_on(audit::run(&load()?, &runtime, json)),
+        Command::Key(KeyCommand::New) => Ok(new_key()),
+    }
+}
+
+fn serve(settings: Settings, runtime: Runtime) -> anyhow::Result<bool> {
+    start_logging(&settings);
+    let runtime = Arc::new(runtime);
+    let system = actix::System::new();
+    system.block_on(app::serve(settings, Arc::clone(&runtime)))?;
+    Ok(true)
+}
+
+fn sandbox(settings: &Settings) -> anyhow::Result<bool> {
+    start_logging(settings);
+    actix::System::new().block_on(app::serve_sandbox(settings))?;
+    Ok(true)
+}
+
+async fn migrate(settings: &Settings, runtime: &Runtime) -> anyhow::Result<bool> {
+    let store = app::open_store(settings, Opened::Tool, runtime).await?;
+    store.migrate().await?;
+    println!("{} is up to date", settings.database.url_without_password());
+    Ok(true)
+}
+
+fn new_key() -> bool {
+    let (key, hash) = settings::new_api_key();
+    println!("key   {key}");
+    println!("hash  {hash}");
+    println!();
+    println!("Give the key to the shop's server; it is shown once. Give the hash to payonce:");
+    println!("PAYONCE_SERVER__API_KEYS={hash}");
+    true
+}
+
+/// Logs go to standard error; standard output is for what a command has to say.
+fn start_logging(settings: &Settings) {
+    let filter = tracing_subscriber::EnvFilter::new(&settings.log.filter);
+    let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match settings.log.format {
+        settings::LogFormat::Json => base.json().try_init(),
+        settings::LogFormat::Text => base.compact().with_ansi(false).try_init(),
+    };
+    if let Err(error) = started {
+        eprintln!("payonce: logging is not available: {error}");
+    }
+}
