@@ -1,1 +1,3 @@
-//! (room under construction)
+//! How to speak Toss: the client, its wire types, and the one table from error codes to outcomes.
+
+pub mod wire;

@@ -1,0 +1,185 @@
+//! Cancels with their measured traps, and the transactions list.
+
+use payonce::gateway::wire::{PaymentStatus, TransactionObject};
+use serde_json::json;
+
+use crate::shop::{Shop, refused};
+
+#[actix_web::test]
+async fn refunded_in_two_parts_it_stays_partially_cancelled_with_a_balance_of_zero() {
+    let shop = Shop::open().await;
+    let key = shop.authorize("order-1", 1_000).await;
+    shop.confirm(&key, "order-1", 1_000).await.payment();
+    let first = shop
+        .cancel(
+            &key,
+            json!({"cancelReason": "one of two", "cancelAmount": 300}),
+        )
+        .await
+        .payment();
+    assert_eq!(
+        (first.status, first.balance_amount),
+        (PaymentStatus::PartialCanceled, Some(700))
+    );
+    assert_eq!(first.cancels.unwrap()[0].refundable_amount, 700);
+    let second = shop
+        .cancel(
+            &key,
+            json!({"cancelReason": "the rest", "refundableAmount": "700"}),
+        )
+        .await
+        .payment();
+    assert_eq!(
+        (second.status, second.balance_amount),
+        (PaymentStatus::PartialCanceled, Some(0))
+    );
+    let cancels = second.cancels.unwrap();
+    assert_eq!(
+        cancels
+            .iter()
+            .map(|cancel| cancel.cancel_amount)
+            .collect::<Vec<_>>(),
+        [300, 700]
+    );
+    assert_eq!(
+        second.last_transaction_key.as_ref(),
+        Some(&cancels[1].transaction_key)
+    );
+    assert_eq!(
+        shop.cancel(&key, json!({"cancelReason": "again"}))
+            .await
+            .refusal(),
+        refused(403, "NOT_CANCELABLE_AMOUNT")
+    );
+}
+
+#[actix_web::test]
+async fn a_whole_cancel_ends_it_and_wrong_cancels_change_nothing() {
+    let shop = Shop::open().await;
+    let key = shop.authorize("order-1", 1_000).await;
+    let whole = json!({"cancelReason": "changed my mind"});
+    assert_eq!(
+        shop.cancel(&key, whole.clone()).await.refusal(),
+        refused(403, "NOT_CANCELABLE_PAYMENT")
+    );
+    assert_eq!(
+        shop.cancel("unknown", whole.clone()).await.refusal(),
+        refused(404, "NOT_FOUND_PAYMENT")
+    );
+    shop.confirm(&key, "order-1", 1_000).await.payment();
+    for (body, wanted) in [
+        (
+            json!({"cancelReason": "x", "cancelAmount": 1_001}),
+            refused(403, "NOT_CANCELABLE_AMOUNT"),
+        ),
+        (
+            json!({"cancelReason": "x", "cancelAmount": 0}),
+            refused(400, "INVALID_REQUEST"),
+        ),
+        (
+            json!({"cancelReason": "x", "cancelAmount": 100, "refundableAmount": 900}),
+            refused(400, "NOT_MATCHES_REFUNDABLE_AMOUNT"),
+        ),
+        (
+            json!({"cancelAmount": 100}),
+            refused(400, "INVALID_REQUEST"),
+        ),
+        (
+            json!({"cancelReason": "x".repeat(201)}),
+            refused(400, "INVALID_REQUEST"),
+        ),
+    ] {
+        assert_eq!(
+            shop.cancel(&key, body.clone()).await.refusal(),
+            wanted,
+            "{body}"
+        );
+    }
+    assert_eq!(shop.status(&key).await, PaymentStatus::Done);
+    let canceled = shop.cancel(&key, whole.clone()).await.payment();
+    assert_eq!(
+        (canceled.status, canceled.balance_amount),
+        (PaymentStatus::Canceled, Some(0))
+    );
+    assert_eq!(
+        shop.cancel(&key, whole).await.refusal(),
+        refused(400, "ALREADY_CANCELED_PAYMENT")
+    );
+}
+
+#[actix_web::test]
+async fn transactions_are_listed_in_order_page_by_page() {
+    let shop = Shop::open().await;
+    let mut keys = Vec::new();
+    for number in 1..=3 {
+        let order_id = format!("order-{number}");
+        let key = shop.authorize(&order_id, number * 1_000).await;
+        shop.confirm(&key, &order_id, number * 1_000)
+            .await
+            .payment();
+        keys.push(key);
+    }
+    shop.cancel(&keys[0], json!({"cancelReason": "x", "cancelAmount": 400}))
+        .await
+        .payment();
+    shop.advance(3 * 86_400).await;
+    let later = shop.authorize("order-4", 9_000).await;
+    shop.confirm(&later, "order-4", 9_000).await.payment();
+
+    let list = async |query: &str| -> Vec<TransactionObject> {
+        let answer = shop.get(&format!("/v1/transactions?{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    let all = list("startDate=2020-01-01&endDate=2200-01-01T00:00:00").await;
+    let seen: Vec<_> = all
+        .iter()
+        .map(|line| (line.payment_key.as_str(), line.status, line.amount))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (keys[0].as_str(), PaymentStatus::Done, 1_000),
+            (&keys[1], PaymentStatus::Done, 2_000),
+            (&keys[2], PaymentStatus::Done, 3_000),
+            (&keys[0], PaymentStatus::PartialCanceled, 400),
+            (&later, PaymentStatus::Done, 9_000),
+        ]
+    );
+    let mut pages = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = list(&format!(
+            "startDate=2020-01-01&endDate=2200-01-01&limit=2{after}"
+        ))
+        .await;
+        let Some(last) = page.last() else { break };
+        after = format!("&startingAfter={}", last.transaction_key);
+        pages.push(page.len());
+    }
+    assert_eq!(pages, [2, 2, 1]);
+    let day = &all[4].transaction_at[..10];
+    assert_eq!(
+        list(&format!("startDate={day}&endDate=2200-01-01")).await,
+        all[4..]
+    );
+    assert_eq!(
+        list(&format!("startDate=2020-01-01&endDate={day}")).await,
+        all[..4]
+    );
+    for query in [
+        "",
+        "startDate=2020-01-01",
+        "startDate=x&endDate=2200-01-01",
+        "startDate=2020-01-01&endDate=2200-01-01&limit=5001",
+        "startDate=2020-01-01&endDate=2200-01-01&startingAfter=00000000000000000000000000000000",
+    ] {
+        assert_eq!(
+            shop.get(&format!("/v1/transactions?{query}"))
+                .await
+                .refusal(),
+            refused(400, "INVALID_REQUEST"),
+            "{query}"
+        );
+    }
+}
