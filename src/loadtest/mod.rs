@@ -11,9 +11,13 @@ use serde::Serialize;
 
 pub mod buyer;
 mod confirms;
+#[cfg(test)]
+mod fake_shop;
 mod pace;
 mod phases;
 mod report;
+#[cfg(test)]
+mod run_tests;
 mod settle;
 mod shelf;
 mod steal;
