@@ -39,13 +39,14 @@ pub async fn confirm(
     args: &LoadtestArgs,
     tickets: &Arc<[Ticket]>,
 ) -> anyhow::Result<Confirmed> {
-    warm_up(buyer, args, tickets).await?;
+    let still_open = warm_up(buyer, args, tickets).await?;
     let before = CpuTime::now().await;
     let mut confirmed = match args.scenario {
         Scenario::Distinct | Scenario::Hot => one_by_one(buyer, args, tickets).await?,
         Scenario::SameOrder => all_at_once(buyer, args, tickets).await?,
     };
     let after = CpuTime::now().await;
+    confirmed.open.extend(still_open);
     confirmed.steal_percent = before
         .zip(after)
         .and_then(|(before, after)| after.steal_percent_since(before));
@@ -53,17 +54,23 @@ pub async fn confirm(
 }
 
 /// Opens the connections, so that the first confirms do not pay for it. `same-order` needs one for each caller,
-/// and only slow answers keep that many open: its first order is that warm-up.
+/// and only slow answers keep that many open: its first order is that warm-up, and its place is returned if it did
+/// not come to rest.
 async fn warm_up(
     buyer: &Arc<Buyer>,
     args: &LoadtestArgs,
     tickets: &Arc<[Ticket]>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<usize>> {
     match (args.scenario, tickets.first()) {
         (Scenario::SameOrder, Some(first)) => {
-            buyer
+            let crowd = buyer
                 .confirm_at_once(&first.confirm(), args.callers())
                 .await?;
+            let open = crowd
+                .calls
+                .iter()
+                .any(|(heard, _)| Outcome::of(heard).is_open());
+            Ok(open.then_some(0))
         }
         (Scenario::SameOrder, None) | (Scenario::Distinct | Scenario::Hot, _) => {
             let buyer = Arc::clone(buyer);
@@ -73,9 +80,9 @@ async fn warm_up(
                 async move { buyer.ready().await.is_ok() }
             })
             .await?;
+            Ok(None)
         }
     }
-    Ok(())
 }
 
 async fn one_by_one(

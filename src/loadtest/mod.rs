@@ -11,9 +11,13 @@ use serde::Serialize;
 
 pub mod buyer;
 mod confirms;
+#[cfg(test)]
+mod fake_shop;
 mod pace;
 mod phases;
 mod report;
+#[cfg(test)]
+mod run_tests;
 mod settle;
 mod shelf;
 mod steal;
@@ -56,7 +60,7 @@ pub struct LoadtestArgs {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub products: u32,
     /// A key of the shop's back office, where the server wants one
-    #[arg(long, env = "PAYONCE_API_KEY", hide_env_values = true)]
+    #[arg(long, value_name = "KEY")]
     pub api_key: Option<SecretString>,
     /// Write the report as JSON into this file
     #[arg(long, value_name = "FILE")]
@@ -119,7 +123,7 @@ async fn load(buyer: &Arc<Buyer>, args: &LoadtestArgs) -> anyhow::Result<Report>
         not_opened: checkout.not_opened,
         settled_later,
         same_order: confirm.same_order,
-        steal_percent: confirm.steal_percent,
+        steal_percent: confirm.steal_percent.map(report::rounded),
         audit,
         odd: [checkout.odd, confirm.odd].concat(),
     })

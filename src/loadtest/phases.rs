@@ -61,14 +61,14 @@ pub async fn checkout(buyer: &Arc<Buyer>, args: &LoadtestArgs) -> anyhow::Result
                 quantity: 1,
             };
             let user = user_of(at);
-            (user, buyer.checkout(user, &[line]).await)
+            opened(user, buyer.checkout(user, &[line]).await)
         }
     });
     let lap = lap.await?;
     let mut orders = Vec::with_capacity(lap.results.len());
     let mut odd = Oddities::default();
-    for (user, heard) in lap.results {
-        match opened(user, heard) {
+    for order in lap.results {
+        match order {
             Ok(order) => orders.push(order),
             Err(error) => odd.keep_text(format!("checkout: {error:#}")),
         }

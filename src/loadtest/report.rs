@@ -85,7 +85,7 @@ pub fn millis(micros: u64) -> f64 {
 }
 
 /// Three decimals are more than any of these figures is good for.
-fn rounded(figure: f64) -> f64 {
+pub fn rounded(figure: f64) -> f64 {
     (figure * 1000.0).round() / 1000.0
 }
 
