@@ -1,6 +1,7 @@
 //! The only place that knows everyone: opens the store, starts the actors, opens the door, and closes all of it
 //! in the right order.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,10 @@ use crate::actors::{
     TossLimits,
 };
 use crate::domain::{Incarnation, Rules, Timestamp};
-use crate::gateway::{GatewayFault, Toss, TossSettings};
+use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
 use crate::http::{Door, DoorFault, DoorSettings};
 use crate::sandbox::{Sandbox, SandboxFault, SandboxSettings};
-use crate::settings::{GatewayPlan, Settings};
+use crate::settings::{ApiKeyHash, GatewayPlan, Settings};
 use crate::store::{Opened, Store, StoreFault, StoreSettings};
 
 /// Why the house does not stand.
@@ -45,6 +46,7 @@ pub struct House {
     crew: Crew,
     door: Door,
     sandbox: Option<Sandbox>,
+    kind: GatewayKind,
     runtime: Arc<Runtime>,
     shutdown: Duration,
 }
@@ -84,12 +86,12 @@ pub async fn open_store(
 
 /// The gateway as the settings name it; the built-in sandbox is at `sandbox`.
 pub fn open_gateway(settings: &Settings, sandbox: Option<String>) -> Result<Toss, AppFault> {
-    let (base_url, secret_key) = match (settings.gateway_plan(), sandbox) {
-        (GatewayPlan::BuiltInSandbox, Some(url)) => (url, SecretString::from(SANDBOX_KEY)),
-        (GatewayPlan::BuiltInSandbox, None) => {
-            (format!("http://{}", settings.sandbox.bind), SecretString::from(SANDBOX_KEY))
+    let (base_url, secret_key) = match settings.gateway_plan() {
+        GatewayPlan::BuiltInSandbox => {
+            let url = sandbox.unwrap_or_else(|| gateway_url(settings));
+            (url, SecretString::from(SANDBOX_KEY))
         }
-        (GatewayPlan::Toss { base_url, secret_key }, _) => (base_url, secret_key),
+        GatewayPlan::Toss { base_url, secret_key } => (base_url, secret_key),
     };
     Ok(Toss::new(TossSettings {
         base_url,
@@ -99,18 +101,49 @@ pub fn open_gateway(settings: &Settings, sandbox: Option<String>) -> Result<Toss
     })?)
 }
 
+/// Where the gateway is; for a built-in sandbox, where a running server has it.
+pub fn gateway_url(settings: &Settings) -> String {
+    match settings.gateway_plan() {
+        GatewayPlan::BuiltInSandbox => format!("http://{}", settings.sandbox.bind),
+        GatewayPlan::Toss { base_url, .. } => base_url.trim_end_matches('/').to_owned(),
+    }
+}
+
+/// As the header `Payonce-Gateway` says it.
+const fn gateway_name(kind: GatewayKind) -> &'static str {
+    match kind {
+        GatewayKind::Sandbox => "sandbox",
+        GatewayKind::Test => "test",
+        GatewayKind::Live => "live",
+    }
+}
+
+/// `payonce sandbox`: a Toss alone, until a signal.
+pub async fn serve_sandbox(settings: &Settings) -> Result<(), AppFault> {
+    let (mut term, mut int) = signals()?;
+    let sandbox = open_sandbox(settings, false).await?;
+    println!("sandbox   {}", sandbox.base_url());
+    println!("ready: no money moves here");
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    sandbox.stop().await;
+    Ok(())
+}
+
 pub async fn open_sandbox(settings: &Settings, beside: bool) -> Result<Sandbox, AppFault> {
     let built_in = || settings.database_folder().map(|folder| folder.join("sandbox-ledger.jsonl"));
     let ledger_path = settings.sandbox.ledger_path.clone();
     let ledger_path = if beside { ledger_path.or_else(built_in) } else { ledger_path };
-    let bind = settings.sandbox.bind;
-    Ok(crate::sandbox::start(SandboxSettings { bind, ledger_path }).await?)
+    let settings = SandboxSettings::new(settings.sandbox.bind);
+    Ok(crate::sandbox::start(SandboxSettings { ledger_path, ..settings }).await?)
 }
 
 impl House {
     async fn open(settings: &Settings, runtime: Arc<Runtime>) -> Result<House, AppFault> {
         let store = open_store(settings, Opened::Serving, &runtime).await?;
-        let built_in = settings.gateway_plan() == GatewayPlan::BuiltInSandbox;
+        let built_in = matches!(settings.gateway_plan(), GatewayPlan::BuiltInSandbox);
         let demo_data = settings.database.demo_data.unwrap_or(built_in);
         let incarnation = Incarnation(Uuid::now_v7());
         let prepared = prepare(store.clone(), demo_data, incarnation);
@@ -122,11 +155,11 @@ impl House {
         };
         let toss = open_gateway(settings, sandbox.as_ref().map(Sandbox::base_url))?;
         let kind = toss.kind();
-        let crew = crew_settings(settings, demo_data, kind.is_sandbox());
+        let crew = crew_settings(settings, demo_data);
         let crew = Crew::start(crew, incarnation, &store, toss, &runtime);
         let door = DoorSettings {
             bind: settings.server.bind,
-            api_keys: settings.server.api_keys.iter().map(|key| key.hash()).collect(),
+            api_keys: settings.server.api_keys.iter().map(ApiKeyHash::bytes).collect(),
             allow_anonymous: settings.allow_anonymous(),
             allowed_origins: settings.server.allowed_origins.clone(),
             workers: settings.server.workers,
@@ -135,11 +168,11 @@ impl House {
             patience: Duration::from_millis(settings.confirm.patience_ms),
             shutdown_s: settings.server.shutdown_ms.div_ceil(1_000),
             token_secret,
-            gateway: kind.name(),
+            gateway: gateway_name(kind),
         };
         let door = crate::http::open(door, crew.directory().clone())?;
         let shutdown = Duration::from_millis(settings.server.shutdown_ms);
-        Ok(House { store, crew, door, sandbox, runtime, shutdown })
+        Ok(House { store, crew, door, sandbox, kind, runtime, shutdown })
     }
 
     fn announce(&self, settings: &Settings, took: Duration) {
@@ -151,7 +184,7 @@ impl House {
                 println!("gateway   SANDBOX, built in: no money moves");
                 println!("sandbox   {}", sandbox.base_url());
             }
-            None => println!("gateway   {}", settings.gateway_summary()),
+            None => println!("gateway   {} at {}", self.kind.to_string().to_uppercase(), gateway_url(settings)),
         }
         println!("store     {}", settings.database.url_without_password());
         println!("try       curl http://{shop}/api/v1/products    or: payonce demo");
@@ -195,10 +228,9 @@ async fn prepare(
     store.secret("order-token").await
 }
 
-fn crew_settings(settings: &Settings, demo_data: bool, sandbox: bool) -> CrewSettings {
+fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
     let ms = Duration::from_millis;
     let (confirm, recovery, toss) = (&settings.confirm, &settings.recovery, &settings.toss);
-    let calls_per_minute = toss.calls_per_minute.or_else(|| settings.default_calls_per_minute(sandbox));
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     CrewSettings {
         rules: Rules {
@@ -214,7 +246,7 @@ fn crew_settings(settings: &Settings, demo_data: bool, sandbox: bool) -> CrewSet
         },
         toss: TossLimits {
             concurrency: toss.concurrency,
-            calls_per_minute: calls_per_minute.and_then(std::num::NonZeroU32::new),
+            calls_per_minute: settings.calls_per_minute().and_then(NonZeroU32::new),
             admission_wait: ms(toss.admission_wait_ms),
             recovery_share_percent: toss.recovery_share_percent,
             tries: confirm.tries,

@@ -21,7 +21,7 @@ pub enum SettingsFault {
     Unreadable(String),
     #[error("{name} is not a setting{}", hint(.nearest))]
     Unknown { name: String, nearest: Option<String> },
-    #[error("{name} wants {wants}{}", got(.got))]
+    #[error("{name} wants {wants}{}", given(.got))]
     Wrong { name: String, wants: String, got: Option<String> },
 }
 
@@ -29,7 +29,7 @@ fn hint(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
-fn got(got: &Option<String>) -> String {
+fn given(got: &Option<String>) -> String {
     got.as_ref().map_or_else(String::new, |text| format!(", got {text:?}"))
 }
 

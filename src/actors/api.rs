@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::payment::History;
 use crate::domain::{
     Answer, OrderId, Payment, PaymentKey, Product, ProductId, Quantity, Rejection, Status,
     Timestamp, UserId, Won,
@@ -99,7 +98,12 @@ pub struct PaymentView {
 #[derive(Clone, Debug)]
 pub struct HistoryView {
     pub version: i64,
-    pub row: History,
+    /// `None` for the checkout.
+    pub from: Option<Status>,
+    pub to: Status,
+    pub event: Box<str>,
+    pub reason: Option<Box<str>>,
+    pub at: Timestamp,
 }
 
 /// A product and where its goods are: `received = stock + held + sold`.

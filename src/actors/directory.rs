@@ -22,7 +22,7 @@ use crate::domain::product::Listing;
 use crate::domain::{
     Answer, Order, OrderId, Payment, Product, ProductId, Quantity, Rejection, Status, UserId,
 };
-use crate::store::StoreFault;
+use crate::store::{Counted, HistoryRow, StoreFault};
 
 /// What a directory is told at start-up.
 #[derive(Clone, Copy, Debug)]
@@ -231,45 +231,42 @@ impl Directory {
             let more = until.is_some_and(|until| Instant::now() + pause <= until);
             if resting || !more {
                 let (payment, created_at) = (record.payment, record.created_at);
-                return Ok(Some(PaymentView { payment, created_at, names: record.names }));
+                let names = self.names(&payment).await?;
+                return Ok(Some(PaymentView { payment, created_at, names }));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LOOK_MAX);
         }
     }
 
+    async fn names(&self, payment: &Payment) -> Result<BTreeMap<ProductId, Box<str>>, Refused> {
+        let ids: Vec<ProductId> = payment.order.lines.iter().map(|line| line.product).collect();
+        let store = self.hands.store.clone();
+        let shelf = self.read(async move { store.shelf(&ids).await }).await?;
+        Ok(shelf.into_iter().map(|(id, product)| (id, product.listing.name)).collect())
+    }
+
     pub async fn history(&self, order: OrderId) -> Result<Vec<HistoryView>, Refused> {
         let store = self.hands.store.clone();
         let rows = self.read(async move { store.history(order).await }).await?;
-        Ok(rows.into_iter().map(|row| HistoryView { version: row.version, row: row.row }).collect())
+        let view = |row: HistoryRow| {
+            let HistoryRow { version, from, to, event, reason, at, .. } = row;
+            HistoryView { version, from, to, event, reason, at }
+        };
+        Ok(rows.into_iter().map(view).collect())
     }
 
     pub async fn products(&self) -> Result<Vec<ProductView>, Refused> {
         let store = self.hands.store.clone();
-        let work = async move {
-            let products = store.products().await?;
-            let ids: Vec<ProductId> = products.iter().map(|product| product.listing.id).collect();
-            let held = store.held(&ids).await?;
-            Ok((products, held))
-        };
-        let (products, held) = self.read(work).await?;
-        let view = |product: Product| {
-            let held = held.get(&product.listing.id).copied().unwrap_or(0);
-            ProductView { held, sold: product.received - product.stock - held, product }
-        };
-        Ok(products.into_iter().map(view).collect())
+        let counted = self.read(async move { store.all_counted().await }).await?;
+        Ok(counted.into_iter().map(product_view).collect())
     }
 
     pub async fn product(&self, product: ProductId) -> Result<ProductView, Refused> {
         let store = self.hands.store.clone();
-        let work = async move { store.product_with_held(product).await };
-        match self.read(work).await? {
-            Some((found, held)) => {
-                let sold = found.received - found.stock - held;
-                Ok(ProductView { product: found, held, sold })
-            }
-            None => Err(Rejection::ProductNotFound(product).into()),
-        }
+        let counted = self.read(async move { store.counted(&[product]).await }).await?;
+        let found = counted.into_iter().next().map(product_view);
+        found.ok_or_else(|| Rejection::ProductNotFound(product).into())
     }
 
     /// Creates the product or changes it; the flag tells whether it was created.
@@ -323,6 +320,11 @@ impl Directory {
         }
         sum
     }
+}
+
+fn product_view(counted: Counted) -> ProductView {
+    let (held, sold) = (counted.held, counted.sold());
+    ProductView { product: counted.product, held, sold }
 }
 
 fn told(answer: Result<Result<(), Refusal>, actix::MailboxError>) -> Result<(), Refused> {

@@ -64,7 +64,8 @@ impl RecoveryTimer {
         // Those in hand may head the queue still; they must not hide the ones behind them.
         let limit = self.limits.batch + self.in_hand.len();
         let (store, me, now) = (self.store.clone(), self.incarnation, self.clock.now());
-        let work = async move { store.due(now, me, limit).await };
+        let most = u32::try_from(limit).unwrap_or(u32::MAX);
+        let work = async move { store.due(now, me, most).await };
         ctx.spawn(work.into_actor(self).map(move |found, timer, ctx| {
             timer.looking = false;
             timer.send_for(found, limit, ctx);

@@ -2,6 +2,7 @@
 //! crowd over HTTP, `payonce audit` from the database.
 
 mod chain;
+pub mod collect;
 mod compare;
 mod record;
 mod violation;
