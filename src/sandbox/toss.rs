@@ -43,7 +43,9 @@ pub enum Said {
 /// The headers of an answer by Toss itself.
 #[derive(Debug)]
 pub struct Stamp {
-    pub trace: String,
+    pub trace: Hex,
+    /// Measured: a replay carries both ids, its own and that of the first answer.
+    pub original: Option<Hex>,
     pub idempotency_key: Option<HeaderValue>,
 }
 
@@ -60,7 +62,8 @@ impl Said {
     /// Outside of any request that Toss knows.
     pub fn refusal(code: Code, language: Language) -> Self {
         let stamp = Stamp {
-            trace: Hex::random().to_string(),
+            trace: Hex::random(),
+            original: None,
             idempotency_key: None,
         };
         Self::page(&Page::Refusal { code, language }, stamp)
@@ -97,6 +100,7 @@ impl Toss {
             fault,
             page,
             trace,
+            original,
             hold,
         }) = toss.admit(&call).await
         else {
@@ -104,18 +108,22 @@ impl Toss {
         };
         let stamp = Stamp {
             trace,
+            original,
             idempotency_key: call.idempotency_key.clone(),
         };
         match (fault, page) {
             (Some(Fault::Status { status, body }), _) => Said::Raw { status, body },
             (Some(Fault::ResetBefore {} | Fault::ResetAfter {}), _) => Said::Nothing,
             (Some(Fault::HangBefore { millis } | Fault::HangAfter { millis }), _) => {
-                Self::hang(toss, call, hold, millis.unwrap_or(HANG_MS)).await;
+                let slow = Slow { toss, call, hold };
+                slow.hang(millis.unwrap_or(HANG_MS)).await;
                 Said::Nothing
             }
-            (Some(Fault::Delay { millis }), page) => Self::late(toss, call, hold, page, millis)
-                .await
-                .map_or(Said::Nothing, |page| Said::page(&page, stamp)),
+            (Some(Fault::Delay { millis }), page) => {
+                let slow = Slow { toss, call, hold };
+                let page = slow.late(page, trace, millis).await;
+                page.map_or(Said::Nothing, |page| Said::page(&page, stamp))
+            }
             (Some(Fault::Garbled {}), Some(page)) => Said::Json {
                 status: 200,
                 body: page::garbled(page.write().1),
@@ -136,36 +144,6 @@ impl Toss {
         }
     }
 
-    /// Waits, then executes what was not answered before. In a task of its own: a caller who hangs up does not stop Toss
-    /// from processing. No answer when the sandbox stops meanwhile; then nothing was processed either.
-    async fn late(
-        toss: Data<Self>,
-        call: Call,
-        hold: Option<Hold>,
-        page: Option<Page>,
-        millis: u64,
-    ) -> Option<Page> {
-        let task = actix_web::rt::spawn(async move {
-            let page = match (toss.wait(millis).await, page) {
-                (false, _) => None,
-                (true, Some(page)) => Some(page),
-                (true, None) => toss.execute_late(&call).await.ok(),
-            };
-            toss.release(&call, hold);
-            page
-        });
-        task.await.ok().flatten()
-    }
-
-    async fn hang(toss: Data<Self>, call: Call, hold: Option<Hold>, millis: u64) {
-        let task = actix_web::rt::spawn(async move {
-            toss.wait(millis).await;
-            toss.release(&call, hold);
-        });
-        // It ends by itself; if it panicked, there is still nothing to answer.
-        let _ = task.await;
-    }
-
     /// Once this returns, the ledger knows of the request and of what it did.
     async fn admit(&self, call: &Call) -> Result<Admitted, LedgerLost> {
         let place = self.ledger.place().await?;
@@ -178,19 +156,15 @@ impl Toss {
         Ok(admitted)
     }
 
-    async fn execute_late(&self, call: &Call) -> Result<Page, LedgerLost> {
+    async fn execute_late(&self, call: &Call, trace: Hex) -> Result<Page, LedgerLost> {
         let place = self.ledger.place().await?;
         let (page, written) = {
             let mut books = self.books();
-            let (page, entry) = desk::execute_late(&mut books, call);
+            let (page, entry) = desk::execute_late(&mut books, call, trace);
             (page, place.write(entry))
         };
         written.wait().await?;
         Ok(page)
-    }
-
-    fn release(&self, call: &Call, hold: Option<Hold>) {
-        desk::release(&mut self.books(), call, hold);
     }
 
     /// False when the sandbox stops before the time is over.
@@ -200,5 +174,42 @@ impl Toss {
             () = tokio::time::sleep(Duration::from_millis(millis)) => true,
             _ = stopping.wait_for(|stopping| *stopping) => false,
         }
+    }
+}
+
+/// A request that takes its time, in a task of its own: a caller who hangs up does not stop Toss from processing.
+struct Slow {
+    toss: Data<Toss>,
+    call: Call,
+    hold: Option<Hold>,
+}
+
+impl Slow {
+    /// Waits, then executes what was not answered before. No answer when the sandbox stops meanwhile; then nothing was
+    /// processed either.
+    async fn late(self, page: Option<Page>, trace: Hex, millis: u64) -> Option<Page> {
+        let task = actix_web::rt::spawn(async move {
+            let page = match (self.toss.wait(millis).await, page) {
+                (false, _) => None,
+                (true, Some(page)) => Some(page),
+                (true, None) => self.toss.execute_late(&self.call, trace).await.ok(),
+            };
+            self.release();
+            page
+        });
+        task.await.ok().flatten()
+    }
+
+    async fn hang(self, millis: u64) {
+        let task = actix_web::rt::spawn(async move {
+            self.toss.wait(millis).await;
+            self.release();
+        });
+        // It ends by itself; if it panicked, there is still nothing to answer.
+        let _ = task.await;
+    }
+
+    fn release(&self) {
+        desk::release(&mut self.toss.books(), &self.call, self.hold);
     }
 }
