@@ -107,9 +107,11 @@ pub fn execute_late(books: &mut Books, call: &Call, trace: Hex) -> (Page, Entry)
     execute(books, call, None, Entry::Executed, called, trace)
 }
 
-/// A request that waited or hung is over.
-pub fn release(books: &mut Books, call: &Call, hold: Option<Hold>) {
-    set_confirming(books, call, false);
+/// A slow request is over; `waited`: it was not executed when it arrived.
+pub fn release(books: &mut Books, call: &Call, hold: Option<Hold>, waited: bool) {
+    if waited {
+        set_confirming(books, call, false);
+    }
     if let Some(hold) = hold {
         books.answers.release(hold);
     }

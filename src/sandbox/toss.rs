@@ -14,7 +14,6 @@ use super::call::Call;
 use super::codes::Code;
 use super::desk::{self, Admitted};
 use super::faults::{Fault, HANG_MS};
-use super::idempotency::Hold;
 use super::ids::{Hex, Language};
 use super::ledger::{Ledger, LedgerLost};
 use super::page::{self, Page};
@@ -95,17 +94,23 @@ impl Toss {
         self.stopping.send_replace(true);
     }
 
+    /// In a task of its own: once a request has arrived, it is carried through, whether its caller stays or hangs up.
     pub async fn serve(toss: Data<Self>, call: Call) -> Said {
-        let Ok(Admitted {
+        let task = actix_web::rt::spawn(async move { toss.answer(&call).await });
+        task.await.unwrap_or(Said::Nothing)
+    }
+
+    async fn answer(&self, call: &Call) -> Said {
+        let Ok(admitted) = self.admit(call).await else {
+            return Said::broken(call.language);
+        };
+        let Admitted {
             fault,
             page,
             trace,
             original,
             hold,
-        }) = toss.admit(&call).await
-        else {
-            return Said::broken(call.language);
-        };
+        } = admitted;
         let stamp = Stamp {
             trace,
             original,
@@ -114,14 +119,21 @@ impl Toss {
         match (fault, page) {
             (Some(Fault::Status { status, body }), _) => Said::Raw { status, body },
             (Some(Fault::ResetBefore {} | Fault::ResetAfter {}), _) => Said::Nothing,
-            (Some(Fault::HangBefore { millis } | Fault::HangAfter { millis }), _) => {
-                let slow = Slow { toss, call, hold };
-                slow.hang(millis.unwrap_or(HANG_MS)).await;
+            (Some(Fault::HangBefore { millis } | Fault::HangAfter { millis }), page) => {
+                self.wait(millis.unwrap_or(HANG_MS)).await;
+                desk::release(&mut self.books(), call, hold, page.is_none());
                 Said::Nothing
             }
             (Some(Fault::Delay { millis }), page) => {
-                let slow = Slow { toss, call, hold };
-                let page = slow.late(page, trace, millis).await;
+                let in_time = self.wait(millis).await;
+                let waited = page.is_none();
+                let page = match (in_time, page) {
+                    // The sandbox stops: nothing is processed any more.
+                    (false, _) => None,
+                    (true, Some(page)) => Some(page),
+                    (true, None) => self.execute_late(call, trace).await.ok(),
+                };
+                desk::release(&mut self.books(), call, hold, waited);
                 page.map_or(Said::Nothing, |page| Said::page(&page, stamp))
             }
             (Some(Fault::Garbled {}), Some(page)) => Said::Json {
@@ -174,42 +186,5 @@ impl Toss {
             () = tokio::time::sleep(Duration::from_millis(millis)) => true,
             _ = stopping.wait_for(|stopping| *stopping) => false,
         }
-    }
-}
-
-/// A request that takes its time, in a task of its own: a caller who hangs up does not stop Toss from processing.
-struct Slow {
-    toss: Data<Toss>,
-    call: Call,
-    hold: Option<Hold>,
-}
-
-impl Slow {
-    /// Waits, then executes what was not answered before. No answer when the sandbox stops meanwhile; then nothing was
-    /// processed either.
-    async fn late(self, page: Option<Page>, trace: Hex, millis: u64) -> Option<Page> {
-        let task = actix_web::rt::spawn(async move {
-            let page = match (self.toss.wait(millis).await, page) {
-                (false, _) => None,
-                (true, Some(page)) => Some(page),
-                (true, None) => self.toss.execute_late(&self.call, trace).await.ok(),
-            };
-            self.release();
-            page
-        });
-        task.await.ok().flatten()
-    }
-
-    async fn hang(self, millis: u64) {
-        let task = actix_web::rt::spawn(async move {
-            self.toss.wait(millis).await;
-            self.release();
-        });
-        // It ends by itself; if it panicked, there is still nothing to answer.
-        let _ = task.await;
-    }
-
-    fn release(&self) {
-        desk::release(&mut self.toss.books(), &self.call, self.hold);
     }
 }

@@ -1,7 +1,9 @@
 //! The buyer, the ledger, the clock, and who may use them.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use futures_util::StreamExt;
 use payonce::sandbox::SandboxSettings;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -185,26 +187,23 @@ async fn the_ledger_counts_every_request_and_only_real_approvals() {
 #[actix_web::test]
 async fn a_long_ledger_arrives_whole() {
     let shop = Shop::open().await;
-    let authorizations: Vec<_> = (0..1_500)
-        .map(|number| {
-            let body = json!({"orderId": format!("order-{number}"), "amount": 1_000});
-            shop.control(Method::POST, "/sandbox/authorizations", body)
-        })
-        .collect();
-    let keys = futures_util::future::join_all(authorizations).await;
-    let ledger = shop
-        .send(shop.request(Method::GET, "/sandbox/ledger"))
-        .await
-        .json();
-    let mut seen: Vec<_> = ledger["payments"]
-        .as_array()
-        .unwrap()
+    let authorize = |number| {
+        let body = json!({"orderId": format!("order-{number}"), "amount": 1_000});
+        shop.control(Method::POST, "/sandbox/authorizations", body)
+    };
+    // More than twice what is written out under one lock.
+    let authorizations = futures_util::stream::iter((0..1_100).map(authorize));
+    let answers: Vec<_> = authorizations.buffer_unordered(32).collect().await;
+    let key_of = |body: &Value| body["paymentKey"].as_str().unwrap().to_owned();
+    let wanted: HashSet<_> = answers
         .iter()
-        .map(|payment| payment["paymentKey"].as_str().unwrap())
+        .map(|answer| key_of(&answer.json()))
         .collect();
-    seen.sort_unstable();
-    seen.dedup();
-    assert_eq!((seen.len(), keys.len()), (1_500, 1_500));
+    let ledger = shop.whole_ledger().await;
+    let payments = ledger["payments"].as_array().unwrap();
+    let seen: HashSet<_> = payments.iter().map(key_of).collect();
+    assert_eq!((payments.len(), wanted.len()), (1_100, 1_100));
+    assert_eq!(seen, wanted);
 }
 
 #[actix_web::test]
