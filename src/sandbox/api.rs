@@ -113,10 +113,14 @@ fn answer(said: Said) -> HttpResponse {
             body,
             stamp,
         } => {
+            let trace = match stamp.original {
+                Some(original) => format!("{},{original}", stamp.trace),
+                None => stamp.trace.to_string(),
+            };
             let mut response = HttpResponse::build(status(number));
             response
                 .content_type(ContentType::json())
-                .insert_header((TRACE_ID, stamp.trace));
+                .insert_header((TRACE_ID, trace));
             if let Some(key) = stamp.idempotency_key {
                 response.insert_header((IDEMPOTENCY_KEY, key));
             }

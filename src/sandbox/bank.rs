@@ -248,74 +248,38 @@ mod tests {
 
     #[test]
     fn confirm_is_refused_with_the_codes_of_toss() {
-        let late = AT.plus_s(601);
+        const GONE: Result<(), Code> = Err(Code::NOT_FOUND_PAYMENT_SESSION);
+        const AGAIN: Result<(), Code> = Err(Code::ALREADY_PROCESSED_PAYMENT);
+        const STRANGER: Result<(), Code> = Err(Code::FORBIDDEN_REQUEST);
+        let open = payment(State::Open, &[]);
+        let paid = payment(APPROVED, &[]);
+        let refunded = payment(APPROVED, &[1_000]);
+        let aborted = payment(ABORTED, &[]);
         let busy = Payment {
             confirming: true,
-            ..payment(State::Open, &[])
+            ..open.clone()
         };
-        for (payment, order_id, amount, now, wanted) in [
-            (payment(State::Open, &[]), "order-1", 1_000, AT, Ok(())),
+        for (payment, order_id, amount, after_s, wanted) in [
+            (&open, "order-1", 1_000, 600, Ok(())),
+            (&open, "order-1", 1_000, 601, GONE),
+            (&open, "order-2", 1_000, 0, STRANGER),
+            (&open, "order-1", 999, 0, Err(Code::INVALID_REQUEST)),
+            (&aborted, "order-1", 1_000, 0, GONE),
+            (&paid, "order-1", 1_000, 601, AGAIN),
+            (&paid, "order-2", 1_000, 0, STRANGER),
+            (&refunded, "order-1", 1_000, 0, AGAIN),
             (
-                payment(State::Open, &[]),
-                "order-2",
-                1_000,
-                AT,
-                Err(Code::FORBIDDEN_REQUEST),
-            ),
-            (
-                payment(State::Open, &[]),
-                "order-1",
-                999,
-                AT,
-                Err(Code::INVALID_REQUEST),
-            ),
-            (
-                payment(State::Open, &[]),
+                &busy,
                 "order-1",
                 1_000,
-                late,
-                Err(Code::NOT_FOUND_PAYMENT_SESSION),
-            ),
-            (
-                payment(ABORTED, &[]),
-                "order-1",
-                1_000,
-                AT,
-                Err(Code::NOT_FOUND_PAYMENT_SESSION),
-            ),
-            (
-                payment(APPROVED, &[]),
-                "order-1",
-                1_000,
-                late,
-                Err(Code::ALREADY_PROCESSED_PAYMENT),
-            ),
-            (
-                payment(APPROVED, &[]),
-                "order-2",
-                1_000,
-                AT,
-                Err(Code::FORBIDDEN_REQUEST),
-            ),
-            (
-                payment(APPROVED, &[1_000]),
-                "order-1",
-                1_000,
-                AT,
-                Err(Code::ALREADY_PROCESSED_PAYMENT),
-            ),
-            (
-                busy,
-                "order-1",
-                1_000,
-                AT,
+                0,
                 Err(Code::ALREADY_PROCESSING_REQUEST),
             ),
         ] {
+            let got = payment.confirm(order_id, amount, AT.plus_s(after_s));
             assert_eq!(
-                payment.confirm(order_id, amount, now),
-                wanted,
-                "{:?} {order_id} {amount}",
+                got, wanted,
+                "{:?} {order_id} {amount} {after_s}",
                 payment.state
             );
         }

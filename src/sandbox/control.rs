@@ -22,6 +22,8 @@ use super::toss::Toss;
 use crate::gateway::wire::PaymentStatus;
 
 const LARGEST_AMOUNT: i64 = 9_007_199_254_740_991;
+/// Room for the longest list of fault rules.
+const LARGEST_BODY: usize = 1024 * 1024;
 /// Ten years.
 const FARTHEST_JUMP_S: u64 = 315_360_000;
 /// Payments written out under one lock.
@@ -32,6 +34,7 @@ const RANDOM_CHARS: usize = 10;
 pub fn routes(config: &mut ServiceConfig) {
     config.service(
         web::scope("/sandbox")
+            .app_data(web::PayloadConfig::new(LARGEST_BODY))
             .route("/authorizations", web::post().to(authorize))
             .service(
                 web::resource("/faults")
@@ -44,6 +47,9 @@ pub fn routes(config: &mut ServiceConfig) {
             .route("/reset", web::post().to(reset)),
     );
 }
+
+/// A body that is too long or breaks off reads as empty, which no control request takes.
+type Body = Result<Bytes, actix_web::Error>;
 
 /// The caller is on this machine.
 struct Local;
@@ -151,8 +157,8 @@ struct AuthorizationAnswer<'a> {
 }
 
 /// The buyer paid in the window. Each call is another try, with a paymentKey of its own.
-async fn authorize(_: Local, toss: Data<Toss>, body: Bytes) -> HttpResponse {
-    let wanted = match read_authorization(&body) {
+async fn authorize(_: Local, toss: Data<Toss>, body: Body) -> HttpResponse {
+    let wanted = match read_authorization(&body.unwrap_or_default()) {
         Ok(wanted) => wanted,
         Err(wrong) => return invalid(&wrong),
     };
@@ -209,8 +215,8 @@ fn unused_payment_key(books: &Books, now: Instant) -> Id {
     }
 }
 
-async fn put_faults(_: Local, toss: Data<Toss>, body: Bytes) -> HttpResponse {
-    match faults::read_rules(&body) {
+async fn put_faults(_: Local, toss: Data<Toss>, body: Body) -> HttpResponse {
+    match faults::read_rules(&body.unwrap_or_default()) {
         Err(wrong) => invalid(&wrong),
         Ok(rules) => {
             let mut books = toss.books();
@@ -337,8 +343,8 @@ fn totals_report(payments: usize, totals: Totals) -> Value {
     })
 }
 
-async fn clock(_: Local, toss: Data<Toss>, body: Bytes) -> HttpResponse {
-    let wanted = serde_json::from_slice::<Value>(&body).ok();
+async fn clock(_: Local, toss: Data<Toss>, body: Body) -> HttpResponse {
+    let wanted = serde_json::from_slice::<Value>(&body.unwrap_or_default()).ok();
     let seconds = wanted
         .and_then(|body| body["advanceSeconds"].as_u64())
         .filter(|&seconds| seconds <= FARTHEST_JUMP_S)

@@ -18,7 +18,9 @@ pub struct Admitted {
     pub fault: Option<Fault>,
     /// What to tell; none if it was not executed, or not yet.
     pub page: Option<Page>,
-    pub trace: String,
+    pub trace: Hex,
+    /// The trace of the first answer, when this is a replay.
+    pub original: Option<Hex>,
     /// Its idempotency key is busy until this is released.
     pub hold: Option<Hold>,
 }
@@ -50,7 +52,8 @@ pub fn admit(books: &mut Books, call: &Call) -> (Admitted, Entry) {
     let mut admitted = Admitted {
         fault: None,
         page: None,
-        trace: trace.to_string(),
+        trace,
+        original: None,
         hold: None,
     };
     let identity = match gate(books, call, now) {
@@ -62,8 +65,7 @@ pub fn admit(books: &mut Books, call: &Call) -> (Admitted, Entry) {
             return arrived(books, called, admitted);
         }
         Gate::Remembered(first) => {
-            // Measured: a replay carries both ids, its own and that of the first answer.
-            admitted.trace = format!("{trace},{}", first.trace);
+            admitted.original = Some(first.trace);
             admitted.page = Some(recall(books, &first.answer, now));
             admitted.fault = books
                 .faults
@@ -75,44 +77,41 @@ pub fn admit(books: &mut Books, call: &Call) -> (Admitted, Entry) {
     admitted.fault = books
         .faults
         .pick(call.target(order_id.as_ref()), false, rand::random);
-    match &admitted.fault {
-        Some(Fault::Status { .. } | Fault::ResetBefore {}) => arrived(books, called, admitted),
+    let error = match &admitted.fault {
+        Some(Fault::Status { .. } | Fault::ResetBefore {}) => {
+            return arrived(books, called, admitted);
+        }
         Some(Fault::Delay { .. } | Fault::HangBefore { .. }) => {
             admitted.hold = identity.map(|identity| books.answers.hold(identity));
             set_confirming(books, call, true);
-            arrived(books, called, admitted)
+            return arrived(books, called, admitted);
         }
-        Some(Fault::HangAfter { .. }) => {
-            let (page, entry) = execute(books, call, None, Entry::Called, called, trace);
-            // Its answer is remembered, but for everyone outside the request still runs.
-            admitted.hold = identity.map(|identity| books.answers.hold(identity));
-            admitted.page = Some(page);
-            (admitted, entry)
-        }
-        Some(Fault::Error { code, keep_open }) => {
-            let error = Some((*code, *keep_open));
-            let (page, entry) = execute(books, call, error, Entry::Called, called, trace);
-            admitted.page = Some(page);
-            (admitted, entry)
-        }
-        None | Some(Fault::ResetAfter {} | Fault::Garbled {} | Fault::Tamper { .. }) => {
-            let (page, entry) = execute(books, call, None, Entry::Called, called, trace);
-            admitted.page = Some(page);
-            (admitted, entry)
-        }
+        Some(Fault::Error { code, keep_open }) => Some((*code, *keep_open)),
+        None
+        | Some(Fault::ResetAfter {} | Fault::HangAfter { .. })
+        | Some(Fault::Garbled {} | Fault::Tamper { .. }) => None,
+    };
+    let (page, entry) = execute(books, call, error, Entry::Called, called, trace);
+    admitted.page = Some(page);
+    if let Some(Fault::HangAfter { .. }) = admitted.fault {
+        // Its answer is remembered, but for everyone outside the request still runs.
+        admitted.hold = identity.map(|identity| books.answers.hold(identity));
     }
+    (admitted, entry)
 }
 
 /// A delayed request, counted when it arrived, is executed now, under today's rules and time.
-pub fn execute_late(books: &mut Books, call: &Call) -> (Page, Entry) {
+pub fn execute_late(books: &mut Books, call: &Call, trace: Hex) -> (Page, Entry) {
     set_confirming(books, call, false);
     let called = called(call, call.payment(books), books.now());
-    execute(books, call, None, Entry::Executed, called, Hex::random())
+    execute(books, call, None, Entry::Executed, called, trace)
 }
 
-/// A request that waited or hung is over.
-pub fn release(books: &mut Books, call: &Call, hold: Option<Hold>) {
-    set_confirming(books, call, false);
+/// A slow request is over; `waited`: it was not executed when it arrived.
+pub fn release(books: &mut Books, call: &Call, hold: Option<Hold>, waited: bool) {
+    if waited {
+        set_confirming(books, call, false);
+    }
     if let Some(hold) = hold {
         books.answers.release(hold);
     }

@@ -78,6 +78,7 @@ pub enum Fault {
     /// Something in front of Toss answers: not processed, not remembered.
     Status {
         status: u16,
+        #[serde(default = "no_text")]
         body: Value,
     },
     ResetBefore {},
@@ -97,6 +98,10 @@ pub enum Fault {
         field: String,
         value: Value,
     },
+}
+
+fn no_text() -> Value {
+    Value::String(String::new())
 }
 
 fn is_false(value: &bool) -> bool {

@@ -96,23 +96,47 @@ pub struct Sandbox {
 /// # Errors
 /// The address is taken, or the ledger cannot be opened, is in use, or is not a ledger.
 pub async fn start(settings: SandboxSettings) -> Result<Sandbox, SandboxFault> {
-    // Reading a large ledger takes seconds, and is not for an async thread.
-    let opened = tokio::task::spawn_blocking(move || open(&settings));
-    opened
-        .await
+    let (ledger, books) = open(settings.ledger_path.clone()).await?;
+    let toss = Data::new(Toss::new(books, ledger));
+    let in_flight = Arc::new(AtomicUsize::new(0));
+    match serve(&settings, &toss, &in_flight) {
+        Ok((address, server, ended)) => {
+            let ended = Some(ended);
+            Ok(Sandbox {
+                address,
+                toss,
+                in_flight,
+                server,
+                ended,
+            })
+        }
+        Err(fault) => {
+            // Free for the next try, now and not when the writer happens to notice.
+            toss.ledger.close().await;
+            Err(fault)
+        }
+    }
+}
+
+/// Reading a large ledger takes seconds, and is not for an async thread.
+async fn open(path: Option<PathBuf>) -> Result<(Ledger, Books), SandboxFault> {
+    let mut books = Books::default();
+    let Some(path) = path else {
+        return Ok((Ledger::in_memory(), books));
+    };
+    let read = tokio::task::spawn_blocking(move || Ok((Ledger::open(&path, &mut books)?, books)));
+    read.await
         .map_err(|wrong| SandboxFault::Thread(io::Error::other(wrong)))?
 }
 
-fn open(settings: &SandboxSettings) -> Result<Sandbox, SandboxFault> {
-    let mut books = Books::default();
-    let ledger = match &settings.ledger_path {
-        None => Ledger::in_memory(),
-        Some(path) => Ledger::open(path, &mut books)?,
-    };
-    let toss = Data::new(Toss::new(books, ledger));
-    let in_flight = Arc::new(AtomicUsize::new(0));
+/// The server, on a thread that ends when it does.
+fn serve(
+    settings: &SandboxSettings,
+    toss: &Data<Toss>,
+    in_flight: &Arc<AtomicUsize>,
+) -> Result<(SocketAddr, ServerHandle, oneshot::Receiver<()>), SandboxFault> {
     let (address, server) =
-        listen(settings, &toss, &in_flight).map_err(|source| SandboxFault::Bind {
+        listen(settings, toss, in_flight).map_err(|source| SandboxFault::Bind {
             address: settings.bind,
             source,
         })?;
@@ -131,13 +155,7 @@ fn open(settings: &SandboxSettings) -> Result<Sandbox, SandboxFault> {
             drop(alive);
         })
         .map_err(SandboxFault::Thread)?;
-    Ok(Sandbox {
-        address,
-        toss,
-        in_flight,
-        server: handle,
-        ended: Some(ended),
-    })
+    Ok((address, handle, ended))
 }
 
 fn listen(

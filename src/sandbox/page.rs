@@ -101,6 +101,77 @@ fn supplied_won(amount: i64) -> i64 {
     i64::try_from((i128::from(amount) * 20 + 11) / 22).unwrap_or(amount)
 }
 
+/// What was paid with: at most one of these is there, and none before the approval.
+#[derive(Default)]
+struct Means {
+    card: Option<Card>,
+    transfer: Option<Transfer>,
+    mobile_phone: Option<MobilePhone>,
+    gift_certificate: Option<GiftCertificate>,
+    easy_pay: Option<EasyPay>,
+}
+
+impl Means {
+    fn of(payment: &Payment, transaction_key: Option<Hex>) -> Self {
+        let Some(key) = transaction_key else {
+            return Self::default();
+        };
+        let settlement_status = "INCOMPLETED".to_owned();
+        let none = Self::default();
+        match payment.method {
+            Method::Card => Self {
+                card: Some(card(key, payment.amount)),
+                ..none
+            },
+            Method::Transfer => {
+                let transfer = Transfer {
+                    bank_code: "92".to_owned(),
+                    settlement_status,
+                };
+                Self {
+                    transfer: Some(transfer),
+                    ..none
+                }
+            }
+            Method::MobilePhone => {
+                let customer_mobile_phone = "010****0000".to_owned();
+                let receipt_url = receipt_url(payment);
+                let phone = MobilePhone {
+                    customer_mobile_phone,
+                    settlement_status,
+                    receipt_url,
+                };
+                Self {
+                    mobile_phone: Some(phone),
+                    ..none
+                }
+            }
+            Method::CultureGiftCertificate => {
+                let voucher = GiftCertificate {
+                    approve_no: approve_no(key),
+                    settlement_status,
+                };
+                Self {
+                    gift_certificate: Some(voucher),
+                    ..none
+                }
+            }
+            Method::EasyPay => {
+                let provider = "토스페이".to_owned();
+                let easy = EasyPay {
+                    provider,
+                    amount: payment.amount,
+                    discount_amount: 0,
+                };
+                Self {
+                    easy_pay: Some(easy),
+                    ..none
+                }
+            }
+        }
+    }
+}
+
 fn payment_object(
     payment: &Payment,
     cancels: usize,
@@ -108,7 +179,7 @@ fn payment_object(
     language: Language,
 ) -> PaymentObject {
     let status = payment.status_after(cancels, now);
-    let (approved_at, transaction_key) = match payment.state {
+    let (approved_at, approval_key) = match payment.state {
         State::Approved {
             at,
             transaction_key,
@@ -118,78 +189,87 @@ fn payment_object(
     let balance = payment.balance_after(cancels);
     let supplied = supplied_won(balance);
     let last_cancel = payment.cancels.iter().take(cancels).next_back();
-    let failure = match (payment.state, status) {
-        (State::Aborted { code }, _) => Some(code),
-        (State::Open, PaymentStatus::Expired) => Some(Code::EXPIRED_PAYMENT),
-        (State::Open | State::Approved { .. }, _) => None,
-    };
+    let last_key = last_cancel
+        .map(|cancel| cancel.transaction_key)
+        .or(approval_key);
+    let means = Means::of(payment, approval_key);
+    let blank = blank_object(payment);
     let expired = status == PaymentStatus::Expired;
-    let paid = transaction_key.map(|key| (key, payment.amount));
-    let only = |method: Method| paid.filter(|_| payment.method == method);
+    PaymentObject {
+        status,
+        method: (!expired).then(|| method_name(payment.method, language).to_owned()),
+        use_escrow: (!expired).then_some(false),
+        balance_amount: Some(balance),
+        supplied_amount: supplied,
+        vat: balance - supplied,
+        approved_at: approved_at.map(Instant::rfc3339),
+        last_transaction_key: last_key.map(|key| key.to_string()),
+        cancels: last_cancel
+            .is_some()
+            .then(|| cancel_objects(payment, cancels)),
+        card: means.card,
+        transfer: means.transfer,
+        mobile_phone: means.mobile_phone,
+        gift_certificate: means.gift_certificate,
+        easy_pay: means.easy_pay,
+        failure: failure(payment, status).map(|code| error_body(code, language)),
+        receipt: approval_key.map(|_| Link {
+            url: receipt_url(payment),
+        }),
+        ..blank
+    }
+}
+
+/// What never changes over the life of a payment; the rest is null or as it was requested.
+fn blank_object(payment: &Payment) -> PaymentObject {
+    let payment_key = payment.payment_key.to_string();
+    let checkout = format!("https://api.tosspayments.com/v1/payments/{payment_key}/checkout");
     PaymentObject {
         version: VERSION.to_owned(),
-        payment_key: payment.payment_key.to_string(),
+        payment_key,
         kind: "NORMAL".to_owned(),
         order_id: payment.order_id.to_string(),
         order_name: payment.order_name.to_string(),
         m_id: MERCHANT.to_owned(),
         currency: CURRENCY.to_owned(),
-        method: (!expired).then(|| method_name(payment.method, language).to_owned()),
+        method: None,
         total_amount: payment.amount,
-        balance_amount: Some(balance),
-        supplied_amount: supplied,
-        vat: balance - supplied,
+        balance_amount: None,
+        supplied_amount: 0,
+        vat: 0,
         tax_free_amount: 0,
         tax_exemption_amount: 0,
-        status,
+        status: PaymentStatus::Ready,
         requested_at: payment.authorized_at.rfc3339(),
-        approved_at: approved_at.map(Instant::rfc3339),
-        use_escrow: (!expired).then_some(false),
+        approved_at: None,
+        use_escrow: None,
         culture_expense: false,
-        last_transaction_key: last_cancel
-            .map(|cancel| cancel.transaction_key)
-            .or(transaction_key)
-            .map(|key| key.to_string()),
-        cancels: last_cancel
-            .is_some()
-            .then(|| cancel_objects(payment, cancels)),
+        last_transaction_key: None,
+        cancels: None,
         is_partial_cancelable: true,
-        card: only(Method::Card).map(|(key, amount)| card(key, amount)),
+        card: None,
         virtual_account: None,
-        transfer: only(Method::Transfer).map(|_| Transfer {
-            bank_code: "92".to_owned(),
-            settlement_status: "INCOMPLETED".to_owned(),
-        }),
-        mobile_phone: only(Method::MobilePhone).map(|_| MobilePhone {
-            customer_mobile_phone: "010****0000".to_owned(),
-            settlement_status: "INCOMPLETED".to_owned(),
-            receipt_url: receipt_url(payment),
-        }),
-        gift_certificate: only(Method::CultureGiftCertificate).map(|(key, _)| GiftCertificate {
-            approve_no: approve_no(key),
-            settlement_status: "INCOMPLETED".to_owned(),
-        }),
-        easy_pay: only(Method::EasyPay).map(|(_, amount)| EasyPay {
-            provider: "토스페이".to_owned(),
-            amount,
-            discount_amount: 0,
-        }),
+        transfer: None,
+        mobile_phone: None,
+        gift_certificate: None,
+        easy_pay: None,
         cash_receipt: None,
         cash_receipts: None,
         discount: None,
-        failure: failure.map(|code| error_body(code, language)),
+        failure: None,
         secret: None,
         country: "KR".to_owned(),
-        receipt: paid.map(|_| Link {
-            url: receipt_url(payment),
-        }),
-        checkout: Some(Link {
-            url: format!(
-                "https://api.tosspayments.com/v1/payments/{}/checkout",
-                payment.payment_key
-            ),
-        }),
+        receipt: None,
+        checkout: Some(Link { url: checkout }),
         metadata: None,
+    }
+}
+
+fn failure(payment: &Payment, status: PaymentStatus) -> Option<Code> {
+    match (payment.state, status) {
+        (State::Aborted { code }, _) => Some(code),
+        (State::Open, PaymentStatus::Expired) => Some(Code::EXPIRED_PAYMENT),
+        (State::Open | State::Approved { .. }, _) => None,
     }
 }
 

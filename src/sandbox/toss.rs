@@ -14,7 +14,6 @@ use super::call::Call;
 use super::codes::Code;
 use super::desk::{self, Admitted};
 use super::faults::{Fault, HANG_MS};
-use super::idempotency::Hold;
 use super::ids::{Hex, Language};
 use super::ledger::{Ledger, LedgerLost};
 use super::page::{self, Page};
@@ -43,7 +42,9 @@ pub enum Said {
 /// The headers of an answer by Toss itself.
 #[derive(Debug)]
 pub struct Stamp {
-    pub trace: String,
+    pub trace: Hex,
+    /// Measured: a replay carries both ids, its own and that of the first answer.
+    pub original: Option<Hex>,
     pub idempotency_key: Option<HeaderValue>,
 }
 
@@ -60,7 +61,8 @@ impl Said {
     /// Outside of any request that Toss knows.
     pub fn refusal(code: Code, language: Language) -> Self {
         let stamp = Stamp {
-            trace: Hex::random().to_string(),
+            trace: Hex::random(),
+            original: None,
             idempotency_key: None,
         };
         Self::page(&Page::Refusal { code, language }, stamp)
@@ -92,30 +94,48 @@ impl Toss {
         self.stopping.send_replace(true);
     }
 
+    /// In a task of its own: once a request has arrived, it is carried through, whether its caller stays or hangs up.
     pub async fn serve(toss: Data<Self>, call: Call) -> Said {
-        let Ok(Admitted {
+        let task = actix_web::rt::spawn(async move { toss.answer(&call).await });
+        task.await.unwrap_or(Said::Nothing)
+    }
+
+    async fn answer(&self, call: &Call) -> Said {
+        let Ok(admitted) = self.admit(call).await else {
+            return Said::broken(call.language);
+        };
+        let Admitted {
             fault,
             page,
             trace,
+            original,
             hold,
-        }) = toss.admit(&call).await
-        else {
-            return Said::broken(call.language);
-        };
+        } = admitted;
         let stamp = Stamp {
             trace,
+            original,
             idempotency_key: call.idempotency_key.clone(),
         };
         match (fault, page) {
             (Some(Fault::Status { status, body }), _) => Said::Raw { status, body },
             (Some(Fault::ResetBefore {} | Fault::ResetAfter {}), _) => Said::Nothing,
-            (Some(Fault::HangBefore { millis } | Fault::HangAfter { millis }), _) => {
-                Self::hang(toss, call, hold, millis.unwrap_or(HANG_MS)).await;
+            (Some(Fault::HangBefore { millis } | Fault::HangAfter { millis }), page) => {
+                self.wait(millis.unwrap_or(HANG_MS)).await;
+                desk::release(&mut self.books(), call, hold, page.is_none());
                 Said::Nothing
             }
-            (Some(Fault::Delay { millis }), page) => Self::late(toss, call, hold, page, millis)
-                .await
-                .map_or(Said::Nothing, |page| Said::page(&page, stamp)),
+            (Some(Fault::Delay { millis }), page) => {
+                let in_time = self.wait(millis).await;
+                let waited = page.is_none();
+                let page = match (in_time, page) {
+                    // The sandbox stops: nothing is processed any more.
+                    (false, _) => None,
+                    (true, Some(page)) => Some(page),
+                    (true, None) => self.execute_late(call, trace).await.ok(),
+                };
+                desk::release(&mut self.books(), call, hold, waited);
+                page.map_or(Said::Nothing, |page| Said::page(&page, stamp))
+            }
             (Some(Fault::Garbled {}), Some(page)) => Said::Json {
                 status: 200,
                 body: page::garbled(page.write().1),
@@ -136,36 +156,6 @@ impl Toss {
         }
     }
 
-    /// Waits, then executes what was not answered before. In a task of its own: a caller who hangs up does not stop Toss
-    /// from processing. No answer when the sandbox stops meanwhile; then nothing was processed either.
-    async fn late(
-        toss: Data<Self>,
-        call: Call,
-        hold: Option<Hold>,
-        page: Option<Page>,
-        millis: u64,
-    ) -> Option<Page> {
-        let task = actix_web::rt::spawn(async move {
-            let page = match (toss.wait(millis).await, page) {
-                (false, _) => None,
-                (true, Some(page)) => Some(page),
-                (true, None) => toss.execute_late(&call).await.ok(),
-            };
-            toss.release(&call, hold);
-            page
-        });
-        task.await.ok().flatten()
-    }
-
-    async fn hang(toss: Data<Self>, call: Call, hold: Option<Hold>, millis: u64) {
-        let task = actix_web::rt::spawn(async move {
-            toss.wait(millis).await;
-            toss.release(&call, hold);
-        });
-        // It ends by itself; if it panicked, there is still nothing to answer.
-        let _ = task.await;
-    }
-
     /// Once this returns, the ledger knows of the request and of what it did.
     async fn admit(&self, call: &Call) -> Result<Admitted, LedgerLost> {
         let place = self.ledger.place().await?;
@@ -178,19 +168,15 @@ impl Toss {
         Ok(admitted)
     }
 
-    async fn execute_late(&self, call: &Call) -> Result<Page, LedgerLost> {
+    async fn execute_late(&self, call: &Call, trace: Hex) -> Result<Page, LedgerLost> {
         let place = self.ledger.place().await?;
         let (page, written) = {
             let mut books = self.books();
-            let (page, entry) = desk::execute_late(&mut books, call);
+            let (page, entry) = desk::execute_late(&mut books, call, trace);
             (page, place.write(entry))
         };
         written.wait().await?;
         Ok(page)
-    }
-
-    fn release(&self, call: &Call, hold: Option<Hold>) {
-        desk::release(&mut self.books(), call, hold);
     }
 
     /// False when the sandbox stops before the time is over.

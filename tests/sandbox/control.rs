@@ -1,10 +1,12 @@
 //! The buyer, the ledger, the clock, and who may use them.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use futures_util::StreamExt;
 use payonce::sandbox::SandboxSettings;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::shop::{SECRET_KEY, Shop, refused};
 
@@ -35,92 +37,71 @@ async fn an_authorization_tells_its_key_and_when_it_expires() {
     );
 }
 
+/// The message of a refusal that names what is wrong.
+async fn refusal_of(shop: &Shop, method: Method, path: &str, body: &Value) -> String {
+    let answer = shop.control(method, path, body.clone()).await;
+    assert_eq!(answer.refusal(), refused(400, "INVALID_REQUEST"), "{path}");
+    answer.json()["message"].as_str().unwrap().to_owned()
+}
+
 #[actix_web::test]
-async fn wrong_control_requests_are_refused_by_the_name_of_the_field() {
+async fn a_wrong_authorization_is_refused_by_the_name_of_its_field() {
     let shop = Shop::open().await;
-    for (method, path, body, named) in [
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"amount": 1_000}),
-            "orderId",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "short", "amount": 1_000}),
-            "orderId",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "order/1", "amount": 1_000}),
-            "orderId",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "order-1"}),
-            "amount",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "order-1", "amount": 0}),
-            "amount",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "order-1", "amount": 1.5}),
-            "amount",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "order-1", "amount": 1, "orderName": 5}),
-            "orderName",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "order-1", "amount": 1, "method": "가상계좌"}),
-            "method",
-        ),
-        (
-            Method::POST,
-            "/sandbox/authorizations",
-            json!({"orderId": "order-1", "amount": 1, "amuont": 1}),
-            "amuont",
-        ),
-        (Method::POST, "/sandbox/authorizations", json!([]), "body"),
-        (Method::PUT, "/sandbox/faults", json!({"on": "any"}), "body"),
-        (
-            Method::PUT,
-            "/sandbox/faults",
-            json!([{"on": "any", "do": {"kind": "error", "code": "NOPE"}}]),
-            "NOPE",
-        ),
-        (
-            Method::POST,
-            "/sandbox/clock",
-            json!({"advanceSeconds": -1}),
-            "advanceSeconds",
-        ),
-        (Method::POST, "/sandbox/clock", json!({}), "advanceSeconds"),
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"orderId": "order-1", "amount": 1_000});
+        body[field] = value;
+        body
+    };
+    for (body, named) in [
+        (json!({"amount": 1_000}), "orderId"),
+        (with("orderId", json!("short")), "orderId"),
+        (with("orderId", json!("order/1")), "orderId"),
+        (with("orderId", json!(1_234_567)), "orderId"),
+        (json!({"orderId": "order-1"}), "amount"),
+        (with("amount", json!(0)), "amount"),
+        (with("amount", json!(1.5)), "amount"),
+        (with("amount", json!("")), "amount"),
+        (with("orderName", json!(5)), "orderName"),
+        (with("method", json!("가상계좌")), "method"),
+        (with("amuont", json!(1)), "amuont"),
+        (json!([]), "body"),
+        (with("orderName", json!("x".repeat(2_000_000))), "body"),
     ] {
-        let answer = shop.control(method, path, body.clone()).await;
-        assert_eq!(answer.refusal(), refused(400, "INVALID_REQUEST"), "{body}");
-        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        let message = refusal_of(&shop, Method::POST, "/sandbox/authorizations", &body).await;
+        assert!(message.contains(named), "wants {named}: {message}");
+    }
+    let ledger = shop
+        .send(shop.request(Method::GET, "/sandbox/ledger"))
+        .await;
+    assert_eq!(ledger.json()["payments"], json!([]));
+}
+
+#[actix_web::test]
+async fn wrong_faults_and_clocks_are_refused_by_the_name_of_the_field_and_change_nothing() {
+    let shop = Shop::open().await;
+    shop.faults(json!([{"on": "cancel", "do": {"kind": "garbled"}}]))
+        .await;
+    let before = shop
+        .control(Method::GET, "/sandbox/faults", json!(null))
+        .await;
+    let good = json!({"on": "any", "do": {"kind": "garbled"}});
+    let bad = json!({"on": "any", "do": {"kind": "error", "code": "NOPE"}});
+    for (body, named) in [(good.clone(), "body"), (json!([good, bad]), "NOPE")] {
+        let message = refusal_of(&shop, Method::PUT, "/sandbox/faults", &body).await;
         assert!(message.contains(named), "{body}: {message}");
     }
-    assert_eq!(
-        shop.control(Method::GET, "/sandbox/faults", json!(null))
-            .await
-            .json(),
-        json!([]),
-        "nothing was half done"
-    );
+    let after = shop
+        .control(Method::GET, "/sandbox/faults", json!(null))
+        .await;
+    assert_eq!(before.body, after.body);
+    for body in [
+        json!({}),
+        json!({"advanceSeconds": -1}),
+        json!({"advanceSeconds": 1e12}),
+    ] {
+        let message = refusal_of(&shop, Method::POST, "/sandbox/clock", &body).await;
+        assert!(message.contains("advanceSeconds"), "{body}: {message}");
+    }
 }
 
 #[actix_web::test]
@@ -206,26 +187,23 @@ async fn the_ledger_counts_every_request_and_only_real_approvals() {
 #[actix_web::test]
 async fn a_long_ledger_arrives_whole() {
     let shop = Shop::open().await;
-    let authorizations: Vec<_> = (0..1_500)
-        .map(|number| {
-            let body = json!({"orderId": format!("order-{number}"), "amount": 1_000});
-            shop.control(Method::POST, "/sandbox/authorizations", body)
-        })
-        .collect();
-    let keys = futures_util::future::join_all(authorizations).await;
-    let ledger = shop
-        .send(shop.request(Method::GET, "/sandbox/ledger"))
-        .await
-        .json();
-    let mut seen: Vec<_> = ledger["payments"]
-        .as_array()
-        .unwrap()
+    let authorize = |number| {
+        let body = json!({"orderId": format!("order-{number}"), "amount": 1_000});
+        shop.control(Method::POST, "/sandbox/authorizations", body)
+    };
+    // More than twice what is written out under one lock.
+    let authorizations = futures_util::stream::iter((0..1_100).map(authorize));
+    let answers: Vec<_> = authorizations.buffer_unordered(32).collect().await;
+    let key_of = |body: &Value| body["paymentKey"].as_str().unwrap().to_owned();
+    let wanted: HashSet<_> = answers
         .iter()
-        .map(|payment| payment["paymentKey"].as_str().unwrap())
+        .map(|answer| key_of(&answer.json()))
         .collect();
-    seen.sort_unstable();
-    seen.dedup();
-    assert_eq!((seen.len(), keys.len()), (1_500, 1_500));
+    let ledger = shop.whole_ledger().await;
+    let payments = ledger["payments"].as_array().unwrap();
+    let seen: HashSet<_> = payments.iter().map(key_of).collect();
+    assert_eq!((payments.len(), wanted.len()), (1_100, 1_100));
+    assert_eq!(seen, wanted);
 }
 
 #[actix_web::test]

@@ -122,7 +122,7 @@ async fn a_key_of_more_than_300_characters_is_refused_and_on_a_look_up_it_is_ign
 async fn while_a_request_runs_its_key_and_its_payment_are_busy() {
     let shop = Shop::open().await;
     let key = shop.authorize("order-1", 1_000).await;
-    shop.faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 600}}]))
+    shop.faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_500}}]))
         .await;
     let slow = shop.confirm_as("n1", &key, "order-1", 1_000);
     let others = async {
@@ -142,10 +142,13 @@ async fn while_a_request_runs_its_key_and_its_payment_are_busy() {
     assert_eq!(other_key, refused(400, "ALREADY_PROCESSING_REQUEST"));
     assert_eq!(status, PaymentStatus::InProgress);
     slow.payment();
-    assert_eq!(
-        shop.confirm_as("n1", &key, "order-1", 1_000).await.body,
-        slow.body,
-        "the 409 was not remembered"
+    let again = shop.confirm_as("n1", &key, "order-1", 1_000).await;
+    assert_eq!(again.body, slow.body, "the 409 was not remembered");
+    let trace = "x-tosspayments-trace-id";
+    assert!(
+        again
+            .header(trace)
+            .ends_with(&format!(",{}", slow.header(trace)))
     );
     assert_eq!(
         shop.confirm_as("n2", &key, "order-1", 1_000)

@@ -107,79 +107,73 @@ async fn a_whole_cancel_ends_it_and_wrong_cancels_change_nothing() {
     );
 }
 
-#[actix_web::test]
-async fn transactions_are_listed_in_order_page_by_page() {
-    let shop = Shop::open().await;
-    let mut keys = Vec::new();
-    for number in 1..=3 {
-        let order_id = format!("order-{number}");
-        let key = shop.authorize(&order_id, number * 1_000).await;
-        shop.confirm(&key, &order_id, number * 1_000)
-            .await
-            .payment();
+const ALL: &str = "startDate=2020-01-01&endDate=2200-01-01T00:00:00";
+
+async fn list(shop: &Shop, query: &str) -> Vec<TransactionObject> {
+    let answer = shop.get(&format!("/v1/transactions?{query}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+/// Three payments, a refund of the first, and three days later a fourth payment.
+async fn history(shop: &Shop) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for number in 1..=4 {
+        if number == 4 {
+            let part = json!({"cancelReason": "x", "cancelAmount": 400});
+            shop.cancel(&keys[0], part).await.payment();
+            shop.advance(3 * 86_400).await;
+        }
+        let (order_id, amount) = (format!("order-{number}"), number * 1_000);
+        let key = shop.authorize(&order_id, amount).await;
+        shop.confirm(&key, &order_id, amount).await.payment();
         keys.push(key);
     }
-    shop.cancel(&keys[0], json!({"cancelReason": "x", "cancelAmount": 400}))
-        .await
-        .payment();
-    shop.advance(3 * 86_400).await;
-    let later = shop.authorize("order-4", 9_000).await;
-    shop.confirm(&later, "order-4", 9_000).await.payment();
+    keys
+}
 
-    let list = async |query: &str| -> Vec<TransactionObject> {
-        let answer = shop.get(&format!("/v1/transactions?{query}")).await;
-        assert_eq!(answer.status, 200, "{}", answer.json());
-        serde_json::from_slice(&answer.body).unwrap()
-    };
-    let all = list("startDate=2020-01-01&endDate=2200-01-01T00:00:00").await;
+#[actix_web::test]
+async fn transactions_are_listed_in_order_and_by_their_days() {
+    let shop = Shop::open().await;
+    let keys = history(&shop).await;
+    let all = list(&shop, ALL).await;
     let seen: Vec<_> = all
         .iter()
-        .map(|line| (line.payment_key.as_str(), line.status, line.amount))
+        .map(|line| (&line.payment_key, line.status, line.amount))
         .collect();
-    assert_eq!(
-        seen,
-        [
-            (keys[0].as_str(), PaymentStatus::Done, 1_000),
-            (&keys[1], PaymentStatus::Done, 2_000),
-            (&keys[2], PaymentStatus::Done, 3_000),
-            (&keys[0], PaymentStatus::PartialCanceled, 400),
-            (&later, PaymentStatus::Done, 9_000),
-        ]
-    );
-    let mut pages = Vec::new();
-    let mut after = String::new();
+    let wanted = [
+        (&keys[0], PaymentStatus::Done, 1_000),
+        (&keys[1], PaymentStatus::Done, 2_000),
+        (&keys[2], PaymentStatus::Done, 3_000),
+        (&keys[0], PaymentStatus::PartialCanceled, 400),
+        (&keys[3], PaymentStatus::Done, 4_000),
+    ];
+    assert_eq!(seen, wanted);
+    let day = &all[4].transaction_at[..10];
+    let since = list(&shop, &format!("startDate={day}&endDate=2200-01-01")).await;
+    let until = list(&shop, &format!("startDate=2020-01-01&endDate={day}")).await;
+    assert_eq!((since.as_slice(), until.as_slice()), (&all[4..], &all[..4]));
+}
+
+#[actix_web::test]
+async fn transactions_come_page_by_page() {
+    let shop = Shop::open().await;
+    history(&shop).await;
+    let all = list(&shop, ALL).await;
+    let (mut pages, mut after) = (Vec::new(), String::new());
     loop {
-        let page = list(&format!(
-            "startDate=2020-01-01&endDate=2200-01-01&limit=2{after}"
-        ))
-        .await;
+        let page = list(&shop, &format!("{ALL}&limit=2{after}")).await;
         let Some(last) = page.last() else { break };
         after = format!("&startingAfter={}", last.transaction_key);
-        pages.push(page.len());
+        pages.push(page);
     }
-    assert_eq!(pages, [2, 2, 1]);
-    let day = &all[4].transaction_at[..10];
-    assert_eq!(
-        list(&format!("startDate={day}&endDate=2200-01-01")).await,
-        all[4..]
-    );
-    assert_eq!(
-        list(&format!("startDate=2020-01-01&endDate={day}")).await,
-        all[..4]
-    );
-    for query in [
-        "",
-        "startDate=2020-01-01",
-        "startDate=x&endDate=2200-01-01",
-        "startDate=2020-01-01&endDate=2200-01-01&limit=5001",
-        "startDate=2020-01-01&endDate=2200-01-01&startingAfter=00000000000000000000000000000000",
-    ] {
-        assert_eq!(
-            shop.get(&format!("/v1/transactions?{query}"))
-                .await
-                .refusal(),
-            refused(400, "INVALID_REQUEST"),
-            "{query}"
-        );
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+    assert_eq!(pages.concat(), all);
+    let unknown = format!("{ALL}&startingAfter={}", "0".repeat(32));
+    let too_many = format!("{ALL}&limit=5001");
+    let nonsense = "startDate=x&endDate=2200-01-01";
+    for query in ["", "startDate=2020-01-01", nonsense, &too_many, &unknown] {
+        let answer = shop.get(&format!("/v1/transactions?{query}")).await;
+        assert_eq!(answer.refusal(), refused(400, "INVALID_REQUEST"), "{query}");
     }
 }

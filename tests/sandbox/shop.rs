@@ -177,6 +177,12 @@ impl Shop {
         assert_eq!(answer.status, 200);
     }
 
+    pub async fn whole_ledger(&self) -> Value {
+        self.send(self.request(Method::GET, "/sandbox/ledger"))
+            .await
+            .json()
+    }
+
     pub async fn ledger(&self, order_id: &str) -> Value {
         self.send(self.request(Method::GET, &format!("/sandbox/ledger?orderId={order_id}")))
             .await
