@@ -1,1 +1,150 @@
-//! (room under construction)
+//! How to remember: the database, and nothing but the database. Batches of changes come in through `commit`, a verdict
+//! per change goes out; everything else only reads, on connections of its own. sea-orm lives here and nowhere else.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement, Value};
+
+mod commit;
+mod dialect;
+mod fault;
+mod migrations;
+mod read;
+mod rows;
+mod sqlite;
+mod start;
+mod transaction;
+
+pub use commit::{Change, CheckoutKey, Committed, Landing, Verdict};
+pub use fault::{CommitFault, StoreFault};
+pub use read::{
+    AuditPage, AuditRecord, Counted, Due, HistoryRow, OrderSummary, OutboxRow, PaymentRecord,
+    Unreadable, User,
+};
+
+use dialect::Sql;
+
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// `sqlite://payonce.db`
+    pub url: String,
+    /// Connections that only read.
+    pub readers: u32,
+    /// How long a writer waits for the file while another process holds it.
+    pub busy_timeout_ms: u64,
+}
+
+/// What the store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// The one server of the database.
+    Serving,
+    /// A command that writes: it excludes the server, and the server excludes it.
+    Tool,
+    /// Beside a running server, or alone; creates nothing.
+    ReadOnly,
+}
+
+/// A cheap clone of one opened database.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    writer: Option<DatabaseConnection>,
+    readers: DatabaseConnection,
+    sql: &'static Sql,
+    path: PathBuf,
+    /// Held as long as the store is open: who has it is the only one who writes.
+    lock: Mutex<Option<std::fs::File>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.0.path.display())
+    }
+}
+
+impl Store {
+    /// Opens, and for a writer creates, the database. The schema is brought up to date by [`Store::migrate`].
+    pub async fn open(settings: StoreSettings, opened: Opened) -> Result<Store, StoreFault> {
+        match settings.url.split(':').next() {
+            Some("sqlite") => sqlite::open(settings, opened)
+                .await
+                .map(|inner| Store(Arc::new(inner))),
+            Some("postgres" | "postgresql" | "mysql" | "mariadb") => Err(StoreFault::Url(
+                "this build speaks SQLite only: sqlite://payonce.db".to_owned(),
+            )),
+            // The url may carry a password: it is not repeated.
+            _ => Err(StoreFault::Url(
+                "wants a url such as sqlite://payonce.db".to_owned(),
+            )),
+        }
+    }
+
+    /// The file of the database.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0.path
+    }
+
+    /// Closes every connection, the writer last so that it folds the write-ahead log into the file, and gives the lock back.
+    pub async fn close(&self) {
+        let _ = self.0.readers.clone().close().await;
+        if let Some(writer) = &self.0.writer {
+            let _ = writer.clone().close().await;
+        }
+        if let Ok(mut lock) = self.0.lock.lock() {
+            lock.take();
+        }
+    }
+
+    fn writer(&self) -> Result<&DatabaseConnection, StoreFault> {
+        self.0.writer.as_ref().ok_or(StoreFault::ReadOnly)
+    }
+
+    fn readers(&self) -> &DatabaseConnection {
+        &self.0.readers
+    }
+
+    async fn rows<T: FromQueryResult>(
+        &self,
+        sql: &'static str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<T>, StoreFault> {
+        rows_of(self.readers(), sql, values)
+            .await
+            .map_err(Into::into)
+    }
+}
+
+/// All rows, always: a statement that is left half read keeps its snapshot, and the write-ahead log grows behind it.
+async fn rows_of<T: FromQueryResult>(
+    connection: &impl ConnectionTrait,
+    sql: &'static str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<T>, sea_orm::DbErr> {
+    let backend = connection.get_database_backend();
+    let statement = Statement::from_sql_and_values(backend, sql, values);
+    let rows = connection.query_all_raw(statement).await?;
+    rows.iter()
+        .map(|row| T::from_query_result(row, ""))
+        .collect()
+}
+
+/// Returns the number of rows that changed.
+async fn execute(
+    connection: &impl ConnectionTrait,
+    sql: &'static str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<u64, sea_orm::DbErr> {
+    let backend = connection.get_database_backend();
+    let statement = Statement::from_sql_and_values(backend, sql, values);
+    Ok(connection.execute_raw(statement).await?.rows_affected())
+}
+
+/// The one parameter of a constant statement.
+fn json(rows: &(impl serde::Serialize + ?Sized)) -> Result<Value, String> {
+    serde_json::to_string(rows)
+        .map(Value::from)
+        .map_err(|error| error.to_string())
+}

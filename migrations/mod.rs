@@ -1,0 +1,99 @@
+//! The schema, step by step: numbered, forward-only, one DDL statement a file (MySQL commits each by itself).
+//! A step that was released is never changed; a correction is the next number.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_create_users;
+mod m0002_create_products;
+mod m0003_create_payments;
+mod m0004_index_payments_due;
+mod m0005_index_payments_user;
+mod m0006_create_order_lines;
+mod m0007_create_checkout_keys;
+mod m0008_create_attempts;
+mod m0009_create_payment_history;
+mod m0010_create_outbox;
+mod m0011_create_nodes;
+mod m0012_create_secrets;
+
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_create_users::Migration),
+            Box::new(m0002_create_products::Migration),
+            Box::new(m0003_create_payments::Migration),
+            Box::new(m0004_index_payments_due::Migration),
+            Box::new(m0005_index_payments_user::Migration),
+            Box::new(m0006_create_order_lines::Migration),
+            Box::new(m0007_create_checkout_keys::Migration),
+            Box::new(m0008_create_attempts::Migration),
+            Box::new(m0009_create_payment_history::Migration),
+            Box::new(m0010_create_outbox::Migration),
+            Box::new(m0011_create_nodes::Migration),
+            Box::new(m0012_create_secrets::Migration),
+        ]
+    }
+}
+
+/// A UUID in its hyphenated form.
+const UUID_CHARS: u32 = 36;
+/// The shop's name of a buyer.
+const USER_CHARS: u32 = 64;
+/// Statuses and events.
+const WORD_CHARS: u32 = 40;
+/// SHA-256 in hexadecimal.
+const HASH_CHARS: u32 = 64;
+
+/// A table whose rows live in the tree of their primary key. SQLite would otherwise keep a second tree beside
+/// it and write every row twice; MySQL does it always, PostgreSQL never.
+fn keyed_table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(Alias::new(name));
+    if manager.get_database_backend() == sea_orm::DbBackend::Sqlite {
+        table.extra("WITHOUT ROWID");
+    }
+    table
+}
+
+fn id(name: &'static str) -> ColumnDef {
+    text(name, UUID_CHARS)
+}
+
+fn text(name: &'static str, chars: u32) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.string_len(chars).not_null();
+    column
+}
+
+fn integer(name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.big_integer().not_null();
+    column
+}
+
+fn flag(name: &'static str) -> ColumnDef {
+    let mut column = ColumnDef::new(name);
+    column.boolean().not_null();
+    column
+}
+
+fn primary_key(columns: [&'static str; 2]) -> IndexCreateStatement {
+    let mut index = Index::create();
+    index.primary().col(columns[0]).col(columns[1]);
+    index
+}
+
+/// To the payment of the same order: a row about an order that does not exist is a bug.
+fn of_payment(table: &'static str) -> ForeignKeyCreateStatement {
+    let mut key = ForeignKey::create();
+    key.from(table, "order_id").to("payments", "order_id");
+    key
+}
+
+fn at_least(column: &'static str, least: i64) -> SimpleExpr {
+    Expr::col(column).gte(least)
+}

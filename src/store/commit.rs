@@ -1,0 +1,202 @@
+//! The one way to write: a batch in, a verdict per change out, all of it in one durable transaction.
+//!
+//! Once `commit` returns, a restart finds what it reported. Three phases: lock and read the rows of the whole batch, in key
+//! order; decide each change in pure Rust; write what was accepted.
+
+use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
+
+use super::dialect::Sql;
+use super::fault::{CommitFault, StoreFault};
+use super::rows::{self, ProductRow};
+use super::{Store, json, rows_of, transaction};
+use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
+
+mod change;
+mod decide;
+mod write;
+
+use change::Wanted;
+pub use change::{Change, CheckoutKey, Committed, Landing, Verdict};
+use decide::{Found, Made, Stand, decide};
+use write::write;
+
+impl Store {
+    /// `Refused` and `Unavailable` are surely not written; after `Doubtful`, [`Store::read_back`] tells. Meant for one caller
+    /// at a time: two of them take turns.
+    pub async fn commit(&self, batch: &[Change]) -> Result<Committed, CommitFault> {
+        let writer = self
+            .writer()
+            .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
+        let txn = transaction::begin(writer).await?;
+        let (committed, wrote) = match decide_and_write(&txn, self.0.sql, batch).await {
+            Ok(done) => done,
+            Err(fault) => {
+                // Without it the rollback would wait for the next one who wants the connection.
+                let _ = txn.rollback().await;
+                return Err(fault);
+            }
+        };
+        let ended = if wrote {
+            txn.commit().await
+        } else {
+            txn.rollback().await
+        };
+        match ended {
+            Ok(()) => {
+                tell_restocks(batch, &committed.verdicts);
+                Ok(committed)
+            }
+            Err(error) if wrote => Err(CommitFault::Doubtful(error.to_string())),
+            Err(error) => Err(CommitFault::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Whether a transition landed whose COMMIT was not acknowledged. Reads under the writer's lock, so that no
+    /// commit of our own can be half done meanwhile.
+    pub async fn read_back(
+        &self,
+        order: OrderId,
+        transition: TransitionId,
+        replaces: i64,
+    ) -> Result<Landing, StoreFault> {
+        let txn = transaction::begin(self.writer()?).await?;
+        let key = [
+            Value::from(order.to_string()),
+            Value::from(transition.0.hyphenated().to_string()),
+        ];
+        let found: Result<Vec<LandingRow>, _> = rows_of(&txn, self.0.sql.read_back, key).await;
+        let _ = txn.rollback().await;
+        Ok(match found?.first() {
+            Some(row) if row.landed => Landing::Landed {
+                held: row.stock_held,
+            },
+            Some(row) if row.version != replaces => Landing::Absent,
+            Some(_) | None => Landing::Undecided,
+        })
+    }
+}
+
+#[derive(FromQueryResult)]
+struct LandingRow {
+    version: i64,
+    stock_held: bool,
+    landed: bool,
+}
+
+/// The second value tells whether there is anything to commit.
+async fn decide_and_write(
+    txn: &DatabaseTransaction,
+    sql: &'static Sql,
+    batch: &[Change],
+) -> Result<(Committed, bool), CommitFault> {
+    let found = find(txn, sql, &Wanted::by(batch)).await?;
+    let decision = decide(batch, found);
+    write(txn, sql, &decision.writes).await?;
+    let committed = Committed {
+        verdicts: decision.verdicts,
+        shelf: decision.shelf,
+    };
+    Ok((committed, !decision.writes.is_empty()))
+}
+
+/// A change of stock by hand has no other trace than this line: the products keep sums.
+fn tell_restocks(batch: &[Change], verdicts: &[Verdict]) {
+    for (change, verdict) in batch.iter().zip(verdicts) {
+        let Change::Restock {
+            product,
+            change,
+            reason,
+        } = change
+        else {
+            continue;
+        };
+        if let Verdict::Committed { .. } = verdict {
+            tracing::info!(%product, change, %reason, "stock changed by hand");
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct StandRow {
+    order_id: String,
+    version: i64,
+    stock_held: bool,
+}
+
+#[derive(FromQueryResult)]
+pub(super) struct CheckoutKeyRow {
+    user_id: String,
+    key: String,
+    body_hash: String,
+    order_id: String,
+    created_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct NodeRow {
+    incarnation: String,
+}
+
+async fn find<'a>(
+    txn: &DatabaseTransaction,
+    sql: &'static Sql,
+    wanted: &Wanted<'a>,
+) -> Result<Found<'a>, CommitFault> {
+    let refused = CommitFault::Refused;
+    let mut found = Found::default();
+    let rows: Vec<StandRow> = read(txn, sql.lock_payments, &wanted.payments).await?;
+    for row in rows {
+        let order = rows::order_id(&row.order_id).map_err(refused)?;
+        let (version, held) = (row.version, row.stock_held);
+        found.payments.insert(order, Stand { version, held });
+    }
+    let rows: Vec<ProductRow> = read(txn, sql.lock_products, &wanted.products).await?;
+    for row in rows {
+        let product = row.product().map_err(refused)?;
+        found.products.insert(product.listing.id, product);
+    }
+    let rows: Vec<CheckoutKeyRow> =
+        read(txn, sql.lock_checkout_keys, &wanted.checkout_keys).await?;
+    for row in rows {
+        // The batch's own spelling of the key lives as long as the batch.
+        let mut names = wanted.checkout_keys.iter();
+        let name = names.find(|name| **name == (row.user_id.as_str(), row.key.as_str()));
+        if let Some(name) = name {
+            found
+                .checkout_keys
+                .insert(*name, row.made().map_err(refused)?);
+        }
+    }
+    let rows: Vec<NodeRow> = read(txn, sql.lock_nodes, &wanted.nodes).await?;
+    for row in rows {
+        let id = uuid::Uuid::try_parse(&row.incarnation).map_err(|e| refused(e.to_string()))?;
+        found.nodes.insert(Incarnation(id));
+    }
+    Ok(found)
+}
+
+/// No keys, no round trip.
+async fn read<T: FromQueryResult, K: serde::Serialize>(
+    txn: &DatabaseTransaction,
+    sql: &'static str,
+    keys: &std::collections::BTreeSet<K>,
+) -> Result<Vec<T>, CommitFault> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = json(keys).map_err(CommitFault::Refused)?;
+    Ok(rows_of(txn, sql, [keys]).await?)
+}
+
+impl CheckoutKeyRow {
+    pub(super) fn made(&self) -> Result<Made, String> {
+        Ok(Made {
+            order: rows::order_id(&self.order_id)?,
+            body_hash: rows::hash(&self.body_hash)?,
+            at: Timestamp::from_micros(self.created_at),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

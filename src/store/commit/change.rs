@@ -1,0 +1,163 @@
+//! What may be written, and what became of it.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::domain::product::Listing;
+use crate::domain::rejection::Shortage;
+use crate::domain::{Incarnation, OrderId, ProductId, Timestamp, Transition, UserId};
+
+/// One change of a batch; it is accepted or refused as a whole, whatever its batch-mates do.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A new order, made by [`Transition::checkout`].
+    Checkout {
+        transition: Transition,
+        key: Option<CheckoutKey>,
+    },
+    Advance(Transition),
+    /// Moves `next_attempt_at` and nothing else: no new version, no history.
+    Postpone {
+        order: OrderId,
+        version: i64,
+        until: Timestamp,
+    },
+    /// Creates a product with an empty shelf, or changes one and leaves its shelf alone.
+    List(Listing),
+    /// Goods that arrived, or were taken off by hand.
+    Restock {
+        product: ProductId,
+        change: i64,
+        reason: Box<str>,
+    },
+    Register {
+        incarnation: Incarnation,
+        name: Box<str>,
+        at: Timestamp,
+    },
+    Heartbeat {
+        incarnation: Incarnation,
+        at: Timestamp,
+    },
+    Close {
+        incarnation: Incarnation,
+        at: Timestamp,
+    },
+}
+
+/// The buyer's Idempotency-Key: it makes one order, whoever of two equal requests comes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckoutKey {
+    pub user: UserId,
+    pub key: Box<str>,
+    pub body_hash: [u8; 32],
+}
+
+impl CheckoutKey {
+    /// From this age on the key is free again.
+    pub const LIFETIME_MS: i64 = 24 * 3_600 * 1_000;
+
+    pub(in crate::store) fn lives(created_at: Timestamp, now: Timestamp) -> bool {
+        now.ms_since(created_at) < CheckoutKey::LIFETIME_MS
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// `held` is the payment's `stock_held` as it was written: [`StockMove::TakeIfAvailable`] may have
+    /// found the shelf empty. False for changes that are not about a payment.
+    ///
+    /// [`StockMove::TakeIfAvailable`]: crate::domain::StockMove::TakeIfAvailable
+    Committed {
+        held: bool,
+    },
+    /// The change replaces a version that is not there (or a copy that is wrong about the goods);
+    /// `version` is what is there. Reload and decide again.
+    Stale {
+        version: Option<i64>,
+    },
+    OutOfStock(Vec<Shortage>),
+    /// The checkout key made this order already.
+    Duplicate {
+        order: OrderId,
+        body_hash: [u8; 32],
+    },
+    /// No such product, or no such open node.
+    NotFound,
+    /// A change by hand would empty the shelf below zero, or burst it.
+    NotEnoughStock {
+        stock: i64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// In the order of the batch.
+    pub verdicts: Vec<Verdict>,
+    /// The stock, after the batch, of every product that was looked at.
+    pub shelf: Vec<(ProductId, i64)>,
+}
+
+/// What became of a transition whose COMMIT was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// It is in the history. `held` is the payment's `stock_held` now.
+    Landed { held: bool },
+    /// The payment moved on without it: it can never land.
+    Absent,
+    /// The payment still is as the transition wanted to find it: the original may still land.
+    Undecided,
+}
+
+/// The rows that a batch must see before it is decided.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    pub payments: BTreeSet<Uuid>,
+    pub products: BTreeSet<i64>,
+    pub checkout_keys: BTreeSet<(&'a str, &'a str)>,
+    pub nodes: BTreeSet<Uuid>,
+}
+
+impl Wanted<'_> {
+    pub fn by(batch: &[Change]) -> Wanted<'_> {
+        let mut wanted = Wanted::default();
+        for change in batch {
+            wanted.add(change);
+        }
+        wanted
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn add(&mut self, change: &'a Change) {
+        match change {
+            Change::Checkout { transition, key } => {
+                self.payments.insert(transition.order_id().uuid());
+                if let Some(key) = key {
+                    self.checkout_keys.insert((key.user.as_str(), &key.key));
+                }
+            }
+            Change::Advance(transition) => {
+                self.payments.insert(transition.order_id().uuid());
+                if super::decide::moves_the_shelf(transition.stock) {
+                    let lines = transition.next.order.lines.iter();
+                    self.products.extend(lines.map(|line| line.product.get()));
+                }
+            }
+            Change::Postpone { order, .. } => {
+                self.payments.insert(order.uuid());
+            }
+            Change::List(listing) => {
+                self.products.insert(listing.id.get());
+            }
+            Change::Restock { product, .. } => {
+                self.products.insert(product.get());
+            }
+            Change::Register { .. } => {}
+            Change::Heartbeat { incarnation, .. } | Change::Close { incarnation, .. } => {
+                self.nodes.insert(incarnation.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Phase three of a commit: what was accepted, one statement a table, nothing for a table with nothing to write.
+
+use sea_orm::DatabaseTransaction;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::offset;
+use uuid::Uuid;
+
+use super::decide::{State, Writes};
+use crate::domain::{Status, Timestamp, Transition};
+use crate::store::dialect::Sql;
+use crate::store::fault::CommitFault;
+use crate::store::rows::{AttemptRow, LineRow, NewPaymentRow, StateRow};
+use crate::store::{execute, json};
+
+#[derive(Serialize)]
+struct CheckoutKeyRow<'a> {
+    user_id: &'a str,
+    key: &'a str,
+    body_hash: String,
+    order_id: Uuid,
+    created_at: i64,
+}
+
+#[derive(Serialize)]
+struct PostponedRow {
+    order_id: Uuid,
+    version: i64,
+    until: i64,
+}
+
+#[derive(Serialize)]
+struct HistoryRow<'a> {
+    order_id: Uuid,
+    version: i64,
+    transition_id: Uuid,
+    from_status: Option<&'static str>,
+    to_status: &'static str,
+    event: &'static str,
+    reason: Option<&'a str>,
+    at: i64,
+}
+
+#[derive(Serialize)]
+struct OutboxRow {
+    order_id: Uuid,
+    version: i64,
+    event: &'static str,
+    payload: String,
+    at: i64,
+}
+
+/// What the shop is told. Without the paymentKey: news travels further than money should.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    order_id: Uuid,
+    status: &'static str,
+    amount: i64,
+    version: i64,
+    occurred_at: String,
+}
+
+#[derive(Serialize)]
+struct ListingRow<'a> {
+    id: i64,
+    name: &'a str,
+    price: i64,
+    seller_id: i64,
+}
+
+#[derive(Serialize)]
+struct StockRow {
+    id: i64,
+    stock: i64,
+    received: i64,
+}
+
+#[derive(Serialize)]
+struct RegisteredRow<'a> {
+    incarnation: Uuid,
+    name: &'a str,
+    at: i64,
+}
+
+#[derive(Serialize)]
+struct NodeRow {
+    incarnation: Uuid,
+    heartbeat_at: Option<i64>,
+    closed_at: Option<i64>,
+}
+
+pub(super) async fn write(
+    txn: &DatabaseTransaction,
+    sql: &'static Sql,
+    writes: &Writes<'_>,
+) -> Result<(), CommitFault> {
+    // Products and payments come before the rows that point at them.
+    put(txn, sql.put_listings, &listings(writes)).await?;
+    write_payments(txn, sql, writes).await?;
+    put(txn, sql.put_checkout_keys, &checkout_keys(writes)).await?;
+    put(txn, sql.put_attempts, &attempts(writes)).await?;
+    put(txn, sql.insert_history, &history(writes)).await?;
+    put(txn, sql.insert_outbox, &outbox(writes)?).await?;
+    put_all(txn, sql.move_stock, &stock(writes)).await?;
+    put(txn, sql.put_nodes, &registered(writes)).await?;
+    put_all(txn, sql.update_nodes, &nodes(writes)).await
+}
+
+async fn write_payments(
+    txn: &DatabaseTransaction,
+    sql: &'static Sql,
+    writes: &Writes<'_>,
+) -> Result<(), CommitFault> {
+    let checkouts = writes.checkouts.values();
+    let rows: Vec<NewPaymentRow<'_>> = checkouts.clone().map(|t| new_payment(t)).collect();
+    put(txn, sql.insert_payments, &rows).await?;
+    let lines: Vec<LineRow> = checkouts.flat_map(|t| lines(t)).collect();
+    put(txn, sql.insert_lines, &lines).await?;
+    put_all(txn, sql.postpone_payments, &postponed(writes)).await?;
+    let states: Vec<StateRow<'_>> = writes.states.values().map(state).collect();
+    put_all(txn, sql.update_payments, &states).await
+}
+
+/// Returns the number of rows that the statement wrote.
+async fn put<T: Serialize>(
+    txn: &DatabaseTransaction,
+    sql: &'static str,
+    rows: &[T],
+) -> Result<u64, CommitFault> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let rows = json(rows).map_err(CommitFault::Refused)?;
+    Ok(execute(txn, sql, [rows]).await?)
+}
+
+/// An update that must find each of its rows: they were read, under the lock, a moment ago.
+async fn put_all<T: Serialize>(
+    txn: &DatabaseTransaction,
+    sql: &'static str,
+    rows: &[T],
+) -> Result<(), CommitFault> {
+    let wrote = put(txn, sql, rows).await?;
+    if wrote == rows.len() as u64 {
+        Ok(())
+    } else {
+        let why = format!("{wrote} of {} rows were there to update", rows.len());
+        Err(CommitFault::Refused(why))
+    }
+}
+
+fn new_payment(transition: &Transition) -> NewPaymentRow<'_> {
+    let payment = &transition.next;
+    NewPaymentRow {
+        user_id: payment.order.user.as_str(),
+        order_name: &payment.order.name,
+        total_amount: payment.order.total.get(),
+        created_at: transition.history.at.micros(),
+        state: StateRow::of(payment, transition.replaces, payment.stock_held),
+    }
+}
+
+fn lines(transition: &Transition) -> impl Iterator<Item = LineRow> {
+    let order_id = transition.order_id().uuid();
+    let row = move |line: &crate::domain::Line| LineRow {
+        order_id,
+        product_id: line.product.get(),
+        quantity: line.quantity.get().into(),
+        amount: line.amount.get(),
+    };
+    transition.next.order.lines.iter().map(row)
+}
+
+fn state<'a>(state: &State<'a>) -> StateRow<'a> {
+    let mut row = StateRow::of(state.payment, state.replaces, state.held);
+    if let Some(until) = state.postponed {
+        row.next_attempt_at = Some(until.micros());
+    }
+    row
+}
+
+fn postponed(writes: &Writes<'_>) -> Vec<PostponedRow> {
+    let row = |(order, (version, until)): (&crate::domain::OrderId, &(i64, Timestamp))| {
+        let (version, until) = (*version, until.micros());
+        PostponedRow {
+            order_id: order.uuid(),
+            version,
+            until,
+        }
+    };
+    writes.postponed.iter().map(row).collect()
+}
+
+fn checkout_keys<'a>(writes: &Writes<'a>) -> Vec<CheckoutKeyRow<'a>> {
+    let keys = writes.checkout_keys.iter();
+    keys.map(|((user_id, key), made)| CheckoutKeyRow {
+        user_id,
+        key,
+        body_hash: hex::encode(made.body_hash),
+        order_id: made.order.uuid(),
+        created_at: made.at.micros(),
+    })
+    .collect()
+}
+
+fn attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptRow<'a>> {
+    let attempts = writes.attempts.iter();
+    attempts
+        .map(|((order, _), attempt)| AttemptRow::of(*order, attempt))
+        .collect()
+}
+
+fn history<'a>(writes: &Writes<'a>) -> Vec<HistoryRow<'a>> {
+    let row = |transition: &&'a Transition| {
+        let history = &transition.history;
+        HistoryRow {
+            order_id: transition.order_id().uuid(),
+            version: transition.next.version,
+            transition_id: transition.id.0,
+            from_status: history.from.map(Status::name),
+            to_status: history.to.name(),
+            event: history.event,
+            reason: history.reason.as_deref(),
+            at: history.at.micros(),
+        }
+    };
+    writes.transitions.values().map(row).collect()
+}
+
+fn outbox(writes: &Writes<'_>) -> Result<Vec<OutboxRow>, CommitFault> {
+    let transitions = writes.transitions.values();
+    transitions.filter_map(|t| news(t).transpose()).collect()
+}
+
+fn news(transition: &Transition) -> Result<Option<OutboxRow>, CommitFault> {
+    let Some(outbox) = transition.outbox else {
+        return Ok(None);
+    };
+    let payment = &transition.next;
+    let payload = Payload {
+        order_id: payment.order.id.uuid(),
+        status: outbox.to.name(),
+        amount: payment.order.total.get(),
+        version: payment.version,
+        occurred_at: korean_time(outbox.at)?,
+    };
+    let payload =
+        serde_json::to_string(&payload).map_err(|e| CommitFault::Refused(e.to_string()))?;
+    Ok(Some(OutboxRow {
+        order_id: payment.order.id.uuid(),
+        version: payment.version,
+        event: outbox.to.name(),
+        payload,
+        at: outbox.at.micros(),
+    }))
+}
+
+/// RFC 3339 with Toss's offset, as everywhere outside of the database.
+fn korean_time(at: Timestamp) -> Result<String, CommitFault> {
+    let refused = |why: &dyn std::fmt::Display| CommitFault::Refused(format!("a time: {why}"));
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.micros()) * 1_000)
+        .map_err(|e| refused(&e))?
+        .to_offset(offset!(+9))
+        .format(&Rfc3339)
+        .map_err(|e| refused(&e))
+}
+
+fn listings<'a>(writes: &Writes<'a>) -> Vec<ListingRow<'a>> {
+    let listings = writes.listings.values();
+    listings
+        .map(|listing| ListingRow {
+            id: listing.id.get(),
+            name: &listing.name,
+            price: listing.price.get(),
+            seller_id: listing.seller_id,
+        })
+        .collect()
+}
+
+/// As differences: the database does the sum, and its CHECK has the last word on a negative stock.
+fn stock(writes: &Writes<'_>) -> Vec<StockRow> {
+    let moved = writes.stock.iter();
+    moved
+        .map(|(product, change)| StockRow {
+            id: product.get(),
+            stock: change.stock,
+            received: change.received,
+        })
+        .collect()
+}
+
+fn registered<'a>(writes: &Writes<'a>) -> Vec<RegisteredRow<'a>> {
+    let nodes = writes.registered.iter();
+    nodes
+        .map(|(incarnation, (name, at))| RegisteredRow {
+            incarnation: incarnation.0,
+            name,
+            at: at.micros(),
+        })
+        .collect()
+}
+
+fn nodes(writes: &Writes<'_>) -> Vec<NodeRow> {
+    let nodes = writes.nodes.iter();
+    nodes
+        .map(|(incarnation, change)| NodeRow {
+            incarnation: incarnation.0,
+            heartbeat_at: change.heartbeat_at.map(Timestamp::micros),
+            closed_at: change.closed_at.map(Timestamp::micros),
+        })
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! How remembering can fail. The texts name paths, tables and constraints, never the values of a row.
+
+use std::path::PathBuf;
+
+use sea_orm::sqlx;
+use sea_orm::{DbErr, RuntimeErr};
+
+use super::dialect;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreFault {
+    #[error("database.url: {0}")]
+    Url(String),
+    #[error(
+        "another payonce serves {}; a SQLite file has one server (use PostgreSQL or MySQL for more)",
+        path.display()
+    )]
+    AlreadyServed { path: PathBuf },
+    #[error("the folder {} of the database does not exist", path.display())]
+    NoFolder { path: PathBuf },
+    #[error("there is no database at {}", path.display())]
+    NoDatabase { path: PathBuf },
+    #[error("{} cannot be written: {why}", path.display())]
+    Unwritable { path: PathBuf, why: String },
+    #[error("opened for reading only")]
+    ReadOnly,
+    /// A row that cannot be what we wrote. The others are not affected.
+    #[error("the record of {row} is broken: {why}")]
+    Broken { row: String, why: String },
+    /// Locked, closed, out of space, out of connections: may pass.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The statement itself was refused: a bug, or a schema that was not migrated.
+    #[error("the database refused: {0}")]
+    Refused(String),
+}
+
+/// Why a batch was not acknowledged. `Refused` and `Unavailable` are surely not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitFault {
+    /// Something in the batch itself cannot be written: split it until the poison is alone.
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// COMMIT was sent and not acknowledged: it may have happened. Read back before deciding anything.
+    #[error("doubtful: {0}")]
+    Doubtful(String),
+}
+
+/// Whether the database said no to *this* statement, or could not work at all.
+fn refused(error: &DbErr) -> bool {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match &**error {
+                sqlx::Error::Database(answer) => dialect::is_refusal(&**answer),
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::BeginFailed
+                | sqlx::Error::InvalidSavePointStatement => false,
+                _ => true,
+            }
+        }
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => false,
+        _ => true,
+    }
+}
+
+impl From<DbErr> for StoreFault {
+    fn from(error: DbErr) -> StoreFault {
+        if refused(&error) {
+            StoreFault::Refused(error.to_string())
+        } else {
+            StoreFault::Unavailable(error.to_string())
+        }
+    }
+}
+
+impl From<DbErr> for CommitFault {
+    /// For errors before COMMIT only.
+    fn from(error: DbErr) -> CommitFault {
+        if refused(&error) {
+            CommitFault::Refused(error.to_string())
+        } else {
+            CommitFault::Unavailable(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Everything that we remember, page by page, for those who hold it against Toss's ledger.
+
+use sea_orm::FromQueryResult;
+use serde::Deserialize;
+
+use super::payments::{HistoryRow, PaymentRecord, history};
+use super::{limit, rows};
+use crate::domain::{OrderId, Timestamp};
+use crate::store::rows::PaymentRow;
+use crate::store::{Store, StoreFault};
+
+/// One payment with its whole past. The attempts carry their full paymentKeys: mask them before showing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    pub record: PaymentRecord,
+    pub history: Vec<HistoryRow>,
+    pub outbox: Vec<OutboxRow>,
+}
+
+/// News for the shop.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct OutboxRow {
+    pub id: i64,
+    pub version: i64,
+    /// The status that the payment came to.
+    pub event: Box<str>,
+    pub payload: Box<str>,
+    #[serde(with = "micros")]
+    pub at: Timestamp,
+}
+
+/// A payment whose rows make no payment: a finding of its own, and no reason to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub order_id: String,
+    pub why: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditPage {
+    /// In the order of their ids.
+    pub records: Vec<AuditRecord>,
+    pub unreadable: Vec<Unreadable>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<OrderId>,
+}
+
+#[derive(FromQueryResult)]
+struct AuditRow {
+    #[sea_orm(nested)]
+    payment: PaymentRow,
+    history: String,
+    outbox: String,
+}
+
+impl AuditRow {
+    fn record(&self) -> Result<AuditRecord, String> {
+        let mut outbox: Vec<OutboxRow> = rows::parse("outbox", &self.outbox)?;
+        outbox.sort_unstable_by_key(|row| row.version);
+        Ok(AuditRecord {
+            record: PaymentRecord {
+                payment: self.payment.payment()?,
+                created_at: Timestamp::from_micros(self.payment.created_at),
+            },
+            history: history(&self.history)?,
+            outbox,
+        })
+    }
+}
+
+impl Store {
+    /// The payments after `after`, at most `most` of them; each is read in one state.
+    pub async fn order_ids_by_pages(
+        &self,
+        after: Option<OrderId>,
+        most: u32,
+    ) -> Result<AuditPage, StoreFault> {
+        let after = after.map(|order| order.to_string()).unwrap_or_default();
+        let values = [after.into(), limit(most)];
+        let found: Vec<AuditRow> = self.rows(self.0.sql.audit_page, values).await?;
+        let mut page = AuditPage::default();
+        if found.len() as u64 >= u64::from(most) {
+            let readable = found.iter().rev();
+            page.next = readable
+                .filter_map(|row| OrderId::parse(&row.payment.order_id))
+                .next();
+        }
+        for row in found {
+            match row.record() {
+                Ok(record) => page.records.push(record),
+                Err(why) => {
+                    let order_id = row.payment.order_id;
+                    page.unreadable.push(Unreadable { order_id, why });
+                }
+            }
+        }
+        Ok(page)
+    }
+}
+
+mod micros {
+    use serde::{Deserialize, Deserializer};
+
+    use crate::domain::Timestamp;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Timestamp, D::Error> {
+        i64::deserialize(input).map(Timestamp::from_micros)
+    }
+}

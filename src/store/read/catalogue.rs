@@ -1,0 +1,134 @@
+//! Products, how much of each is held, buyers, and the orders that checkout keys have made.
+
+use std::collections::BTreeMap;
+
+use sea_orm::FromQueryResult;
+
+use super::{broken, ids, rows};
+use crate::domain::{OrderId, Product, ProductId, Timestamp, UserId};
+use crate::store::commit::{CheckoutKey, CheckoutKeyRow};
+use crate::store::rows::ProductRow;
+use crate::store::{Store, StoreFault};
+
+/// A product, and how much of it is off the shelf without being sold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub product: Product,
+    pub held: i64,
+}
+
+impl Counted {
+    /// What was received and is neither on the shelf nor held.
+    pub fn sold(&self) -> i64 {
+        self.product.received - self.product.stock - self.held
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub name: Box<str>,
+}
+
+#[derive(FromQueryResult)]
+struct CountedRow {
+    #[sea_orm(nested)]
+    product: ProductRow,
+    held: i64,
+}
+
+#[derive(FromQueryResult)]
+struct HeldRow {
+    product_id: i64,
+    held: i64,
+}
+
+#[derive(FromQueryResult)]
+struct UserRow {
+    id: String,
+    name: String,
+}
+
+impl Store {
+    /// Those of the products that exist.
+    pub async fn shelf(
+        &self,
+        products: &[ProductId],
+    ) -> Result<BTreeMap<ProductId, Product>, StoreFault> {
+        let found: Vec<ProductRow> = self.rows(self.0.sql.products, [ids(products)?]).await?;
+        let by_id = |row| product(row).map(|product| (product.listing.id, product));
+        found.into_iter().map(by_id).collect()
+    }
+
+    pub async fn products(&self) -> Result<Vec<Product>, StoreFault> {
+        let found: Vec<ProductRow> = self.rows(self.0.sql.all_products, []).await?;
+        found.into_iter().map(product).collect()
+    }
+
+    /// The products that exist, each with what is held of it, in one view: the numbers of a product add up.
+    pub async fn counted(&self, products: &[ProductId]) -> Result<Vec<Counted>, StoreFault> {
+        let found: Vec<CountedRow> = self.rows(self.0.sql.counted, [ids(products)?]).await?;
+        found.into_iter().map(counted).collect()
+    }
+
+    pub async fn all_counted(&self) -> Result<Vec<Counted>, StoreFault> {
+        let found: Vec<CountedRow> = self.rows(self.0.sql.all_counted, []).await?;
+        found.into_iter().map(counted).collect()
+    }
+
+    /// How much of each is off the shelf without being sold; absent where nothing is.
+    pub async fn held(
+        &self,
+        products: &[ProductId],
+    ) -> Result<BTreeMap<ProductId, i64>, StoreFault> {
+        let found: Vec<HeldRow> = self.rows(self.0.sql.held, [ids(products)?]).await?;
+        let held = found.into_iter().map(|row| {
+            rows::product_id(row.product_id)
+                .map(|product| (product, row.held))
+                .map_err(broken(format!("product {}", row.product_id)))
+        });
+        held.collect()
+    }
+
+    pub async fn user_exists(&self, user: &UserId) -> Result<bool, StoreFault> {
+        let found: Vec<UserRow> = self.rows(self.0.sql.user, [user.as_str().into()]).await?;
+        Ok(!found.is_empty())
+    }
+
+    pub async fn users(&self) -> Result<Vec<User>, StoreFault> {
+        let found: Vec<UserRow> = self.rows(self.0.sql.users, []).await?;
+        let user = |row: UserRow| {
+            let id = UserId::parse(&row.id).ok_or_else(|| "a user id that is none".to_owned());
+            let id = id.map_err(broken(format!("user {}", row.id)))?;
+            let name = row.name.into();
+            Ok(User { id, name })
+        };
+        found.into_iter().map(user).collect()
+    }
+
+    /// The order that the buyer's key made within the last day, and the hash of what was asked for.
+    pub async fn checkout_key(
+        &self,
+        user: &UserId,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<(OrderId, [u8; 32])>, StoreFault> {
+        let values = [user.as_str().into(), key.into()];
+        let found: Vec<CheckoutKeyRow> = self.rows(self.0.sql.checkout_key, values).await?;
+        let made = found.first().map(CheckoutKeyRow::made).transpose();
+        let made = made.map_err(broken(format!("a checkout key of user {}", user.as_str())))?;
+        Ok(made
+            .filter(|made| CheckoutKey::lives(made.at, now))
+            .map(|made| (made.order, made.body_hash)))
+    }
+}
+
+fn product(row: ProductRow) -> Result<Product, StoreFault> {
+    let name = format!("product {}", row.id);
+    row.product().map_err(broken(name))
+}
+
+fn counted(row: CountedRow) -> Result<Counted, StoreFault> {
+    let held = row.held;
+    product(row.product).map(|product| Counted { product, held })
+}
