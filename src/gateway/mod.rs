@@ -1,3 +1,12 @@
-//! How to speak Toss: the client, its wire types, and the one table from error codes to outcomes.
+//! How to speak Toss: a call goes out, and its answer - or its silence - comes back as an Outcome or a Finding.
+//! `client` sends, `reading` judges the bytes, `codes` is the one table of Toss's words, `wire` their shapes.
 
+pub mod client;
+pub mod codes;
+mod place;
+mod reading;
+mod telling;
 pub mod wire;
+
+pub use client::{ConfirmCall, GatewayFault, TRANSACTIONS_PAGE, Toss, TossSettings};
+pub use place::GatewayKind;

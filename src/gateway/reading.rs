@@ -1,0 +1,373 @@
+//! From an HTTP status and the bytes of a body to what Toss said. Pure; it trusts nothing that it has not recognised.
+
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::codes;
+use super::wire::{ErrorBody, PaymentObject, PaymentStatus};
+use crate::domain::{Finding, Outcome, PaymentKey, Reply, Report, Timestamp, TossStatus};
+
+/// What was said, and Toss's code where the answer bore one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Heard<T> {
+    pub said: T,
+    pub code: Option<Box<str>>,
+}
+
+impl<T> Heard<T> {
+    pub fn without_code(said: T) -> Heard<T> {
+        Heard { said, code: None }
+    }
+
+    pub fn is_misconfigured(&self) -> bool {
+        self.code.as_deref().is_some_and(codes::is_misconfigured)
+    }
+}
+
+/// What arrived, by its shape.
+enum Shape {
+    Payment(Box<PaymentObject>),
+    Error(ErrorBody),
+    /// HTML, nothing, half an answer, somebody else's JSON; a 429 of any shape, since it may come from
+    /// a gate in front of Toss, which stores nothing.
+    Unrecognised,
+}
+
+fn shape(status: u16, body: &[u8]) -> Shape {
+    if status == 429 {
+        return Shape::Unrecognised;
+    }
+    if status == 200
+        && let Some(payment) = object(body)
+    {
+        return Shape::Payment(payment);
+    }
+    match object::<ErrorBody>(body) {
+        Some(error) if codes::is_code(&error.code) => Shape::Error(error),
+        Some(_) | None => Shape::Unrecognised,
+    }
+}
+
+/// serde reads a struct from a list too; Toss never writes one.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    is_object.then(|| serde_json::from_slice(body).ok())?
+}
+
+/// What the answer to a confirm means, and whether Toss will replay it to the same idempotency key.
+pub(super) fn confirm(status: u16, body: &[u8]) -> Heard<Reply> {
+    let (outcome, answered, code) = match shape(status, body) {
+        Shape::Payment(payment) => (approval(*payment), true, None),
+        Shape::Error(error) => {
+            let code = error.code.clone().into_boxed_str();
+            let answered = *code != *codes::IDEMPOTENT_REQUEST_PROCESSING;
+            (codes::outcome(status, error), answered, Some(code))
+        }
+        Shape::Unrecognised => (Outcome::Unknown(unrecognised(status)), false, None),
+    };
+    Heard {
+        said: Reply { outcome, answered },
+        code,
+    }
+}
+
+/// A 200 is an approval only in status DONE: a virtual account, for one, is a 200 without money.
+fn approval(payment: PaymentObject) -> Outcome {
+    let status = payment.status;
+    match report(payment) {
+        Ok(report) if report.status == TossStatus::Done => Outcome::Approved(report),
+        Ok(_) => Outcome::Unknown(format!("status {status} (HTTP 200)").into()),
+        Err(why) => Outcome::Unknown(why.into()),
+    }
+}
+
+/// What the answer to a look-up means.
+pub(super) fn look_up(status: u16, body: &[u8]) -> Heard<Finding> {
+    match shape(status, body) {
+        Shape::Payment(payment) => Heard::without_code(match report(*payment) {
+            Ok(report) => Finding::Found(report),
+            Err(why) => Finding::NoAnswer(why.into()),
+        }),
+        Shape::Error(error) => {
+            let code = error.code.into_boxed_str();
+            let said = match (status, &*code) {
+                (404, "NOT_FOUND_PAYMENT" | "NOT_FOUND") => Finding::NotFound,
+                _ => Finding::NoAnswer(format!("{code} (HTTP {status})").into()),
+            };
+            let code = Some(code);
+            Heard { said, code }
+        }
+        Shape::Unrecognised => Heard::without_code(Finding::NoAnswer(unrecognised(status))),
+    }
+}
+
+/// One page of the transactions list.
+pub(super) fn list<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<Vec<T>, Box<str>> {
+    if status == 200 {
+        return serde_json::from_slice(body).map_err(|_| unrecognised(status));
+    }
+    match shape(status, body) {
+        Shape::Error(error) => Err(format!("{} (HTTP {status})", error.code).into()),
+        Shape::Payment(_) | Shape::Unrecognised => Err(unrecognised(status)),
+    }
+}
+
+fn unrecognised(status: u16) -> Box<str> {
+    match status {
+        429 => "too many requests (HTTP 429)".into(),
+        _ => format!("unreadable answer (HTTP {status})").into(),
+    }
+}
+
+/// Longest words of Toss that our record keeps; what is longer is left out, it decides nothing.
+const METHOD_CHARS: usize = 50;
+const URL_CHARS: usize = 2_000;
+
+/// The Payment object as far as we rely on it, or why it is none that we can judge.
+fn report(payment: PaymentObject) -> Result<Report, &'static str> {
+    if payment.currency != "KRW" {
+        return Err("the currency is not KRW (HTTP 200)");
+    }
+    let payment_key = PaymentKey::parse(&payment.payment_key).ok_or("no paymentKey (HTTP 200)")?;
+    let receipt_url = payment.receipt.map(|receipt| receipt.url);
+    Ok(Report {
+        payment_key,
+        order_id: payment.order_id.into(),
+        status: status(payment.status),
+        total: payment.total_amount,
+        approved_at: payment.approved_at.as_deref().and_then(instant),
+        method: payment
+            .method
+            .and_then(|method| short(method, METHOD_CHARS)),
+        receipt_url: receipt_url
+            .filter(|url| url.starts_with("https://") || url.starts_with("http://"))
+            .and_then(|url| short(url, URL_CHARS)),
+        failure: payment.failure.map(codes::decline),
+    })
+}
+
+fn short(text: String, chars: usize) -> Option<Box<str>> {
+    let fits = !text.is_empty() && text.chars().count() <= chars;
+    let fits = fits && !text.chars().any(char::is_control);
+    fits.then(|| text.into())
+}
+
+/// Toss writes Korean time with its offset; dropping that would settle on the wrong day.
+fn instant(text: &str) -> Option<Timestamp> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    let micros = i64::try_from(at.unix_timestamp_nanos() / 1_000).ok()?;
+    Some(Timestamp::from_micros(micros))
+}
+
+fn status(status: PaymentStatus) -> TossStatus {
+    match status {
+        PaymentStatus::Ready => TossStatus::Ready,
+        PaymentStatus::InProgress => TossStatus::InProgress,
+        PaymentStatus::WaitingForDeposit => TossStatus::WaitingForDeposit,
+        PaymentStatus::Done => TossStatus::Done,
+        PaymentStatus::Canceled => TossStatus::Canceled,
+        PaymentStatus::PartialCanceled => TossStatus::PartialCanceled,
+        PaymentStatus::Aborted => TossStatus::Aborted,
+        PaymentStatus::Expired => TossStatus::Expired,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn payment(changes: &[(&str, Value)]) -> Vec<u8> {
+        let mut body = json!({
+            "paymentKey": "tgen_20260102210202h9Oy0", "orderId": "order-1", "status": "DONE",
+            "currency": "KRW", "totalAmount": 210_000, "method": "카드",
+            "approvedAt": "2026-01-02T00:30:00+09:00", "receipt": {"url": "https://r.toss/1"},
+            "failure": null,
+        });
+        for (field, value) in changes {
+            body[*field] = value.clone();
+        }
+        body.to_string().into_bytes()
+    }
+
+    fn error(code: &str) -> Vec<u8> {
+        json!({"code": code, "message": "안내", "data": null})
+            .to_string()
+            .into_bytes()
+    }
+
+    fn unknown(why: &str, answered: bool) -> Reply {
+        let outcome = Outcome::Unknown(why.into());
+        Reply { outcome, answered }
+    }
+
+    #[test]
+    fn a_200_in_status_done_is_an_approval_with_everything_that_we_keep() {
+        let Outcome::Approved(report) = confirm(200, &payment(&[])).said.outcome else {
+            panic!("not approved");
+        };
+        assert_eq!(report.payment_key.reveal(), "tgen_20260102210202h9Oy0");
+        assert_eq!((&*report.order_id, report.total), ("order-1", 210_000));
+        assert_eq!(report.method.as_deref(), Some("카드"));
+        assert_eq!(report.receipt_url.as_deref(), Some("https://r.toss/1"));
+        assert_eq!(report.failure, None);
+    }
+
+    #[test]
+    fn the_approval_time_keeps_its_offset() {
+        let at = |text: Value| match look_up(200, &payment(&[("approvedAt", text)])).said {
+            Finding::Found(report) => report.approved_at.map(Timestamp::micros),
+            other => panic!("{other:?}"),
+        };
+        // 00:30 in Seoul is 15:30 of the day before in UTC.
+        let expected = Some(1_767_281_400_000_000);
+        assert_eq!(at(json!("2026-01-02T00:30:00+09:00")), expected);
+        assert_eq!(at(json!("2026-01-01T15:30:00Z")), expected);
+        for nonsense in [
+            json!(null),
+            json!("2026-01-02T00:30:00"),
+            json!("now"),
+            json!(7),
+        ] {
+            assert_eq!(at(nonsense), None);
+        }
+    }
+
+    #[test]
+    fn a_200_whose_status_is_not_done_is_never_an_approval() {
+        for status in [
+            "READY",
+            "IN_PROGRESS",
+            "WAITING_FOR_DEPOSIT",
+            "CANCELED",
+            "PARTIAL_CANCELED",
+            "ABORTED",
+            "EXPIRED",
+        ] {
+            let said = confirm(200, &payment(&[("status", json!(status))])).said;
+            assert_eq!(said, unknown(&format!("status {status} (HTTP 200)"), true));
+        }
+    }
+
+    #[test]
+    fn an_amount_in_another_currency_is_not_an_amount() {
+        for currency in [json!("USD"), json!(null), json!("krw")] {
+            let body = payment(&[("currency", currency)]);
+            let why = "the currency is not KRW (HTTP 200)";
+            assert_eq!(confirm(200, &body).said, unknown(why, true));
+            assert_eq!(look_up(200, &body).said, Finding::NoAnswer(why.into()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_toss_shaped_is_unknown_and_unanswered() {
+        let html = b"<html>502 Bad Gateway</html>".to_vec();
+        let whole = payment(&[]);
+        let half = whole[..whole.len() / 2].to_vec();
+        for (status, body) in [
+            (502, html.clone()),
+            (404, html.clone()),
+            (200, html),
+            (200, Vec::new()),
+            (200, half),
+            (200, payment(&[("status", json!("PAID"))])),
+            (200, payment(&[("totalAmount", json!(0.5))])),
+            (200, b"[]".to_vec()),
+            (400, b"[\"REJECT_CARD_PAYMENT\", \"a list\"]".to_vec()),
+            (400, b"null".to_vec()),
+            (400, b"{\"code\":\"404 page not found\"}".to_vec()),
+            (400, b"{\"code\":404}".to_vec()),
+            (400, b"{\"message\":\"no code\"}".to_vec()),
+            (400, b"{\"code\":\"REJECT_CARD_PAYMENT\"".to_vec()),
+            (201, payment(&[])),
+            (500, payment(&[])),
+        ] {
+            let heard = confirm(status, &body);
+            let why = format!("unreadable answer (HTTP {status})");
+            assert_eq!(heard.said, unknown(&why, false), "{body:?}");
+            assert_eq!(look_up(status, &body).said, Finding::NoAnswer(why.into()));
+        }
+    }
+
+    #[test]
+    fn a_429_is_unanswered_whatever_it_carries() {
+        let why = "too many requests (HTTP 429)";
+        for body in [
+            error("REJECT_CARD_PAYMENT"),
+            error("TOO_MANY_REQUESTS"),
+            Vec::new(),
+        ] {
+            assert_eq!(confirm(429, &body).said, unknown(why, false));
+            assert_eq!(look_up(429, &body).said, Finding::NoAnswer(why.into()));
+        }
+    }
+
+    #[test]
+    fn every_toss_shaped_error_is_an_answer_but_one() {
+        for (status, code, answered) in [
+            (403, "REJECT_CARD_PAYMENT", true),
+            (400, "PROVIDER_ERROR", true),
+            (400, "ALREADY_PROCESSING_REQUEST", true),
+            (401, "UNAUTHORIZED_KEY", true),
+            (404, "NOT_FOUND_PAYMENT_SESSION", true),
+            (400, "A_CODE_OF_NEXT_YEAR", true),
+            (500, "UNKNOWN_PAYMENT_ERROR", true),
+            (409, "IDEMPOTENT_REQUEST_PROCESSING", false),
+        ] {
+            let heard = confirm(status, &error(code));
+            assert_eq!(heard.said.answered, answered, "{code}");
+            assert_eq!(heard.code.as_deref(), Some(code));
+            assert_eq!(heard.is_misconfigured(), code == "UNAUTHORIZED_KEY");
+        }
+    }
+
+    #[test]
+    fn only_a_404_in_toss_own_words_finds_nothing() {
+        for (status, code, found_nothing) in [
+            (404, "NOT_FOUND_PAYMENT", true),
+            (404, "NOT_FOUND", true),
+            (404, "NOT_FOUND_PAYMENT_SESSION", false),
+            (404, "NOT_FOUND_HTTP_METHOD", false),
+            (403, "NOT_FOUND_PAYMENT", false),
+            (403, "FORBIDDEN_CONSECUTIVE_REQUEST", false),
+            (401, "UNAUTHORIZED_KEY", false),
+            (500, "NOT_FOUND_PAYMENT", false),
+            (200, "NOT_FOUND_PAYMENT", false),
+        ] {
+            let said = look_up(status, &error(code)).said;
+            let lost = Finding::NoAnswer(format!("{code} (HTTP {status})").into());
+            let expected = if found_nothing {
+                Finding::NotFound
+            } else {
+                lost
+            };
+            assert_eq!(said, expected);
+        }
+    }
+
+    #[test]
+    fn a_look_up_tells_how_a_payment_ended() {
+        let failure = json!({"code": "EXPIRED_PAYMENT", "message": "결제 시간이 만료되었습니다."});
+        let body = payment(&[("status", json!("EXPIRED")), ("failure", failure)]);
+        let Finding::Found(report) = look_up(200, &body).said else {
+            panic!("not found");
+        };
+        assert_eq!(report.status, TossStatus::Expired);
+        assert_eq!(&*report.failure.unwrap().code, "EXPIRED_PAYMENT");
+    }
+
+    #[test]
+    fn words_too_long_or_too_odd_to_keep_are_left_out() {
+        let body = payment(&[
+            ("method", json!("x".repeat(51))),
+            ("receipt", json!({"url": "javascript:alert(1)"})),
+        ]);
+        let Finding::Found(report) = look_up(200, &body).said else {
+            panic!("not found");
+        };
+        assert_eq!((report.method, report.receipt_url), (None, None));
+    }
+}
