@@ -1,1 +1,186 @@
-//! (room under construction)
+//! The door: what comes in over HTTP becomes a question to the actors, what they say becomes JSON. Nothing is decided here.
+
+mod access;
+mod answers;
+mod desk;
+mod layers;
+mod reading;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{App, Error, HttpServer};
+
+use crate::actors::Directory;
+use access::{Access, OrderTokens};
+use desk::Terms;
+use layers::{Frame, Guard, Origins, UnfitOrigin};
+
+/// Longer than a load balancer keeps an idle connection (60 s is the usual), so that it is never we who close one
+/// under a request that is on its way.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// For the head of a request, from its first byte: who drips longer is not a browser.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// For a client to take its last answer and to close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+pub struct DoorSettings {
+    /// Port 0 takes any that is free.
+    pub bind: SocketAddr,
+    /// SHA-256 of each API key. None on a loopback bind: everything is open.
+    pub api_keys: Vec<[u8; 32]>,
+    pub allow_anonymous: bool,
+    /// Whose pages may call us from a browser; empty for any.
+    pub allowed_origins: Vec<String>,
+    pub workers: usize,
+    /// Requests at once, over all workers; one more is told to come back.
+    pub max_in_flight: usize,
+    pub body_limit_bytes: usize,
+    /// How long a confirm is waited for before its caller hears "pending".
+    pub patience: Duration,
+    pub shutdown_s: u64,
+    /// Seals the order tokens; one for all nodes, and the same after a restart.
+    pub token_secret: [u8; 32],
+    /// What stands behind: `sandbox`, `test` or `live`.
+    pub gateway: &'static str,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DoorFault {
+    #[error("cannot listen on {address}: {why}")]
+    Bind {
+        address: SocketAddr,
+        why: std::io::Error,
+    },
+    #[error("without API keys only a loopback address may be bound, and {0} is none")]
+    Unguarded(SocketAddr),
+    #[error(transparent)]
+    Origin(#[from] UnfitOrigin),
+}
+
+/// An open door.
+pub struct Door {
+    address: SocketAddr,
+    terms: Arc<Terms>,
+    server: ServerHandle,
+}
+
+/// Listens and serves, in the background of the current actix System, until [`Door::close`].
+pub fn open(settings: DoorSettings, directory: Directory) -> Result<Door, DoorFault> {
+    let bind = settings.bind;
+    let bound = |why| DoorFault::Bind { address: bind, why };
+    let layers = Layers::of(&settings)?;
+    let terms = Arc::clone(&layers.terms);
+    let serve = move || {
+        let directory = directory.clone();
+        app(layers.clone(), move |config| {
+            config.app_data(Data::new(directory));
+        })
+    };
+    let server = HttpServer::new(serve)
+        .workers(settings.workers.max(1))
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_DEADLINE)
+        .client_disconnect_timeout(CLOSE_DEADLINE)
+        .shutdown_timeout(settings.shutdown_s)
+        .disable_signals()
+        .bind(bind)
+        .map_err(bound)?;
+    let address = server.addrs().first().copied().unwrap_or(bind);
+    let server = server.run();
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        if let Err(fault) = server.await {
+            tracing::error!(%fault, "the door broke");
+        }
+    });
+    Ok(Door {
+        address,
+        terms,
+        server: handle,
+    })
+}
+
+impl Door {
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Not ready any more: whoever balances load sends buyers elsewhere, while we still answer.
+    pub fn drain(&self) {
+        self.terms.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Accepts nobody new, closes idle connections, and lets requests end within `shutdown_s`.
+    pub async fn close(self) {
+        self.drain();
+        self.server.stop(true).await;
+    }
+}
+
+/// What lies around the routes; one for all workers.
+#[derive(Clone)]
+struct Layers {
+    terms: Arc<Terms>,
+    frame: Frame,
+    origins: Origins,
+    guard: Guard,
+}
+
+impl Layers {
+    fn of(settings: &DoorSettings) -> Result<Layers, DoorFault> {
+        let loopback = settings.bind.ip().to_canonical().is_loopback();
+        if settings.api_keys.is_empty() && !loopback {
+            return Err(DoorFault::Unguarded(settings.bind));
+        }
+        let access = Access {
+            api_keys: settings.api_keys.clone(),
+            allow_anonymous: settings.allow_anonymous,
+            open: settings.api_keys.is_empty(),
+            tokens: OrderTokens::new(&settings.token_secret),
+        };
+        let terms = Terms {
+            access,
+            body_limit_bytes: settings.body_limit_bytes,
+            patience: settings.patience,
+            draining: AtomicBool::new(false),
+        };
+        Ok(Layers {
+            terms: Arc::new(terms),
+            frame: Frame::new(settings.gateway),
+            origins: Origins::parse(settings.allowed_origins.clone())?,
+            guard: Guard::new(settings.max_in_flight),
+        })
+    }
+}
+
+/// The whole stack. `also` brings what only some have: the directory in a house, a stumbling route in a test.
+fn app(
+    layers: Layers,
+    also: impl FnOnce(&mut ServiceConfig),
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(Data::from(layers.terms))
+        .configure(also)
+        .configure(routes::routes)
+        .wrap(layers.guard)
+        .wrap(layers.origins.layer())
+        .wrap(layers.frame)
+}

@@ -1,0 +1,7 @@
+//! Who comes in, and how far: nobody, the buyer of one order, or the shop itself.
+
+mod caller;
+mod token;
+
+pub use caller::{Access, Caller, Sight};
+pub use token::OrderTokens;

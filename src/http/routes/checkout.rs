@@ -1,0 +1,153 @@
+//! `POST /api/v1/payments/checkout`: a user and what they want, in; an order with the shop's own prices, out.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::Payload;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{location, status_url};
+use crate::actors::{CheckedOut, CheckoutIdempotency, CheckoutRequest};
+use crate::domain::order::UnfitLines;
+use crate::domain::{Order, OrderId, ProductId, Quantity, Rejection, UserId};
+use crate::http::answers::{Kst, Refusal, Shown, answer, data};
+use crate::http::desk::Desk;
+use crate::http::reading::{Field, fields};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Room for a UUID, a ULID or a shop's own words.
+const MOST_KEY_CHARS: usize = 255;
+
+const LINES: &str = "orderedProductList";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CheckedOutBody<'a> {
+    order_id: Shown<OrderId>,
+    order_name: &'a str,
+    total_amount: i64,
+    status: &'static str,
+    expires_at: Kst,
+    order_token: &'a str,
+}
+
+pub async fn checkout(req: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&req, check_out(&req, payload).await)
+}
+
+async fn check_out(req: &HttpRequest, payload: Payload) -> Result<HttpResponse, Refusal> {
+    let desk = Desk::of(req)?;
+    desk.terms.access.may_enter(desk.caller()?)?;
+    let body = desk.body(payload).await?;
+    let (user, wanted) = parse(&body)?;
+    let idempotency = idempotency_key(req)?.map(|key| CheckoutIdempotency {
+        key,
+        body_hash: hash(&user, &wanted),
+    });
+    let request = CheckoutRequest {
+        user,
+        wanted: wanted.into_iter().collect(),
+        idempotency,
+        trace: desk.trace(),
+    };
+    let checked_out = desk.directory()?.checkout(request).await?;
+    req.extensions_mut().insert(checked_out.payment.order.id);
+    say(&desk, &checked_out)
+}
+
+fn say(desk: &Desk<'_>, checked_out: &CheckedOut) -> Result<HttpResponse, Refusal> {
+    let CheckedOut { payment, replayed } = checked_out;
+    let token = desk.terms.access.tokens.issue(payment.order.id);
+    let body = CheckedOutBody {
+        order_id: Shown(payment.order.id),
+        order_name: &payment.order.name,
+        total_amount: payment.order.total.get(),
+        status: payment.status.name(),
+        expires_at: Kst(payment.expires_at),
+        order_token: &token.0,
+    };
+    let status = if *replayed {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let mut res = data(status, body)?;
+    let location = location(status_url(payment.order.id))?;
+    res.headers_mut().insert(header::LOCATION, location);
+    if *replayed {
+        let replayed = HeaderValue::from_static("true");
+        res.headers_mut().insert(IDEMPOTENCY_REPLAYED, replayed);
+    }
+    Ok(res)
+}
+
+/// Whatever the body says about names and prices is not even read.
+fn parse(body: &[u8]) -> Result<(UserId, BTreeMap<ProductId, Quantity>), Refusal> {
+    let [user, lines] = fields(body, &["userId", LINES])?;
+    let user = user.user()?;
+    let items = lines.objects(&["productId", "quantity"], Order::MOST_LINES)?;
+    let wanted: Result<Vec<_>, Rejection> = items.iter().map(line).collect();
+    let wanted = wanted?;
+    let merged = Order::merge(&wanted).map_err(|unfit| unfit_lines(&unfit, &lines, &wanted))?;
+    Ok((user, merged))
+}
+
+fn line([product, quantity]: &[Field<'_>; 2]) -> Result<(ProductId, Quantity), Rejection> {
+    let wants = "a positive integer";
+    let id = ProductId::new(product.whole(wants)?).ok_or_else(|| product.refuse(wants))?;
+    let wants = format!("an integer from 1 to {}", Quantity::MOST);
+    let count = Quantity::new(quantity.whole(&wants)?).ok_or_else(|| quantity.refuse(wants))?;
+    Ok((id, count))
+}
+
+/// Lines that are fine each, but not together.
+fn unfit_lines(
+    unfit: &UnfitLines,
+    lines: &Field<'_>,
+    wanted: &[(ProductId, Quantity)],
+) -> Rejection {
+    match unfit {
+        UnfitLines::TooMany(product) => {
+            let last = wanted.iter().rposition(|(other, _)| other == product);
+            let field = format!("{LINES}[{}].quantity", last.unwrap_or_default());
+            Rejection::invalid(field, unfit.to_string())
+        }
+        UnfitLines::Count | UnfitLines::UnknownProduct(_) | UnfitLines::Total => {
+            lines.refuse(unfit.to_string())
+        }
+    }
+}
+
+fn idempotency_key(req: &HttpRequest) -> Result<Option<Box<str>>, Refusal> {
+    let mut keys = req.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    let fits = (1..=MOST_KEY_CHARS).contains(&key.len());
+    let visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
+    match key.to_str() {
+        Ok(text) if fits && visible && keys.next().is_none() => Ok(Some(text.into())),
+        Ok(_) | Err(_) => {
+            let wants = format!("1 to {MOST_KEY_CHARS} visible ASCII characters, once");
+            Err(Refusal::invalid("Idempotency-Key", wants))
+        }
+    }
+}
+
+/// Of what is wanted, not of how it is spelled: the order of lines, spaces and unknown fields make no other body.
+fn hash(user: &UserId, wanted: &BTreeMap<ProductId, Quantity>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for (product, quantity) in wanted {
+        hash.update(product.get().to_be_bytes());
+        hash.update(quantity.get().to_be_bytes());
+    }
+    // Last, since it alone has no fixed length: no two bodies run together into the same bytes.
+    hash.update([0xff]);
+    hash.update(user.as_str().as_bytes());
+    hash.finalize().into()
+}

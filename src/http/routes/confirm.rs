@@ -1,0 +1,196 @@
+//! `POST /api/v1/payments/confirm`: the buyer paid in Toss's window; take the money, once, and say how it went.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::Payload;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::{MOST_WAIT_S, location, status_url};
+use crate::actors::{ConfirmRequest, Heard, Patience};
+use crate::domain::payment::Receipt;
+use crate::domain::{Answer, OrderId, PaymentKey, Rejection, Status, UserId, Won};
+use crate::http::answers::{Kst, Refusal, Shown, answer, data};
+use crate::http::desk::Desk;
+use crate::http::reading::{Preference, fields, prefers};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptBody<'a> {
+    order_id: Shown<OrderId>,
+    amount: i64,
+    status: &'static str,
+    approved_at: Option<Kst>,
+    method: Option<&'a str>,
+    receipt_url: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AcceptedBody<'a> {
+    order_id: Shown<OrderId>,
+    status: &'static str,
+    status_url: &'a str,
+}
+
+pub async fn confirm(req: HttpRequest, payload: Payload) -> HttpResponse {
+    let preference = prefers(req.headers());
+    let mut res = answer(&req, settle(&req, payload, preference).await);
+    if let Some(applied) = applied(preference) {
+        res.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    res
+}
+
+async fn settle(
+    req: &HttpRequest,
+    payload: Payload,
+    preference: Preference,
+) -> Result<HttpResponse, Refusal> {
+    let desk = Desk::of(req)?;
+    let caller = desk.caller()?;
+    let body = desk.body(payload).await?;
+    let asked = parse(&body)?;
+    req.extensions_mut().insert(asked.order);
+    let token = asked.token.as_deref();
+    let vouched = desk.terms.access.vouched(caller, asked.order, token)?;
+    if asked.user.is_none() && !vouched {
+        let wants = "the buyer of the order, unless an orderToken or an API key is given";
+        return Err(Refusal::invalid("userId", wants));
+    }
+    let request = ConfirmRequest {
+        order: asked.order,
+        user: asked.user,
+        amount: asked.amount,
+        payment_key: asked.payment_key,
+        trace: desk.trace(),
+    };
+    let patience = patience(preference, desk.terms.patience);
+    say(desk.directory()?.confirm(request, patience).await)
+}
+
+fn say(heard: Heard) -> Result<HttpResponse, Refusal> {
+    match heard {
+        Heard::Answer(Answer::Paid(receipt)) => paid(&receipt),
+        Heard::Answer(Answer::Declined {
+            order_id,
+            decline,
+            paid,
+        }) => Err(Refusal::Declined {
+            order: order_id,
+            decline,
+            paid,
+        }),
+        Heard::Answer(Answer::Pending { order_id, status }) => Err(Refusal::Pending {
+            order: order_id,
+            status,
+        }),
+        Heard::Answer(Answer::UnderReview { order_id }) => {
+            Err(Refusal::UnderReview { order: order_id })
+        }
+        Heard::Accepted { order, status } => accepted(order, status),
+        Heard::Rejected(rejection) => Err(rejection.into()),
+    }
+}
+
+fn paid(receipt: &Receipt) -> Result<HttpResponse, Refusal> {
+    let body = ReceiptBody {
+        order_id: Shown(receipt.order_id),
+        amount: receipt.amount.get(),
+        status: Status::Done.name(),
+        approved_at: receipt.approval.approved_at.map(Kst),
+        method: receipt.approval.method.as_deref(),
+        receipt_url: receipt.approval.receipt_url.as_deref(),
+    };
+    data(StatusCode::OK, body)
+}
+
+fn accepted(order: OrderId, status: Status) -> Result<HttpResponse, Refusal> {
+    let status_url = status_url(order);
+    let body = AcceptedBody {
+        order_id: Shown(order),
+        status: status.name(),
+        status_url: &status_url,
+    };
+    let mut res = data(StatusCode::ACCEPTED, body)?;
+    let retry_after = HeaderValue::from(Refusal::PENDING_RETRY_S);
+    res.headers_mut().insert(header::RETRY_AFTER, retry_after);
+    let location = location(status_url)?;
+    res.headers_mut().insert(header::LOCATION, location);
+    Ok(res)
+}
+
+/// What the caller asks, once it is readable.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    order: OrderId,
+    user: Option<UserId>,
+    amount: Won,
+    payment_key: PaymentKey,
+    token: Option<Box<str>>,
+}
+
+fn parse(body: &[u8]) -> Result<Asked, Refusal> {
+    const NAMES: [&str; 5] = ["userId", "orderId", "amount", "paymentKey", "orderToken"];
+    let [user, order, amount, payment_key, token] = fields(body, &NAMES)?;
+    let user = match user.is_absent() {
+        true => None,
+        false => Some(user.user()?),
+    };
+    let id = order.text()?;
+    if id.is_empty() {
+        return Err(order.refuse("the orderId of a checkout").into());
+    }
+    let amount = amount.won()?;
+    let key = PaymentKey::parse(&payment_key.text()?);
+    let wants = || format!("1 to {} visible ASCII characters", PaymentKey::CHARS);
+    let key = key.ok_or_else(|| payment_key.refuse(wants()))?;
+    let token = match token.is_absent() {
+        true => None,
+        false => Some(token.text()?.into()),
+    };
+    // After all else: a body that is wrong in itself is said to be so, whatever order it names.
+    let order = OrderId::parse(&id).ok_or(Rejection::PaymentNotFound(None))?;
+    Ok(Asked {
+        order,
+        user,
+        amount,
+        payment_key: key,
+        token,
+    })
+}
+
+/// How long this caller waits. Alone, `wait` can only shorten our own patience: it ends before the gateway's does.
+fn patience(preference: Preference, ours: Duration) -> Patience {
+    let wait = |seconds: u64| Duration::from_secs(seconds.min(MOST_WAIT_S));
+    let Preference {
+        respond_async,
+        wait_s,
+    } = preference;
+    if respond_async {
+        let wait = wait_s.map_or(Duration::ZERO, wait);
+        let at_most = ours.max(wait);
+        Patience::UntilAccepted { wait, at_most }
+    } else {
+        Patience::UntilSettled(wait_s.map_or(ours, |seconds| wait(seconds).min(ours)))
+    }
+}
+
+fn applied(preference: Preference) -> Option<HeaderValue> {
+    let Preference {
+        respond_async,
+        wait_s,
+    } = preference;
+    let wait = wait_s.map(|seconds| format!("wait={}", seconds.min(MOST_WAIT_S)));
+    let words = match (respond_async, wait) {
+        (true, Some(wait)) => format!("respond-async, {wait}"),
+        (true, None) => "respond-async".to_owned(),
+        (false, Some(wait)) => wait,
+        (false, None) => return None,
+    };
+    HeaderValue::from_maybe_shared(words).ok()
+}

@@ -1,0 +1,160 @@
+//! `/api/v1/products`: what the shop sells and where its goods are; changes are the shop's alone.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::{location, product_url};
+use crate::actors::ProductView;
+use crate::domain::product::Listing;
+use crate::domain::{Product, ProductId, Rejection, Won};
+use crate::http::answers::{Refusal, answer, data};
+use crate::http::desk::Desk;
+use crate::http::reading::{Field, fields};
+
+/// What a change of stock may say about itself.
+const REASON_CHARS: usize = 200;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProductBody<'a> {
+    id: i64,
+    name: &'a str,
+    price: i64,
+    stock: i64,
+    held: i64,
+    sold: i64,
+    received: i64,
+    seller_id: i64,
+}
+
+#[derive(Serialize)]
+struct Products<'a> {
+    products: Vec<ProductBody<'a>>,
+}
+
+impl<'a> From<&'a ProductView> for ProductBody<'a> {
+    fn from(view: &'a ProductView) -> ProductBody<'a> {
+        let Product {
+            listing,
+            stock,
+            received,
+        } = &view.product;
+        ProductBody {
+            id: listing.id.get(),
+            name: &listing.name,
+            price: listing.price.get(),
+            stock: *stock,
+            held: view.held,
+            sold: view.sold,
+            received: *received,
+            seller_id: listing.seller_id,
+        }
+    }
+}
+
+pub async fn all(req: HttpRequest) -> HttpResponse {
+    answer(&req, look_at_all(&req).await)
+}
+
+async fn look_at_all(req: &HttpRequest) -> Result<HttpResponse, Refusal> {
+    let desk = Desk::of(req)?;
+    desk.terms.access.may_enter(desk.caller()?)?;
+    let views = desk.directory()?.products().await?;
+    let products = views.iter().map(ProductBody::from).collect();
+    data(StatusCode::OK, Products { products })
+}
+
+pub async fn one(req: HttpRequest) -> HttpResponse {
+    answer(&req, look_at(&req).await)
+}
+
+async fn look_at(req: &HttpRequest) -> Result<HttpResponse, Refusal> {
+    let desk = Desk::of(req)?;
+    desk.terms.access.may_enter(desk.caller()?)?;
+    let product = product_of(&desk)?;
+    let view = desk.directory()?.product(product).await?;
+    data(StatusCode::OK, ProductBody::from(&view))
+}
+
+pub async fn put(req: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&req, list(&req, payload).await)
+}
+
+async fn list(req: &HttpRequest, payload: Payload) -> Result<HttpResponse, Refusal> {
+    let desk = Desk::of(req)?;
+    desk.terms.access.may_manage(desk.caller()?)?;
+    let product = product_of(&desk)?;
+    let body = desk.body(payload).await?;
+    let (view, created) = desk.directory()?.list(listing(product, &body)?).await?;
+    if !created {
+        return data(StatusCode::OK, ProductBody::from(&view));
+    }
+    let mut res = data(StatusCode::CREATED, ProductBody::from(&view))?;
+    let location = location(product_url(product))?;
+    res.headers_mut().insert(header::LOCATION, location);
+    Ok(res)
+}
+
+pub async fn stock(req: HttpRequest, payload: Payload) -> HttpResponse {
+    answer(&req, restock(&req, payload).await)
+}
+
+async fn restock(req: &HttpRequest, payload: Payload) -> Result<HttpResponse, Refusal> {
+    let desk = Desk::of(req)?;
+    desk.terms.access.may_manage(desk.caller()?)?;
+    let product = product_of(&desk)?;
+    let body = desk.body(payload).await?;
+    let (change, reason) = change(&body)?;
+    let view = desk.directory()?.restock(product, change, reason).await?;
+    data(StatusCode::OK, ProductBody::from(&view))
+}
+
+fn product_of(desk: &Desk<'_>) -> Result<ProductId, Rejection> {
+    let text = desk.part("id");
+    let plain = text.bytes().all(|b| b.is_ascii_digit());
+    let id = text.parse().ok().filter(|_| plain).and_then(ProductId::new);
+    id.ok_or_else(|| Rejection::invalid("id", "a positive integer in the path"))
+}
+
+fn listing(id: ProductId, body: &[u8]) -> Result<Listing, Refusal> {
+    let [name, price, seller] = fields(body, &["name", "price", "sellerId"])?;
+    Ok(Listing {
+        id,
+        name: words(&name, Product::NAME_CHARS)?,
+        // 0 is a price: a gift that goes along with what is paid for.
+        price: price.won()?,
+        seller_id: seller_id(&seller)?,
+    })
+}
+
+fn seller_id(field: &Field<'_>) -> Result<i64, Rejection> {
+    let wants = "a positive integer";
+    let id = field.whole(wants)?;
+    let fits = (1..=Won::MAX.get()).contains(&id);
+    fits.then_some(id).ok_or_else(|| field.refuse(wants))
+}
+
+fn change(body: &[u8]) -> Result<(i64, Box<str>), Refusal> {
+    let [change, reason] = fields(body, &["change", "reason"])?;
+    let most = Product::MOST_STOCK;
+    let wants = format!("an integer other than 0, from -{most} to {most}");
+    let amount = change.whole(&wants)?;
+    if amount == 0 || !(-most..=most).contains(&amount) {
+        return Err(change.refuse(wants).into());
+    }
+    Ok((amount, words(&reason, REASON_CHARS)?))
+}
+
+/// Something to read: not blank, and no control characters that would break a line of a log or a table.
+fn words(field: &Field<'_>, most: usize) -> Result<Box<str>, Rejection> {
+    let text = field.text()?;
+    let text = text.trim();
+    let fits = !text.is_empty() && text.chars().count() <= most;
+    if !fits || text.chars().any(char::is_control) {
+        return Err(field.refuse(format!("1 to {most} characters, none a control character")));
+    }
+    Ok(text.into())
+}

@@ -1,0 +1,214 @@
+//! `GET /api/v1/payments/{orderId}[?wait=20]`: where an order stands, as far as this caller may see.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::MOST_WAIT_S;
+use crate::actors::{HistoryView, PaymentView};
+use crate::domain::payment::{Approval, Settled};
+use crate::domain::{Attempt, Decline, OrderId, Payment, Rejection, Status};
+use crate::http::access::Sight;
+use crate::http::answers::{Kst, Refusal, Shown, answer, data};
+use crate::http::desk::Desk;
+use crate::http::reading::wait_s;
+
+/// What everybody sees who knows the id.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusBody<'a> {
+    order_id: Shown<OrderId>,
+    status: &'static str,
+    total_amount: i64,
+    approved_at: Option<Kst>,
+    failure: Option<Failure<'a>>,
+    #[serde(flatten)]
+    receipt: Option<ReceiptBody<'a>>,
+    #[serde(flatten)]
+    inside: Option<InsideBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+/// What the buyer sees beside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptBody<'a> {
+    order_name: &'a str,
+    lines: Vec<LineBody<'a>>,
+    method: Option<&'a str>,
+    receipt_url: Option<&'a str>,
+    created_at: Kst,
+    expires_at: Kst,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LineBody<'a> {
+    product_id: i64,
+    name: Option<&'a str>,
+    quantity: u32,
+    amount: i64,
+    status: &'static str,
+}
+
+/// What the shop sees beside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InsideBody<'a> {
+    user_id: &'a str,
+    stock_held: bool,
+    quarantine_reason: Option<&'static str>,
+    next_attempt_at: Option<Kst>,
+    attempts: Vec<AttemptBody<'a>>,
+    history: Vec<HistoryBody<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptBody<'a> {
+    number: u8,
+    payment_key: String,
+    status: &'static str,
+    code: Option<&'a str>,
+    message: Option<&'a str>,
+    idempotency_key_number: u32,
+    started_at: Kst,
+}
+
+#[derive(Serialize)]
+struct HistoryBody<'a> {
+    version: i64,
+    from: Option<&'static str>,
+    to: &'static str,
+    event: &'static str,
+    reason: Option<&'a str>,
+    at: Kst,
+}
+
+pub async fn status(req: HttpRequest) -> HttpResponse {
+    answer(&req, look(&req).await)
+}
+
+async fn look(req: &HttpRequest) -> Result<HttpResponse, Refusal> {
+    let desk = Desk::of(req)?;
+    let caller = desk.caller()?;
+    let wait = wait_s(req.query_string())?.map(|s| Duration::from_secs(s.min(MOST_WAIT_S)));
+    let order = OrderId::parse(desk.part("order_id")).ok_or(Rejection::PaymentNotFound(None))?;
+    req.extensions_mut().insert(order);
+    let sight = desk.terms.access.sight(caller, order)?;
+    let directory = desk.directory()?;
+    let view = directory.view(order, wait).await?;
+    let view = view.ok_or(Rejection::PaymentNotFound(Some(order)))?;
+    let history = match sight {
+        Sight::Outline | Sight::Receipt => Vec::new(),
+        Sight::Everything => directory.history(order).await?,
+    };
+    data(StatusCode::OK, body(&view, &history, sight))
+}
+
+fn body<'a>(view: &'a PaymentView, history: &'a [HistoryView], sight: Sight) -> StatusBody<'a> {
+    let payment = &view.payment;
+    let approval = approval(payment);
+    let failure = failure(payment).map(|decline| Failure {
+        code: &decline.code,
+        message: (sight >= Sight::Receipt).then_some(&*decline.message),
+    });
+    StatusBody {
+        order_id: Shown(payment.order.id),
+        status: payment.status.name(),
+        total_amount: payment.order.total.get(),
+        approved_at: approval.and_then(|approval| approval.approved_at).map(Kst),
+        failure,
+        receipt: (sight >= Sight::Receipt).then(|| receipt(view, approval)),
+        inside: (sight >= Sight::Everything).then(|| inside(payment, history)),
+    }
+}
+
+fn approval(payment: &Payment) -> Option<&Approval> {
+    payment.attempts.iter().find_map(|a| match &a.settled {
+        Some(Settled::Approved(approval)) => Some(approval),
+        Some(Settled::Declined(_)) | None => None,
+    })
+}
+
+fn decline(attempt: &Attempt) -> Option<&Decline> {
+    match &attempt.settled {
+        Some(Settled::Declined(decline)) => Some(decline),
+        Some(Settled::Approved(_)) | None => None,
+    }
+}
+
+/// Why the order rests unpaid. While another attempt runs, an older decline is not how the order stands.
+fn failure(payment: &Payment) -> Option<&Decline> {
+    match payment.status {
+        Status::Failed => payment.current_attempt().and_then(decline),
+        Status::Ready
+        | Status::InProgress
+        | Status::Unknown
+        | Status::Done
+        | Status::Expired
+        | Status::Quarantined => None,
+    }
+}
+
+fn receipt<'a>(view: &'a PaymentView, approval: Option<&'a Approval>) -> ReceiptBody<'a> {
+    let payment = &view.payment;
+    let line = |line: &crate::domain::Line| LineBody {
+        product_id: line.product.get(),
+        name: view.names.get(&line.product).map(AsRef::as_ref),
+        quantity: line.quantity.get(),
+        amount: line.amount.get(),
+        status: payment.status.of_lines(),
+    };
+    ReceiptBody {
+        order_name: &payment.order.name,
+        lines: payment.order.lines.iter().map(line).collect(),
+        method: approval.and_then(|approval| approval.method.as_deref()),
+        receipt_url: approval.and_then(|approval| approval.receipt_url.as_deref()),
+        created_at: Kst(view.created_at),
+        expires_at: Kst(payment.expires_at),
+    }
+}
+
+fn inside<'a>(payment: &'a Payment, history: &'a [HistoryView]) -> InsideBody<'a> {
+    let attempt = |attempt: &'a Attempt| {
+        let decline = decline(attempt);
+        AttemptBody {
+            number: attempt.number,
+            payment_key: attempt.payment_key.masked(),
+            status: match &attempt.settled {
+                Some(Settled::Approved(_)) => "APPROVED",
+                Some(Settled::Declined(_)) => "DECLINED",
+                None => payment.status.name(),
+            },
+            code: decline.map(|decline| &*decline.code),
+            message: decline.map(|decline| &*decline.message),
+            idempotency_key_number: attempt.n,
+            started_at: Kst(attempt.started_at),
+        }
+    };
+    let row = |HistoryView { version, row }: &'a HistoryView| HistoryBody {
+        version: *version,
+        from: row.from.map(Status::name),
+        to: row.to.name(),
+        event: row.event,
+        reason: row.reason.as_deref(),
+        at: Kst(row.at),
+    };
+    InsideBody {
+        user_id: payment.order.user.as_str(),
+        stock_held: payment.stock_held,
+        quarantine_reason: payment.quarantine.map(|reason| reason.name()),
+        next_attempt_at: payment.next_attempt_at.map(Kst),
+        attempts: payment.attempts.iter().map(attempt).collect(),
+        history: history.iter().map(row).collect(),
+    }
+}
