@@ -88,7 +88,7 @@ struct HistoryBody<'a> {
     version: i64,
     from: Option<&'static str>,
     to: &'static str,
-    event: &'static str,
+    event: &'a str,
     reason: Option<&'a str>,
     at: Kst,
 }
@@ -195,11 +195,11 @@ fn inside<'a>(payment: &'a Payment, history: &'a [HistoryView]) -> InsideBody<'a
             started_at: Kst(attempt.started_at),
         }
     };
-    let row = |HistoryView { version, row }: &'a HistoryView| HistoryBody {
-        version: *version,
+    let row = |row: &'a HistoryView| HistoryBody {
+        version: row.version,
         from: row.from.map(Status::name),
         to: row.to.name(),
-        event: row.event,
+        event: &row.event,
         reason: row.reason.as_deref(),
         at: Kst(row.at),
     };
