@@ -17,11 +17,11 @@ struct Stock {
 }
 
 /// Several connections that write, as no store of ours has: the lock of the file is all that orders them.
-async fn many_writers(shop: &Shop) -> DatabaseConnection {
+async fn many_writers(shop: &Shop, patience: Duration) -> DatabaseConnection {
     let options = SqliteConnectOptions::new()
         .filename(shop.store.path())
         .journal_mode(SqliteJournalMode::Wal)
-        .busy_timeout(Duration::from_secs(60));
+        .busy_timeout(patience);
     let pool = SqlitePoolOptions::new()
         .max_connections(8)
         .acquire_timeout(Duration::from_secs(60));
@@ -32,7 +32,7 @@ async fn many_writers(shop: &Shop) -> DatabaseConnection {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_starts_as_a_reader_cannot_exist() {
     let shop = Shop::with(400, 0).await;
-    let writers = many_writers(&shop).await;
+    let writers = many_writers(&shop, Duration::from_secs(60)).await;
     let buyers = (0..400).map(|_| {
         let writers = writers.clone();
         tokio::spawn(async move {
@@ -200,6 +200,12 @@ async fn a_connection_whose_transaction_vanished_is_replaced() {
     // What SQLite does by itself when the disk is full.
     txn.execute_unprepared("ROLLBACK").await.unwrap();
     assert!(txn.commit().await.is_err());
+
+    // On the old connection this would be a savepoint, and would take no lock before it writes.
+    let next = transaction::begin(shop.writer()).await.unwrap();
+    let others = many_writers(&shop, Duration::ZERO).await;
+    assert!(transaction::begin(&others).await.is_err());
+    next.rollback().await.unwrap();
     assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
     assert_eq!(shop.stock(1).await, (6, 6));
 }
@@ -215,7 +221,7 @@ async fn a_locked_database_is_unavailable_and_nothing_was_written() {
     store.migrate().await.unwrap();
     let shop = Shop { store, folder };
     shop.list_and_fill(&[(1, 5)]).await;
-    let others = many_writers(&shop).await;
+    let others = many_writers(&shop, Duration::ZERO).await;
     let other = transaction::begin(&others).await.unwrap();
     let fault = shop.store.commit(&[restock(1, 1)]).await.unwrap_err();
     assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");

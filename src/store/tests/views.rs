@@ -151,7 +151,10 @@ async fn a_node_beats_while_it_is_registered_and_open() {
         name: "host:8080".into(),
         at: NOW,
     };
-    assert_eq!(shop.commit(&[beat.clone()]).await, [Verdict::NotFound]);
+    assert_eq!(
+        shop.commit(std::slice::from_ref(&beat)).await,
+        [Verdict::NotFound]
+    );
     assert_eq!(shop.commit(&[register, beat.clone()]).await, [FREE, FREE]);
     let beaten = "SELECT (heartbeat_at - started_at) AS n FROM nodes WHERE closed_at IS NULL";
     assert_eq!(shop.count(beaten).await, 1_000_000);
