@@ -211,6 +211,26 @@ async fn a_connection_whose_transaction_vanished_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_unavailable_and_passes() {
+    let shop = Shop::with(500, 0).await;
+    let batch: Vec<Change> = (0..200)
+        .map(|_| new_order(&checkout(order(&[(1, 1)]))))
+        .collect();
+    // The file may not grow any more.
+    execute(shop.writer(), "PRAGMA max_page_count = 1", [])
+        .await
+        .unwrap();
+    let fault = shop.store.commit(&batch).await.unwrap_err();
+    assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");
+    assert_eq!(shop.counts().await, [0, 0, 0, 0]);
+    execute(shop.writer(), "PRAGMA max_page_count = 1000000", [])
+        .await
+        .unwrap();
+    assert_eq!(shop.commit(&batch).await.len(), 200);
+    assert_eq!(shop.counts().await, [200, 200, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_locked_database_is_unavailable_and_nothing_was_written() {
     let folder = TempDir::new().unwrap();
     let settings = StoreSettings {

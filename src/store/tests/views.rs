@@ -112,6 +112,18 @@ async fn one_broken_row_hides_no_other() {
     assert_eq!(page.unreadable[0].order_id, key);
     let fault = shop.store.load(broken.order.id).await.unwrap_err();
     assert!(fault.to_string().contains(&key), "{fault}");
+    assert_eq!(shop.store.recent(10).await.unwrap().len(), 1);
+    let torn =
+        "INSERT INTO payments SELECT 'torn', user_id, order_name, status, stock_held, total_amount,
+                version, owner, 0, expires_at, rounds, questions, quarantine, created_at
+                FROM payments WHERE status = 'READY'";
+    execute(shop.writer(), torn, []).await.unwrap();
+    let due_then = shop
+        .store
+        .due(NOW.plus_ms(9_000_000), ME, 10)
+        .await
+        .unwrap();
+    assert_eq!(due_then, [due(&healthy, Status::Ready)]);
     assert_eq!(shop.load(&healthy).await, healthy);
 }
 
