@@ -197,6 +197,3 @@ impl CheckoutKeyRow {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

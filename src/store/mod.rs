@@ -14,6 +14,8 @@ mod read;
 mod rows;
 mod sqlite;
 mod start;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use commit::{Change, CheckoutKey, Committed, Landing, Verdict};

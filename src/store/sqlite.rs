@@ -124,8 +124,8 @@ async fn writer(path: &Path, settings: &StoreSettings) -> Result<DatabaseConnect
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        // After a full disk SQLite has rolled back by itself while sqlx still counts a transaction: such a
-        // connection refuses every later BEGIN, so it is thrown away.
+        // After a full disk SQLite has rolled back by itself while sqlx still counts a transaction: what begins
+        // on such a connection is a savepoint that takes no lock, so it is thrown away.
         .before_acquire(|connection, _| {
             Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });

@@ -68,7 +68,7 @@ pub(super) struct Writes<'a> {
     pub postponed: BTreeMap<OrderId, (i64, Timestamp)>,
     pub states: BTreeMap<OrderId, State<'a>>,
     pub attempts: BTreeMap<(OrderId, u8), &'a Attempt>,
-    /// Accepted transitions: each has a history row, and some an outbox row. `held` as written.
+    /// Accepted transitions: each has a history row, and some an outbox row.
     pub transitions: BTreeMap<(OrderId, i64), &'a Transition>,
     pub listings: BTreeMap<ProductId, &'a Listing>,
     pub stock: BTreeMap<ProductId, StockChange>,

@@ -124,7 +124,7 @@ impl Store {
                 .and_then(|order| rows::status(&row.status).map(|status| Due { order, status }));
             due.map_err(broken(row.order_id))
         });
-        due.collect()
+        Ok(readable(due))
     }
 
     /// The newest orders, newest first.
@@ -133,8 +133,14 @@ impl Store {
         let summaries = found
             .into_iter()
             .map(|row| summary(&row).map_err(broken(row.order_id)));
-        summaries.collect()
+        Ok(readable(summaries))
     }
+}
+
+/// One broken row must not hide the others from recovery; the audit names it.
+fn readable<T>(rows: impl Iterator<Item = Result<T, StoreFault>>) -> Vec<T> {
+    let heard = |row: Result<T, StoreFault>| row.inspect_err(|fault| tracing::error!("{fault}"));
+    rows.filter_map(|row| heard(row).ok()).collect()
 }
 
 fn summary(row: &SummaryRow) -> Result<OrderSummary, String> {

@@ -1,0 +1,10 @@
+//! What the store promises, on real SQLite files.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod advance;
+mod checkout;
+mod durable;
+mod plan;
+mod shelf;
+mod shop;
+mod views;

@@ -1,0 +1,80 @@
+//! The plans of the statements that run all day: an index, never a walk over every payment.
+
+use sea_orm::{FromQueryResult, Value};
+
+use super::shop::Shop;
+
+#[derive(FromQueryResult)]
+struct Plan {
+    detail: String,
+}
+
+async fn plan(shop: &Shop, sql: &str, values: usize) -> Vec<String> {
+    let sql: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
+    let values = vec![Value::from("[]"); values];
+    let plan: Vec<Plan> = crate::store::rows_of(shop.writer(), sql, values)
+        .await
+        .unwrap();
+    plan.into_iter().map(|step| step.detail).collect()
+}
+
+fn walks(plan: &[String]) -> bool {
+    let tables = [
+        "payments",
+        "p",
+        "products",
+        "l",
+        "a",
+        "h",
+        "o",
+        "order_lines",
+        "attempts",
+    ];
+    let walk = |step: &String| {
+        let mut words = step.split(' ');
+        words.next() == Some("SCAN") && words.next().is_some_and(|table| tables.contains(&table))
+    };
+    plan.iter().any(walk)
+}
+
+#[tokio::test]
+async fn the_due_queue_is_searched_by_its_index() {
+    let shop = Shop::empty().await;
+    let plan = plan(&shop, shop.store.0.sql.due, 3).await;
+    let searches = |step: &&String| step.starts_with("SEARCH payments USING");
+    assert_eq!(plan.iter().filter(searches).count(), 4, "{plan:#?}");
+    assert!(
+        plan.iter()
+            .filter(searches)
+            .all(|step| step.contains("payments_due")),
+        "{plan:#?}"
+    );
+    assert!(!walks(&plan), "{plan:#?}");
+}
+
+#[tokio::test]
+async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
+    let shop = Shop::empty().await;
+    let sql = shop.store.0.sql;
+    for (sql, values) in [
+        (sql.lock_payments, 1),
+        (sql.lock_products, 1),
+        (sql.lock_checkout_keys, 1),
+        (sql.lock_nodes, 1),
+        (sql.update_payments, 1),
+        (sql.postpone_payments, 1),
+        (sql.put_attempts, 1),
+        (sql.move_stock, 1),
+        (sql.update_nodes, 1),
+        (sql.read_back, 2),
+        (sql.load, 1),
+        (sql.history, 1),
+        (sql.audit_page, 2),
+        (sql.held, 1),
+        (sql.checkout_key, 2),
+        (sql.make_orphans_due, 2),
+    ] {
+        let plan = plan(&shop, sql, values).await;
+        assert!(!walks(&plan), "{sql}\n{plan:#?}");
+    }
+}

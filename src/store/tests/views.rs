@@ -1,0 +1,216 @@
+//! What others ask: the due queue, lists, pages for the audit, nodes, demo data, secrets.
+
+use uuid::Uuid;
+
+use super::shop::*;
+use crate::domain::{Event, Incarnation, OrderId, Payment, Status, UserId};
+use crate::store::{Change, Due, Verdict, execute};
+
+fn due(payment: &Payment, status: Status) -> Due {
+    let order = payment.order.id;
+    Due { order, status }
+}
+
+#[tokio::test]
+async fn the_due_queue_holds_what_is_past_its_time_earliest_first() {
+    let shop = Shop::with(10, 10).await;
+    let running = shop.in_progress(&[(1, 1)], "a").await;
+    let asked = shop.in_progress(&[(1, 1)], "b").await;
+    let unknown = step(&asked, Event::OwnerLost { claim: claim() });
+    shop.commit(&[Change::Advance(unknown.clone())]).await;
+    let sooner = Change::Postpone {
+        order: asked.order.id,
+        version: unknown.next.version,
+        until: NOW.plus_ms(50_000),
+    };
+    shop.commit(&[sooner]).await;
+    let ready = shop.ready(&[(1, 1)]).await;
+    let paid = shop.in_progress(&[(1, 1)], "c").await;
+    shop.commit(&[Change::Advance(approved(&paid))]).await;
+    let doubted = shop.in_progress(&[(1, 1)], "d").await;
+    let total = 1;
+    let mismatch = step(&doubted, Event::AmountMismatched { attempt: 1, total });
+    shop.commit(&[Change::Advance(mismatch)]).await;
+
+    let at = async |ms, most| shop.store.due(NOW.plus_ms(ms), ME, most).await.unwrap();
+    assert_eq!(at(49_999, 10).await, []);
+    let unknown = due(&asked, Status::Unknown);
+    assert_eq!(at(50_000, 10).await, [unknown]);
+    let running = due(&running, Status::InProgress);
+    assert_eq!(at(60_000, 10).await, [unknown, running]);
+    let quarantined = due(&doubted, Status::Quarantined);
+    let expired = due(&ready, Status::Ready);
+    let all = [unknown, running, quarantined, expired];
+    assert_eq!(at(9_000_000, 10).await, all);
+    assert_eq!(at(9_000_000, 3).await, all[..3]);
+
+    let other = Incarnation(Uuid::from_u128(0xb));
+    let orphans = shop.store.due(NOW, other, 10).await.unwrap();
+    assert_eq!(orphans, [running], "its owner is not the one who asks");
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_is_due_at_once() {
+    let shop = Shop::with(10, 10).await;
+    let running = shop.in_progress(&[(1, 1)], "a").await;
+    let asked = shop.in_progress(&[(1, 1)], "b").await;
+    let unknown = step(&asked, Event::OwnerLost { claim: claim() });
+    shop.commit(&[Change::Advance(unknown)]).await;
+    shop.ready(&[(1, 1)]).await;
+    assert_eq!(shop.store.make_orphans_due(ME, NOW).await.unwrap(), 0);
+    let reborn = Incarnation(Uuid::from_u128(0xb));
+    assert_eq!(shop.store.make_orphans_due(reborn, NOW).await.unwrap(), 2);
+    let due_now = shop.store.due(NOW, reborn, 10).await.unwrap();
+    assert_eq!(due_now.len(), 2);
+    assert_eq!(shop.load(&running).await.next_attempt_at, Some(NOW));
+    assert_eq!(shop.load(&running).await.version, running.version);
+}
+
+#[tokio::test]
+async fn the_audit_reads_every_payment_once_page_by_page() {
+    let shop = Shop::with(50, 50).await;
+    let mut orders = Vec::new();
+    for n in 0..7 {
+        let running = shop
+            .in_progress(&[(1, 1), (2, 1)], &format!("key-{n}"))
+            .await;
+        shop.commit(&[Change::Advance(approved(&running))]).await;
+        orders.push(running.order.id);
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = shop.store.order_ids_by_pages(after, 3).await.unwrap();
+        assert!(page.unreadable.is_empty());
+        for found in &page.records {
+            let payment = &found.record.payment;
+            assert_eq!((found.history.len(), found.outbox.len()), (3, 1));
+            assert_eq!(payment.order.lines.len(), 2);
+            assert!(payment.attempts[0].payment_key.reveal().starts_with("key-"));
+            seen.push(payment.order.id);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, orders);
+}
+
+#[tokio::test]
+async fn one_broken_row_hides_no_other() {
+    let shop = Shop::with(50, 50).await;
+    let broken = shop.ready(&[(1, 1)]).await;
+    let healthy = shop.ready(&[(1, 1)]).await;
+    let sql = "UPDATE payments SET status = 'NONSENSE' WHERE order_id = ?1";
+    let key = broken.order.id.to_string();
+    execute(shop.writer(), sql, [key.clone().into()])
+        .await
+        .unwrap();
+    let page = shop.store.order_ids_by_pages(None, 10).await.unwrap();
+    assert_eq!(page.records.len(), 1);
+    assert_eq!(page.records[0].record.payment, healthy);
+    assert_eq!(page.unreadable[0].order_id, key);
+    let fault = shop.store.load(broken.order.id).await.unwrap_err();
+    assert!(fault.to_string().contains(&key), "{fault}");
+    assert_eq!(shop.store.recent(10).await.unwrap().len(), 1);
+    let torn =
+        "INSERT INTO payments SELECT 'torn', user_id, order_name, status, stock_held, total_amount,
+                version, owner, 0, expires_at, rounds, questions, quarantine, created_at
+                FROM payments WHERE status = 'READY'";
+    execute(shop.writer(), torn, []).await.unwrap();
+    let due_then = shop
+        .store
+        .due(NOW.plus_ms(9_000_000), ME, 10)
+        .await
+        .unwrap();
+    assert_eq!(due_then, [due(&healthy, Status::Ready)]);
+    assert_eq!(shop.load(&healthy).await, healthy);
+}
+
+#[tokio::test]
+async fn the_newest_orders_come_first() {
+    let shop = Shop::with(50, 50).await;
+    let mut orders: Vec<OrderId> = Vec::new();
+    for _ in 0..3 {
+        orders.push(shop.ready(&[(1, 2)]).await.order.id);
+    }
+    let recent = shop.store.recent(2).await.unwrap();
+    assert_eq!(
+        recent.iter().map(|o| o.order).collect::<Vec<_>>(),
+        [orders[2], orders[1]]
+    );
+    assert_eq!(
+        (recent[0].total.get(), recent[0].status),
+        (100_000, Status::Ready)
+    );
+    assert_eq!((recent[0].user.as_str(), recent[0].created_at), ("1", NOW));
+}
+
+#[tokio::test]
+async fn a_node_beats_while_it_is_registered_and_open() {
+    let shop = Shop::empty().await;
+    let incarnation = ME;
+    let beat = Change::Heartbeat {
+        incarnation,
+        at: NOW.plus_ms(1_000),
+    };
+    let close = Change::Close {
+        incarnation,
+        at: NOW.plus_ms(2_000),
+    };
+    let register = Change::Register {
+        incarnation,
+        name: "host:8080".into(),
+        at: NOW,
+    };
+    assert_eq!(
+        shop.commit(std::slice::from_ref(&beat)).await,
+        [Verdict::NotFound]
+    );
+    assert_eq!(shop.commit(&[register, beat.clone()]).await, [FREE, FREE]);
+    let beaten = "SELECT (heartbeat_at - started_at) AS n FROM nodes WHERE closed_at IS NULL";
+    assert_eq!(shop.count(beaten).await, 1_000_000);
+    let verdicts = shop.commit(&[close.clone(), beat]).await;
+    assert_eq!(verdicts, [FREE, Verdict::NotFound]);
+    let closed = "SELECT (closed_at - heartbeat_at) AS n FROM nodes";
+    assert_eq!(shop.count(closed).await, 1_000_000);
+    assert_eq!(shop.commit(&[close]).await, [Verdict::NotFound]);
+}
+
+#[tokio::test]
+async fn demo_data_goes_only_into_an_empty_database() {
+    let shop = Shop::empty().await;
+    assert!(shop.store.is_empty().await.unwrap());
+    assert!(shop.store.load_demo_data().await.unwrap());
+    assert!(!shop.store.load_demo_data().await.unwrap());
+    assert!(!shop.store.is_empty().await.unwrap());
+    assert_eq!(shop.stock(1).await, (59, 59));
+    let products = shop.store.products().await.unwrap();
+    let said = |p: &crate::domain::Product| (p.listing.name.to_string(), p.listing.price.get());
+    let said: Vec<_> = products.iter().map(said).collect();
+    assert_eq!(
+        said,
+        [("Ogu T".into(), 50_000), ("Baby Ogu T".into(), 30_000)]
+    );
+    let users = shop.store.users().await.unwrap();
+    assert_eq!(
+        users.iter().map(|u| &*u.name).collect::<Vec<_>>(),
+        ["ogu", "dduzy"]
+    );
+    let knows = async |id| {
+        shop.store
+            .user_exists(&UserId::parse(id).unwrap())
+            .await
+            .unwrap()
+    };
+    assert!(knows("1").await && !knows("3").await);
+}
+
+#[tokio::test]
+async fn a_secret_is_made_once_and_survives() {
+    let shop = Shop::empty().await;
+    let secret = shop.store.secret("order-token").await.unwrap();
+    assert_eq!(shop.store.secret("order-token").await.unwrap(), secret);
+    assert_ne!(shop.store.secret("other").await.unwrap(), secret);
+    assert_ne!(secret, [0; 32]);
+}
