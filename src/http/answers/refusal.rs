@@ -263,3 +263,288 @@ fn fields_of(rejection: &Rejection) -> Problem<'_> {
         | Rejection::Busy { .. } => Problem::default(),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::domain::rejection::Shortage;
+    use crate::domain::{ProductId, Won};
+    use serde_json::{Value, json};
+
+    fn order() -> OrderId {
+        OrderId::parse("01990000-0000-7000-8000-00000000abcd").unwrap()
+    }
+
+    /// Every refusal with its HTTP status, code, advice, header and fields.
+    fn every_refusal() -> Vec<(
+        Refusal,
+        u16,
+        &'static str,
+        &'static str,
+        &'static str,
+        Value,
+    )> {
+        let id = "01990000-0000-7000-8000-00000000abcd";
+        let product = ProductId::new(7).unwrap();
+        let no = Refusal::Rejected;
+        let declined = |paid| Refusal::Declined {
+            order: order(),
+            decline: Decline::new("REJECT_CARD_PAYMENT", "한도 초과"),
+            paid,
+        };
+        let short = Shortage {
+            product,
+            requested: 5,
+            available: 2,
+        };
+        let pending = Refusal::Pending {
+            order: order(),
+            status: Status::Unknown,
+        };
+        let total = Rejection::InvalidTotalAmount {
+            expected: Won::new(210_000).unwrap(),
+        };
+        let fix = "fix_request";
+        let gateway = json!({"orderId": id, "gateway": {"code": "REJECT_CARD_PAYMENT", "message": "한도 초과"}});
+        let url = format!("/api/v1/payments/{id}");
+        vec![
+            (
+                no(Rejection::NotEnoughStock { product, stock: 2 }),
+                409,
+                "E01002",
+                fix,
+                "",
+                json!({"productId": 7, "stock": 2}),
+            ),
+            (
+                no(Rejection::ProductNotFound(product)),
+                404,
+                "E01003",
+                fix,
+                "",
+                json!({"productId": 7}),
+            ),
+            (
+                no(Rejection::UserNotFound),
+                404,
+                "E02001",
+                fix,
+                "",
+                json!({}),
+            ),
+            (
+                no(Rejection::PaymentNotFound(None)),
+                404,
+                "E03001",
+                fix,
+                "",
+                json!({}),
+            ),
+            (
+                no(total),
+                400,
+                "E03002",
+                fix,
+                "",
+                json!({"totalAmount": 210_000}),
+            ),
+            (
+                no(Rejection::InvalidUserId),
+                403,
+                "E03004",
+                fix,
+                "",
+                json!({}),
+            ),
+            (
+                no(Rejection::InvalidPaymentKey(KeyConflict::InFlight)),
+                409,
+                "E03005",
+                "wait",
+                "retry-after: 5",
+                json!({}),
+            ),
+            (
+                no(Rejection::InvalidPaymentKey(KeyConflict::Paid)),
+                409,
+                "E03005",
+                "none",
+                "",
+                json!({}),
+            ),
+            (
+                no(Rejection::NotPayable(NotPayable::Expired)),
+                409,
+                "E03008",
+                "new_order",
+                "",
+                json!({"reason": "EXPIRED"}),
+            ),
+            (
+                no(Rejection::NotPayable(NotPayable::TooManyAttempts)),
+                409,
+                "E03008",
+                "new_order",
+                "",
+                json!({"reason": "TOO_MANY_ATTEMPTS"}),
+            ),
+            (
+                pending,
+                503,
+                "E03009",
+                "wait",
+                "retry-after: 2",
+                json!({"orderId": id, "status": "UNKNOWN", "statusUrl": url}),
+            ),
+            (
+                declined(false),
+                402,
+                "E03010",
+                "pay_again",
+                "",
+                gateway.clone(),
+            ),
+            (declined(true), 402, "E03010", "none", "", gateway),
+            (
+                no(Rejection::OutOfStock(vec![short])),
+                409,
+                "E03013",
+                "retry_same",
+                "",
+                json!({"products": [{"productId": 7, "requested": 5, "available": 2}]}),
+            ),
+            (
+                Refusal::UnderReview { order: order() },
+                409,
+                "E03017",
+                "contact_shop",
+                "",
+                json!({"orderId": id}),
+            ),
+            (
+                Refusal::invalid("f", "w"),
+                400,
+                "E99001",
+                fix,
+                "",
+                json!({"field": "f", "wants": "w"}),
+            ),
+            (
+                Refusal::TooLarge { limit_bytes: 9 },
+                413,
+                "E99001",
+                fix,
+                "",
+                json!({"field": "body", "wants": "at most 9 bytes"}),
+            ),
+            (
+                Refusal::MediaType,
+                415,
+                "E99001",
+                fix,
+                "",
+                json!({"field": "Content-Type", "wants": "application/json in UTF-8, without a Content-Encoding"}),
+            ),
+            (
+                no(Rejection::IdempotencyKeyReused),
+                422,
+                "E99003",
+                fix,
+                "",
+                json!({}),
+            ),
+            (
+                no(Rejection::Busy { retry_after_s: 3 }),
+                503,
+                "E99004",
+                "retry_same",
+                "retry-after: 3",
+                json!({}),
+            ),
+            (
+                Refusal::NotReady(vec!["database"]),
+                503,
+                "E99004",
+                "retry_same",
+                "retry-after: 1",
+                json!({"notReady": ["database"]}),
+            ),
+            (
+                Refusal::Unauthenticated,
+                401,
+                "E99401",
+                fix,
+                "www-authenticate: Bearer",
+                json!({}),
+            ),
+            (Refusal::Forbidden, 403, "E99403", fix, "", json!({})),
+            (Refusal::NotFound, 404, "E99404", fix, "", json!({})),
+            (
+                Refusal::MethodNotAllowed { allow: "POST" },
+                405,
+                "E99405",
+                fix,
+                "allow: POST",
+                json!({}),
+            ),
+            (Refusal::Broken, 500, "E99999", "wait", "", json!({})),
+        ]
+    }
+
+    #[test]
+    fn every_refusal_has_its_status_code_advice_header_and_fields() {
+        for (refusal, status, code, next, header, fields) in every_refusal() {
+            let found = (
+                refusal.status().as_u16(),
+                refusal.code().code,
+                refusal.next().name(),
+            );
+            assert_eq!(found, (status, code, next), "{refusal:?}");
+            let shown = refusal
+                .header()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+            assert_eq!(shown.unwrap_or_default(), header, "{refusal:?}");
+            let mut said = serde_json::to_value(refusal.fields()).unwrap();
+            for common in ["code", "message", "next", "traceId"] {
+                said.as_object_mut().unwrap().remove(common);
+            }
+            assert_eq!(said, fields, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_table_is_said_by_some_refusal() {
+        let said: Vec<&str> = every_refusal()
+            .iter()
+            .map(|(_, _, code, ..)| *code)
+            .collect();
+        for code in table::ALL {
+            assert!(said.contains(&code.code), "{} is never said", code.code);
+        }
+    }
+
+    #[test]
+    fn the_envelope_repeats_code_and_message_for_the_browser_client() {
+        use crate::actors::TraceId;
+        use crate::http::answers::refusal_in;
+        use crate::http::reading::Language;
+        let (refusal, trace) = (Refusal::Unauthenticated, TraceId(0xabc));
+        let said = |language| {
+            let body = refusal_in(&refusal, language, trace).into_body();
+            let body = actix_web::body::MessageBody::try_into_bytes(body)
+                .ok()
+                .unwrap();
+            serde_json::from_slice::<Value>(&body).unwrap()
+        };
+        let korean = "인증이 필요합니다.";
+        let trace = "00000000000000000000000000000abc";
+        let error =
+            json!({"code": "E99401", "message": korean, "next": "fix_request", "traceId": trace});
+        let expected = json!({"error": error, "code": "E99401", "message": korean});
+        assert_eq!(said(Language::Korean), expected);
+        let english = said(Language::English);
+        assert_eq!(english["message"], "Authentication is required.");
+        assert_eq!(english["error"]["message"], english["message"]);
+    }
+}

@@ -194,3 +194,159 @@ fn applied(preference: Preference) -> Option<HeaderValue> {
     };
     HeaderValue::from_maybe_shared(words).ok()
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const ORDER: &str = "01990000-0000-7000-8000-00000000abcd";
+
+    fn complaint(body: &str) -> String {
+        match parse(body.as_bytes()) {
+            Err(Refusal::Rejected(Rejection::InvalidInput { field, wants })) => {
+                format!("{field}: {wants}")
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn body(over: &str) -> String {
+        format!(r#"{{"userId": 1, "orderId": "{ORDER}", "amount": 5, "paymentKey": "k", {over}}}"#)
+    }
+
+    #[test]
+    fn a_confirm_is_read_and_all_else_is_ignored() {
+        let asked =
+            parse(body(r#""orderToken": "t", "paymentType": "NORMAL""#).as_bytes()).unwrap();
+        assert_eq!(asked.order.to_string(), ORDER);
+        assert_eq!(asked.user, UserId::parse("1"));
+        assert_eq!((asked.amount.get(), asked.payment_key.reveal()), (5, "k"));
+        assert_eq!(asked.token.as_deref(), Some("t"));
+        let bare = format!(
+            r#"{{"orderId": "{ORDER}", "amount": "5", "paymentKey": "k", "orderToken": null}}"#
+        );
+        let asked = parse(bare.as_bytes()).unwrap();
+        assert_eq!(
+            (asked.user, asked.token, asked.amount.get()),
+            (None, None, 5)
+        );
+    }
+
+    #[test]
+    fn each_unfit_confirm_names_the_field() {
+        let amount = "amount: whole won, plain digits only: 0 to 9007199254740991";
+        let key = "paymentKey: 1 to 200 visible ASCII characters";
+        let all = body(r#""x": 0"#);
+        for (body, expected) in [
+            (
+                all.replace("\"userId\": 1", "\"userId\": []"),
+                "userId: an integer, or 1 to 64 characters without control characters",
+            ),
+            (
+                all.replace(&format!("\"{ORDER}\""), "7"),
+                "orderId: a string",
+            ),
+            (all.replace("orderId", "orderID"), "orderId: a string"),
+            (all.replace(ORDER, ""), "orderId: the orderId of a checkout"),
+            (all.replace("\"amount\": 5", "\"amount\": 5.0"), amount),
+            (all.replace("\"amount\": 5", "\"amount\": null"), amount),
+            (all.replace("\"k\"", "7"), "paymentKey: a string"),
+            (all.replace("\"k\"", "null"), "paymentKey: a string"),
+            (all.replace("\"k\"", "\"\""), key),
+            (all.replace("\"k\"", "\"a b\""), key),
+            (
+                all.replace("\"k\"", &format!("\"{}\"", "k".repeat(201))),
+                key,
+            ),
+            (
+                all.replace("\"x\": 0", "\"orderToken\": 7"),
+                "orderToken: a string",
+            ),
+            (
+                all.replace("\"x\"", "\"amount\""),
+                "amount: to be there once",
+            ),
+        ] {
+            assert_eq!(complaint(&body), expected, "{body}");
+        }
+        let strange = all.replace(ORDER, "ORDER-1");
+        let missing = Refusal::from(Rejection::PaymentNotFound(None));
+        assert_eq!(
+            parse(strange.as_bytes()),
+            Err(missing),
+            "an id that cannot be ours"
+        );
+    }
+
+    #[test]
+    fn how_long_a_caller_waits() {
+        let ours = Duration::from_secs(15);
+        let waits = |respond_async, wait_s| match patience(
+            Preference {
+                respond_async,
+                wait_s,
+            },
+            ours,
+        ) {
+            Patience::UntilSettled(wait) => ("settled", wait.as_secs(), 0),
+            Patience::UntilAccepted { wait, at_most } => {
+                ("accepted", wait.as_secs(), at_most.as_secs())
+            }
+        };
+        assert_eq!(waits(false, None), ("settled", 15, 0));
+        assert_eq!(waits(false, Some(5)), ("settled", 5, 0));
+        assert_eq!(waits(false, Some(u64::MAX)), ("settled", 15, 0));
+        assert_eq!(waits(true, None), ("accepted", 0, 15));
+        assert_eq!(waits(true, Some(10)), ("accepted", 10, 15));
+        assert_eq!(waits(true, Some(u64::MAX)), ("accepted", 60, 60));
+    }
+
+    #[test]
+    fn only_paid_is_200() {
+        let order = OrderId::parse(ORDER).unwrap();
+        let approval = crate::domain::payment::Approval {
+            approved_at: Some(crate::domain::Timestamp::from_micros(0)),
+            method: Some("카드".into()),
+            receipt_url: None,
+        };
+        let amount = Won::new(5).unwrap();
+        let receipt = Receipt {
+            order_id: order,
+            amount,
+            approval,
+        };
+        let decline = crate::domain::Decline::new("REJECT_CARD_PAYMENT", "한도 초과");
+        let status = |heard| match say(heard) {
+            Ok(res) => res.status().as_u16(),
+            Err(refusal) => refusal.status().as_u16(),
+        };
+        let answered = |answer| status(Heard::Answer(answer));
+        assert_eq!(answered(Answer::Paid(receipt)), 200);
+        assert_eq!(
+            answered(Answer::Declined {
+                order_id: order,
+                decline,
+                paid: false
+            }),
+            402
+        );
+        assert_eq!(
+            answered(Answer::Pending {
+                order_id: order,
+                status: Status::Unknown
+            }),
+            503
+        );
+        assert_eq!(answered(Answer::UnderReview { order_id: order }), 409);
+        let accepted = || Heard::Accepted {
+            order,
+            status: Status::InProgress,
+        };
+        assert_eq!(status(accepted()), 202);
+        let res = say(accepted()).unwrap();
+        let location = format!("/api/v1/payments/{ORDER}");
+        assert_eq!(res.headers().get(header::LOCATION).unwrap(), &location);
+        assert_eq!(res.headers().get(header::RETRY_AFTER).unwrap(), "2");
+    }
+}
