@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod wire;
+
 use std::time::Instant;
 
 use actix_web::web;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::*;
+use wire::{Said, ask, ask_on, read};
 
 const CHECKOUT: &str = "/api/v1/payments/checkout";
 const CONFIRM: &str = "/api/v1/payments/confirm";
@@ -52,82 +55,6 @@ fn door(settings: &DoorSettings) -> Door {
     serve(settings, also).unwrap()
 }
 
-#[derive(Debug)]
-struct Said {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Said {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    fn error(&self, field: &str) -> Value {
-        self.json()["error"][field].clone()
-    }
-}
-
-async fn read(stream: &mut TcpStream, headless: bool) -> Said {
-    let mut bytes = Vec::new();
-    let end = loop {
-        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-            break end + 4;
-        }
-        assert_ne!(
-            stream.read_buf(&mut bytes).await.unwrap(),
-            0,
-            "closed early"
-        );
-    };
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let mut said = Said {
-        status,
-        head,
-        body: String::new(),
-    };
-    let announced = said.header("content-length").unwrap_or("0");
-    let length: usize = if headless {
-        0
-    } else {
-        announced.parse().unwrap()
-    };
-    while bytes.len() < end + length {
-        assert_ne!(
-            stream.read_buf(&mut bytes).await.unwrap(),
-            0,
-            "closed early"
-        );
-    }
-    said.body = String::from_utf8(bytes[end..].to_vec()).unwrap();
-    said
-}
-
-async fn ask_on(stream: &mut TcpStream, line: &str, headers: &str, body: &[u8]) -> Said {
-    let length = match body.len() {
-        0 => String::new(),
-        length => format!("Content-Length: {length}\r\n"),
-    };
-    let head = format!("{line} HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
-    read(stream, line.starts_with("HEAD")).await
-}
-
-async fn ask(door: &Door, line: &str, headers: &str, body: &str) -> Said {
-    let mut stream = TcpStream::connect(door.address()).await.unwrap();
-    ask_on(&mut stream, line, headers, body.as_bytes()).await
-}
-
 fn is_framed(said: &Said) {
     assert_eq!(
         said.header("content-type"),
@@ -163,134 +90,121 @@ fn is_framed(said: &Said) {
     }
 }
 
+async fn is_refused(door: &Door, line: &str, headers: &str, body: &str, expected: &str) {
+    let headers = format!("Origin: https://shop.example\r\n{headers}");
+    let said = ask(door, line, &headers, body).await;
+    let text = |name| said.error(name).as_str().unwrap_or("-").to_owned();
+    let found = format!("{} {} {}", said.status, text("code"), text("field"));
+    assert_eq!(found, expected, "{line} {body:.200} {said:?}");
+    assert_eq!(
+        said.error("wants").is_string(),
+        said.error("field").is_string()
+    );
+    is_framed(&said);
+}
+
 #[actix_web::test]
-async fn every_refusal_is_json_names_its_field_and_may_be_read_by_a_browser() {
+async fn paths_methods_and_queries_are_refused_in_json_that_a_browser_may_read() {
     let door = door(&settings());
-    let confirm =
+    for row in [
+        "GET / 404 E99404 -",
+        "GET /api/v1/payments 404 E99404 -",
+        "GET /api/v1/products/ 404 E99404 -",
+        "POST /%ff%00/.. 404 E99404 -",
+        "GET /api/v1/payments/confirm 405 E99405 -",
+        "DELETE /api/v1/payments/checkout 405 E99405 -",
+        "OPTIONS /api/v1/payments/checkout 405 E99405 -",
+        "POST /health/live 405 E99405 -",
+        "PATCH /api/v1/products/1 405 E99405 -",
+        "GET /api/v1/payments/ORDER-1 404 E03001 -",
+        "GET /api/v1/payments/%2e%2e%2fx 404 E03001 -",
+        "GET /api/v1/payments/%ff 404 E03001 -",
+        "GET /api/v1/payments/ORDER-1?wait=soon 400 E99001 wait",
+        "GET /api/v1/products/x 400 E99001 id",
+        "GET /api/v1/products/0 400 E99001 id",
+        "POST /api/v1/payments/checkout 415 E99001 Content-Type",
+        "PUT /api/v1/products/1 401 E99401 -",
+        "POST /api/v1/products/1/stock 401 E99401 -",
+        // Whatever passes the door finds nobody behind it here.
+        "GET /api/v1/products 500 E99999 -",
+        "GET /api/v1/products/1 500 E99999 -",
+        "GET /api/v1/payments/01990000-0000-7000-8000-00000000abcd 500 E99999 -",
+        "GET /health/ready 500 E99999 -",
+    ] {
+        let (method, rest) = row.split_once(' ').unwrap();
+        let (path, expected) = rest.split_once(' ').unwrap();
+        is_refused(&door, &format!("{method} {path}"), "", "", expected).await;
+    }
+    door.close().await;
+}
+
+#[actix_web::test]
+async fn a_body_that_does_not_fit_is_refused_before_anything_is_asked() {
+    let door = door(&settings());
+    let (checkout, confirm) = (format!("POST {CHECKOUT}"), format!("POST {CONFIRM}"));
+    let asks =
         |more: &str| format!(r#"{{"orderId": "{ORDER}", "amount": 1, "paymentKey": "k"{more}}}"#);
     let deep = "[".repeat(5_000);
-    let (post_checkout, post_confirm) = (&format!("POST {CHECKOUT}"), &format!("POST {CONFIRM}"));
-    let stranger = "GET /api/v1/payments/ORDER-1";
-    for (line, headers, body, status, code, field) in [
-        ("GET /", "", "", 404, "E99404", ""),
-        ("GET /api/v1/payments", "", "", 404, "E99404", ""),
-        ("GET /api/v1/products/", "", "", 404, "E99404", ""),
-        ("POST /%ff%00/..", "", "", 404, "E99404", ""),
-        (&format!("GET {CONFIRM}"), "", "", 405, "E99405", ""),
-        (&format!("DELETE {CHECKOUT}"), "", "", 405, "E99405", ""),
-        (&format!("OPTIONS {CHECKOUT}"), "", "", 405, "E99405", ""),
-        ("POST /health/live", "", "", 405, "E99405", ""),
-        ("PATCH /api/v1/products/1", "", "", 405, "E99405", ""),
-        (stranger, "", "", 404, "E03001", ""),
-        ("GET /api/v1/payments/%2e%2e%2fx", "", "", 404, "E03001", ""),
-        ("GET /api/v1/payments/%ff", "", "", 404, "E03001", ""),
+    let line = r#"{"userId": 1, "orderedProductList": [{"productId": 1, "quantity": 0}]}"#;
+    for (request, body, expected) in [
+        (&checkout, "", "400 E99001 body"),
+        (&checkout, "{", "400 E99001 body"),
+        (&checkout, &deep, "400 E99001 body"),
+        (&checkout, "{}", "400 E99001 userId"),
         (
-            &format!("{stranger}?wait=soon"),
-            "",
-            "",
-            400,
-            "E99001",
-            "wait",
-        ),
-        ("GET /api/v1/products/x", "", "", 400, "E99001", "id"),
-        ("GET /api/v1/products/0", "", "", 400, "E99001", "id"),
-        (post_checkout, "", "{}", 415, "E99001", "Content-Type"),
-        (
-            post_checkout,
-            "Content-Type: text/plain\r\n",
-            "{}",
-            415,
-            "E99001",
-            "Content-Type",
-        ),
-        (post_checkout, JSON, "", 400, "E99001", "body"),
-        (post_checkout, JSON, "{", 400, "E99001", "body"),
-        (post_checkout, JSON, &deep, 400, "E99001", "body"),
-        (post_checkout, JSON, "{}", 400, "E99001", "userId"),
-        (
-            post_checkout,
-            JSON,
+            &checkout,
             r#"{"userId": 1}"#,
-            400,
-            "E99001",
-            "orderedProductList",
+            "400 E99001 orderedProductList",
         ),
-        (post_confirm, JSON, &confirm(""), 400, "E99001", "userId"),
-        (
-            post_confirm,
-            JSON,
-            &confirm(r#", "userId": {}"#),
-            400,
-            "E99001",
-            "userId",
-        ),
-        (
-            post_confirm,
-            JSON,
-            &confirm(r#", "orderToken": "x""#),
-            403,
-            "E99403",
-            "",
-        ),
-        (
-            post_confirm,
-            JSON,
-            &confirm("").replace(ORDER, "x"),
-            404,
-            "E03001",
-            "",
-        ),
-        (
-            post_confirm,
-            "Authorization: Bearer x\r\n",
-            "{}",
-            401,
-            "E99401",
-            "",
-        ),
-        ("PUT /api/v1/products/1", JSON, "{}", 401, "E99401", ""),
-        (
-            "POST /api/v1/products/1/stock",
-            JSON,
-            "{}",
-            401,
-            "E99401",
-            "",
-        ),
-        // Whatever passes the door finds nobody behind it here.
-        ("GET /api/v1/products", "", "", 500, "E99999", ""),
-        (
-            &format!("GET /api/v1/payments/{ORDER}"),
-            "",
-            "",
-            500,
-            "E99999",
-            "",
-        ),
-        (
-            post_confirm,
-            JSON,
-            &confirm(r#", "userId": 1"#),
-            500,
-            "E99999",
-            "",
-        ),
+        (&checkout, line, "400 E99001 orderedProductList[0].quantity"),
+        (&confirm, &asks(""), "400 E99001 userId"),
+        (&confirm, &asks(r#", "userId": {}"#), "400 E99001 userId"),
+        (&confirm, &asks(r#", "orderToken": "x""#), "403 E99403 -"),
+        (&confirm, &asks("").replace(ORDER, "x"), "404 E03001 -"),
+        (&confirm, &asks(r#", "userId": 1"#), "500 E99999 -"),
     ] {
-        let said = ask(
-            &door,
-            line,
-            &format!("Origin: https://shop.example\r\n{headers}"),
-            body,
-        )
-        .await;
-        let found = (said.status, said.error("code"));
-        assert_eq!(found, (status, Value::from(code)), "{line} {said:?}");
-        if !field.is_empty() {
-            assert_eq!(said.error("field"), field, "{line} {said:?}");
-            assert!(said.error("wants").is_string(), "{line} {said:?}");
-        }
-        is_framed(&said);
+        is_refused(&door, request, JSON, body, expected).await;
     }
+    let text = "Content-Type: text/plain\r\n";
+    is_refused(&door, &checkout, text, "{}", "415 E99001 Content-Type").await;
+    let stranger = "Authorization: Bearer x\r\n";
+    is_refused(&door, &confirm, stranger, "{}", "401 E99401 -").await;
+    door.close().await;
+}
+
+#[actix_web::test]
+async fn an_order_token_in_body_or_header_stands_for_the_user() {
+    let mut settings = settings();
+    settings.allow_anonymous = false;
+    let door = door(&settings);
+    let order = crate::domain::OrderId::parse(ORDER).unwrap();
+    let token = OrderTokens::new(&settings.token_secret).issue(order).0;
+    let confirm = format!("POST {CONFIRM}");
+    let asks =
+        |more: &str| format!(r#"{{"orderId": "{ORDER}", "amount": 1, "paymentKey": "k"{more}}}"#);
+    let known = asks(&format!(r#", "orderToken": "{token}""#));
+    let bearer = |secret: &str| format!("{JSON}Authorization: Bearer {secret}\r\n");
+    is_refused(&door, &confirm, JSON, &known, "500 E99999 -").await;
+    is_refused(&door, &confirm, &bearer(&token), &asks(""), "500 E99999 -").await;
+    is_refused(
+        &door,
+        &confirm,
+        &bearer("pk_test"),
+        &asks(""),
+        "500 E99999 -",
+    )
+    .await;
+    let named = asks(r#", "userId": 1"#);
+    is_refused(&door, &confirm, JSON, &named, "401 E99401 -").await;
+    is_refused(
+        &door,
+        &format!("POST {CHECKOUT}"),
+        JSON,
+        "{}",
+        "401 E99401 -",
+    )
+    .await;
+    is_refused(&door, "GET /api/v1/products", "", "", "401 E99401 -").await;
     door.close().await;
 }
 
