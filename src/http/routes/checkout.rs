@@ -13,6 +13,7 @@ use super::{location, status_url};
 use crate::actors::{CheckedOut, CheckoutIdempotency, CheckoutRequest};
 use crate::domain::order::UnfitLines;
 use crate::domain::{Order, OrderId, ProductId, Quantity, Rejection, UserId};
+use crate::http::access::OrderTokens;
 use crate::http::answers::{Kst, Refusal, Shown, answer, data};
 use crate::http::desk::Desk;
 use crate::http::reading::{Field, fields};
@@ -57,12 +58,12 @@ async fn check_out(req: &HttpRequest, payload: Payload) -> Result<HttpResponse, 
     };
     let checked_out = desk.directory()?.checkout(request).await?;
     req.extensions_mut().insert(checked_out.payment.order.id);
-    say(&desk, &checked_out)
+    say(&desk.terms.access.tokens, &checked_out)
 }
 
-fn say(desk: &Desk<'_>, checked_out: &CheckedOut) -> Result<HttpResponse, Refusal> {
+fn say(tokens: &OrderTokens, checked_out: &CheckedOut) -> Result<HttpResponse, Refusal> {
     let CheckedOut { payment, replayed } = checked_out;
-    let token = desk.terms.access.tokens.issue(payment.order.id);
+    let token = tokens.issue(payment.order.id);
     let body = CheckedOutBody {
         order_id: Shown(payment.order.id),
         order_name: &payment.order.name,
@@ -276,6 +277,41 @@ mod tests {
             &[b"a", b"a"],
         ] {
             assert_eq!(key(unfit), None, "{unfit:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_created_once_and_found_again() {
+        let id = OrderId::parse("01990000-0000-7000-8000-00000000abcd").unwrap();
+        let order = Order {
+            id,
+            user: UserId::parse("1").unwrap(),
+            name: "Ogu T 외 1건".into(),
+            lines: [].into(),
+            total: crate::domain::Won::new(210_000).unwrap(),
+        };
+        let expires_at = crate::domain::Timestamp::from_micros(2_400_000_000);
+        let payment = crate::domain::Payment::ready(order, expires_at);
+        let tokens = OrderTokens::new(&[1; 32]);
+        let token = tokens.issue(id).0;
+        let body = format!(
+            r#"{{"data":{{"orderId":"{id}","orderName":"Ogu T 외 1건","totalAmount":210000,"status":"READY","expiresAt":"1970-01-01T09:40:00+09:00","orderToken":"{token}"}}}}"#
+        );
+        for (replayed, status, header) in [(false, 201, None), (true, 200, Some("true"))] {
+            let payment = payment.clone();
+            let res = say(&tokens, &CheckedOut { payment, replayed }).unwrap();
+            let shown = |name| {
+                res.headers()
+                    .get(name)
+                    .map(|v: &HeaderValue| v.to_str().unwrap())
+            };
+            assert_eq!(
+                (res.status().as_u16(), shown(IDEMPOTENCY_REPLAYED)),
+                (status, header)
+            );
+            assert_eq!(shown(header::LOCATION), Some(&*status_url(id)));
+            let said = actix_web::body::MessageBody::try_into_bytes(res.into_body());
+            assert_eq!(said.ok().unwrap(), body);
         }
     }
 }

@@ -1,14 +1,13 @@
 //! `POST /api/v1/payments/confirm`: the buyer paid in Toss's window; take the money, once, and say how it went.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::{MOST_WAIT_S, location, status_url};
+use super::patience::{applied, patience};
+use super::{location, status_url};
 use crate::actors::{ConfirmRequest, Heard, Patience};
 use crate::domain::payment::Receipt;
 use crate::domain::{Answer, OrderId, PaymentKey, Rejection, Status, UserId, Won};
@@ -39,18 +38,24 @@ struct AcceptedBody<'a> {
 
 pub async fn confirm(req: HttpRequest, payload: Payload) -> HttpResponse {
     let preference = prefers(req.headers());
-    let mut res = answer(&req, settle(&req, payload, preference).await);
-    if let Some(applied) = applied(preference) {
+    let heard = hear(&req, payload, preference).await;
+    // Only who got as far as the actors was waited for as they liked.
+    let applied = heard
+        .as_ref()
+        .ok()
+        .and_then(|(_, patience)| applied(preference, *patience));
+    let mut res = answer(&req, heard.and_then(|(heard, _)| say(heard)));
+    if let Some(applied) = applied {
         res.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
     res
 }
 
-async fn settle(
+async fn hear(
     req: &HttpRequest,
     payload: Payload,
     preference: Preference,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<(Heard, Patience), Refusal> {
     let desk = Desk::of(req)?;
     let caller = desk.caller()?;
     let body = desk.body(payload).await?;
@@ -70,7 +75,8 @@ async fn settle(
         trace: desk.trace(),
     };
     let patience = patience(preference, desk.terms.patience);
-    say(desk.directory()?.confirm(request, patience).await)
+    let heard = desk.directory()?.confirm(request, patience).await;
+    Ok((heard, patience))
 }
 
 fn say(heard: Heard) -> Result<HttpResponse, Refusal> {
@@ -164,37 +170,6 @@ fn parse(body: &[u8]) -> Result<Asked, Refusal> {
     })
 }
 
-/// How long this caller waits. Alone, `wait` can only shorten our own patience: it ends before the gateway's does.
-fn patience(preference: Preference, ours: Duration) -> Patience {
-    let wait = |seconds: u64| Duration::from_secs(seconds.min(MOST_WAIT_S));
-    let Preference {
-        respond_async,
-        wait_s,
-    } = preference;
-    if respond_async {
-        let wait = wait_s.map_or(Duration::ZERO, wait);
-        let at_most = ours.max(wait);
-        Patience::UntilAccepted { wait, at_most }
-    } else {
-        Patience::UntilSettled(wait_s.map_or(ours, |seconds| wait(seconds).min(ours)))
-    }
-}
-
-fn applied(preference: Preference) -> Option<HeaderValue> {
-    let Preference {
-        respond_async,
-        wait_s,
-    } = preference;
-    let wait = wait_s.map(|seconds| format!("wait={}", seconds.min(MOST_WAIT_S)));
-    let words = match (respond_async, wait) {
-        (true, Some(wait)) => format!("respond-async, {wait}"),
-        (true, None) => "respond-async".to_owned(),
-        (false, Some(wait)) => wait,
-        (false, None) => return None,
-    };
-    HeaderValue::from_maybe_shared(words).ok()
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -280,34 +255,11 @@ mod tests {
     }
 
     #[test]
-    fn how_long_a_caller_waits() {
-        let ours = Duration::from_secs(15);
-        let waits = |respond_async, wait_s| match patience(
-            Preference {
-                respond_async,
-                wait_s,
-            },
-            ours,
-        ) {
-            Patience::UntilSettled(wait) => ("settled", wait.as_secs(), 0),
-            Patience::UntilAccepted { wait, at_most } => {
-                ("accepted", wait.as_secs(), at_most.as_secs())
-            }
-        };
-        assert_eq!(waits(false, None), ("settled", 15, 0));
-        assert_eq!(waits(false, Some(5)), ("settled", 5, 0));
-        assert_eq!(waits(false, Some(u64::MAX)), ("settled", 15, 0));
-        assert_eq!(waits(true, None), ("accepted", 0, 15));
-        assert_eq!(waits(true, Some(10)), ("accepted", 10, 15));
-        assert_eq!(waits(true, Some(u64::MAX)), ("accepted", 60, 60));
-    }
-
-    #[test]
     fn only_paid_is_200() {
         let order = OrderId::parse(ORDER).unwrap();
         let approval = crate::domain::payment::Approval {
             approved_at: Some(crate::domain::Timestamp::from_micros(0)),
-            method: Some("카드".into()),
+            method: Some("CARD".into()),
             receipt_url: None,
         };
         let amount = Won::new(5).unwrap();
@@ -322,6 +274,14 @@ mod tests {
             Err(refusal) => refusal.status().as_u16(),
         };
         let answered = |answer| status(Heard::Answer(answer));
+        let body = br#"{"data":{"orderId":"01990000-0000-7000-8000-00000000abcd","amount":5,"status":"DONE","approvedAt":"1970-01-01T09:00:00+09:00","method":"CARD","receiptUrl":null}}"#;
+        let said = paid(&receipt).unwrap().into_body();
+        assert_eq!(
+            actix_web::body::MessageBody::try_into_bytes(said)
+                .ok()
+                .unwrap(),
+            &body[..]
+        );
         assert_eq!(answered(Answer::Paid(receipt)), 200);
         assert_eq!(
             answered(Answer::Declined {

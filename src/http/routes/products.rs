@@ -233,4 +233,27 @@ mod tests {
         assert_eq!(complaint(of("1", &long)), reason);
         assert_eq!(complaint(of("1", "null")), "reason: a string");
     }
+
+    #[test]
+    fn a_product_shows_where_its_goods_are() {
+        let listing = Listing {
+            id: ProductId::new(1).unwrap(),
+            name: "Ogu T".into(),
+            price: Won::new(50_000).unwrap(),
+            seller_id: 2,
+        };
+        let product = Product {
+            listing,
+            stock: 50,
+            received: 59,
+        };
+        let view = ProductView {
+            product,
+            held: 4,
+            sold: 5,
+        };
+        let said = serde_json::to_string(&ProductBody::from(&view)).unwrap();
+        let expected = r#"{"id":1,"name":"Ogu T","price":50000,"stock":50,"held":4,"sold":5,"received":59,"sellerId":2}"#;
+        assert_eq!(said, expected);
+    }
 }
