@@ -6,6 +6,8 @@ mod desk;
 mod layers;
 mod reading;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,25 +78,30 @@ pub struct Door {
 
 /// Listens and serves, in the background of the current actix System, until [`Door::close`].
 pub fn open(settings: DoorSettings, directory: Directory) -> Result<Door, DoorFault> {
+    serve(&settings, move |config| {
+        config.app_data(Data::new(directory));
+    })
+}
+
+/// `also` brings what only some doors have: the directory in a house, a stumbling route in a test.
+fn serve<A>(settings: &DoorSettings, also: A) -> Result<Door, DoorFault>
+where
+    A: FnOnce(&mut ServiceConfig) + Clone + Send + 'static,
+{
     let bind = settings.bind;
-    let bound = |why| DoorFault::Bind { address: bind, why };
-    let layers = Layers::of(&settings)?;
+    let layers = Layers::of(settings)?;
     let terms = Arc::clone(&layers.terms);
-    let serve = move || {
-        let directory = directory.clone();
-        app(layers.clone(), move |config| {
-            config.app_data(Data::new(directory));
-        })
-    };
-    let server = HttpServer::new(serve)
+    let server = HttpServer::new(move || app(layers.clone(), also.clone()))
         .workers(settings.workers.max(1))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .client_disconnect_timeout(CLOSE_DEADLINE)
+        // Whoever hangs up is gone: nobody's answer holds a slot. The payment itself goes on without its caller.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(settings.shutdown_s)
         .disable_signals()
         .bind(bind)
-        .map_err(bound)?;
+        .map_err(|why| DoorFault::Bind { address: bind, why })?;
     let address = server.addrs().first().copied().unwrap_or(bind);
     let server = server.run();
     let handle = server.handle();
@@ -163,7 +170,7 @@ impl Layers {
     }
 }
 
-/// The whole stack. `also` brings what only some have: the directory in a house, a stumbling route in a test.
+/// The whole stack.
 fn app(
     layers: Layers,
     also: impl FnOnce(&mut ServiceConfig),

@@ -4,6 +4,8 @@ mod kst;
 mod problem;
 mod refusal;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};

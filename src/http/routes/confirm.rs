@@ -1,14 +1,13 @@
 //! `POST /api/v1/payments/confirm`: the buyer paid in Toss's window; take the money, once, and say how it went.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::{MOST_WAIT_S, location, status_url};
+use super::patience::{applied, patience};
+use super::{location, status_url};
 use crate::actors::{ConfirmRequest, Heard, Patience};
 use crate::domain::payment::Receipt;
 use crate::domain::{Answer, OrderId, PaymentKey, Rejection, Status, UserId, Won};
@@ -39,18 +38,24 @@ struct AcceptedBody<'a> {
 
 pub async fn confirm(req: HttpRequest, payload: Payload) -> HttpResponse {
     let preference = prefers(req.headers());
-    let mut res = answer(&req, settle(&req, payload, preference).await);
-    if let Some(applied) = applied(preference) {
+    let heard = hear(&req, payload, preference).await;
+    // Only who got as far as the actors was waited for as they liked.
+    let applied = heard
+        .as_ref()
+        .ok()
+        .and_then(|(_, patience)| applied(preference, *patience));
+    let mut res = answer(&req, heard.and_then(|(heard, _)| say(heard)));
+    if let Some(applied) = applied {
         res.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
     res
 }
 
-async fn settle(
+async fn hear(
     req: &HttpRequest,
     payload: Payload,
     preference: Preference,
-) -> Result<HttpResponse, Refusal> {
+) -> Result<(Heard, Patience), Refusal> {
     let desk = Desk::of(req)?;
     let caller = desk.caller()?;
     let body = desk.body(payload).await?;
@@ -70,7 +75,8 @@ async fn settle(
         trace: desk.trace(),
     };
     let patience = patience(preference, desk.terms.patience);
-    say(desk.directory()?.confirm(request, patience).await)
+    let heard = desk.directory()?.confirm(request, patience).await;
+    Ok((heard, patience))
 }
 
 fn say(heard: Heard) -> Result<HttpResponse, Refusal> {
@@ -164,33 +170,143 @@ fn parse(body: &[u8]) -> Result<Asked, Refusal> {
     })
 }
 
-/// How long this caller waits. Alone, `wait` can only shorten our own patience: it ends before the gateway's does.
-fn patience(preference: Preference, ours: Duration) -> Patience {
-    let wait = |seconds: u64| Duration::from_secs(seconds.min(MOST_WAIT_S));
-    let Preference {
-        respond_async,
-        wait_s,
-    } = preference;
-    if respond_async {
-        let wait = wait_s.map_or(Duration::ZERO, wait);
-        let at_most = ours.max(wait);
-        Patience::UntilAccepted { wait, at_most }
-    } else {
-        Patience::UntilSettled(wait_s.map_or(ours, |seconds| wait(seconds).min(ours)))
-    }
-}
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
 
-fn applied(preference: Preference) -> Option<HeaderValue> {
-    let Preference {
-        respond_async,
-        wait_s,
-    } = preference;
-    let wait = wait_s.map(|seconds| format!("wait={}", seconds.min(MOST_WAIT_S)));
-    let words = match (respond_async, wait) {
-        (true, Some(wait)) => format!("respond-async, {wait}"),
-        (true, None) => "respond-async".to_owned(),
-        (false, Some(wait)) => wait,
-        (false, None) => return None,
-    };
-    HeaderValue::from_maybe_shared(words).ok()
+    const ORDER: &str = "01990000-0000-7000-8000-00000000abcd";
+
+    fn complaint(body: &str) -> String {
+        match parse(body.as_bytes()) {
+            Err(Refusal::Rejected(Rejection::InvalidInput { field, wants })) => {
+                format!("{field}: {wants}")
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn body(over: &str) -> String {
+        format!(r#"{{"userId": 1, "orderId": "{ORDER}", "amount": 5, "paymentKey": "k", {over}}}"#)
+    }
+
+    #[test]
+    fn a_confirm_is_read_and_all_else_is_ignored() {
+        let asked =
+            parse(body(r#""orderToken": "t", "paymentType": "NORMAL""#).as_bytes()).unwrap();
+        assert_eq!(asked.order.to_string(), ORDER);
+        assert_eq!(asked.user, UserId::parse("1"));
+        assert_eq!((asked.amount.get(), asked.payment_key.reveal()), (5, "k"));
+        assert_eq!(asked.token.as_deref(), Some("t"));
+        let bare = format!(
+            r#"{{"orderId": "{ORDER}", "amount": "5", "paymentKey": "k", "orderToken": null}}"#
+        );
+        let asked = parse(bare.as_bytes()).unwrap();
+        assert_eq!(
+            (asked.user, asked.token, asked.amount.get()),
+            (None, None, 5)
+        );
+    }
+
+    #[test]
+    fn each_unfit_confirm_names_the_field() {
+        let amount = "amount: whole won, plain digits only: 0 to 9007199254740991";
+        let key = "paymentKey: 1 to 200 visible ASCII characters";
+        let all = body(r#""x": 0"#);
+        for (body, expected) in [
+            (
+                all.replace("\"userId\": 1", "\"userId\": []"),
+                "userId: an integer, or 1 to 64 characters without control characters",
+            ),
+            (
+                all.replace(&format!("\"{ORDER}\""), "7"),
+                "orderId: a string",
+            ),
+            (all.replace("orderId", "orderID"), "orderId: a string"),
+            (all.replace(ORDER, ""), "orderId: the orderId of a checkout"),
+            (all.replace("\"amount\": 5", "\"amount\": 5.0"), amount),
+            (all.replace("\"amount\": 5", "\"amount\": null"), amount),
+            (all.replace("\"k\"", "7"), "paymentKey: a string"),
+            (all.replace("\"k\"", "null"), "paymentKey: a string"),
+            (all.replace("\"k\"", "\"\""), key),
+            (all.replace("\"k\"", "\"a b\""), key),
+            (
+                all.replace("\"k\"", &format!("\"{}\"", "k".repeat(201))),
+                key,
+            ),
+            (
+                all.replace("\"x\": 0", "\"orderToken\": 7"),
+                "orderToken: a string",
+            ),
+            (
+                all.replace("\"x\"", "\"amount\""),
+                "amount: to be there once",
+            ),
+        ] {
+            assert_eq!(complaint(&body), expected, "{body}");
+        }
+        let strange = all.replace(ORDER, "ORDER-1");
+        let missing = Refusal::from(Rejection::PaymentNotFound(None));
+        assert_eq!(
+            parse(strange.as_bytes()),
+            Err(missing),
+            "an id that cannot be ours"
+        );
+    }
+
+    #[test]
+    fn only_paid_is_200() {
+        let order = OrderId::parse(ORDER).unwrap();
+        let approval = crate::domain::payment::Approval {
+            approved_at: Some(crate::domain::Timestamp::from_micros(0)),
+            method: Some("CARD".into()),
+            receipt_url: None,
+        };
+        let amount = Won::new(5).unwrap();
+        let receipt = Receipt {
+            order_id: order,
+            amount,
+            approval,
+        };
+        let decline = crate::domain::Decline::new("REJECT_CARD_PAYMENT", "한도 초과");
+        let status = |heard| match say(heard) {
+            Ok(res) => res.status().as_u16(),
+            Err(refusal) => refusal.status().as_u16(),
+        };
+        let answered = |answer| status(Heard::Answer(answer));
+        let body = br#"{"data":{"orderId":"01990000-0000-7000-8000-00000000abcd","amount":5,"status":"DONE","approvedAt":"1970-01-01T09:00:00+09:00","method":"CARD","receiptUrl":null}}"#;
+        let said = paid(&receipt).unwrap().into_body();
+        assert_eq!(
+            actix_web::body::MessageBody::try_into_bytes(said)
+                .ok()
+                .unwrap(),
+            &body[..]
+        );
+        assert_eq!(answered(Answer::Paid(receipt)), 200);
+        assert_eq!(
+            answered(Answer::Declined {
+                order_id: order,
+                decline,
+                paid: false
+            }),
+            402
+        );
+        assert_eq!(
+            answered(Answer::Pending {
+                order_id: order,
+                status: Status::Unknown
+            }),
+            503
+        );
+        assert_eq!(answered(Answer::UnderReview { order_id: order }), 409);
+        let accepted = || Heard::Accepted {
+            order,
+            status: Status::InProgress,
+        };
+        assert_eq!(status(accepted()), 202);
+        let res = say(accepted()).unwrap();
+        let location = format!("/api/v1/payments/{ORDER}");
+        assert_eq!(res.headers().get(header::LOCATION).unwrap(), &location);
+        assert_eq!(res.headers().get(header::RETRY_AFTER).unwrap(), "2");
+    }
 }

@@ -22,11 +22,10 @@ pub async fn ready(req: HttpRequest) -> HttpResponse {
 
 async fn is_ready(req: &HttpRequest) -> Result<HttpResponse, Refusal> {
     let desk = Desk::of(req)?;
-    let mut missing = Vec::new();
     if desk.terms.is_draining() {
-        missing.push("draining");
+        return Err(Refusal::NotReady(vec!["draining"]));
     }
-    missing.extend(desk.directory()?.not_ready().await);
+    let missing = desk.directory()?.not_ready().await;
     if !missing.is_empty() {
         return Err(Refusal::NotReady(missing));
     }

@@ -3,6 +3,7 @@
 mod checkout;
 mod confirm;
 mod health;
+mod patience;
 mod products;
 mod status;
 

@@ -88,7 +88,8 @@ async fn list(req: &HttpRequest, payload: Payload) -> Result<HttpResponse, Refus
     desk.terms.access.may_manage(desk.caller()?)?;
     let product = product_of(&desk)?;
     let body = desk.body(payload).await?;
-    let (view, created) = desk.directory()?.list(listing(product, &body)?).await?;
+    let listing = listing(product, &body)?;
+    let (view, created) = desk.directory()?.list(listing).await?;
     if !created {
         return data(StatusCode::OK, ProductBody::from(&view));
     }
@@ -157,4 +158,102 @@ fn words(field: &Field<'_>, most: usize) -> Result<Box<str>, Rejection> {
         return Err(field.refuse(format!("1 to {most} characters, none a control character")));
     }
     Ok(text.into())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn complaint<T: std::fmt::Debug>(read: Result<T, Refusal>) -> String {
+        match read {
+            Err(Refusal::Rejected(Rejection::InvalidInput { field, wants })) => {
+                format!("{field}: {wants}")
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_listing_names_what_it_wants() {
+        let id = ProductId::new(3).unwrap();
+        let of = |name: &str, price: &str, seller: &str| {
+            let body = format!(r#"{{"name": {name}, "price": {price}, "sellerId": {seller}}}"#);
+            listing(id, body.as_bytes())
+        };
+        let fit = of(r#"" Ogu T ""#, "\"50000\"", "2").unwrap();
+        assert_eq!(
+            (&*fit.name, fit.price.get(), fit.seller_id),
+            ("Ogu T", 50_000, 2)
+        );
+        assert!(of(r#""gift""#, "0", "2").is_ok());
+        let most = "가".repeat(Product::NAME_CHARS);
+        assert!(of(&format!("\"{most}\""), "1", "2").is_ok());
+        let name = "name: 1 to 90 characters, none a control character";
+        let price = "price: whole won, plain digits only: 0 to 9007199254740991";
+        let seller = "sellerId: a positive integer";
+        for (read, expected) in [
+            (of("7", "1", "2"), "name: a string"),
+            (of("\"  \"", "1", "2"), name),
+            (of("\"a\\nb\"", "1", "2"), name),
+            (of(&format!("\"{most}x\""), "1", "2"), name),
+            (of("\"a\"", "-1", "2"), price),
+            (of("\"a\"", "1.5", "2"), price),
+            (of("\"a\"", "null", "2"), price),
+            (of("\"a\"", "1", "0"), seller),
+            (of("\"a\"", "1", "null"), seller),
+            (of("\"a\"", "1", "\"2\""), seller),
+        ] {
+            assert_eq!(complaint(read), expected);
+        }
+    }
+
+    #[test]
+    fn a_change_of_stock_moves_something_and_says_why() {
+        let of = |amount: &str, reason: &str| {
+            change(format!(r#"{{"change": {amount}, "reason": {reason}}}"#).as_bytes())
+        };
+        assert_eq!(of("-3", "\"broken\""), Ok((-3, "broken".into())));
+        let wants = "change: an integer other than 0, from -1000000000000 to 1000000000000";
+        for amount in [
+            "0",
+            "-0",
+            "1.0",
+            "\"5\"",
+            "null",
+            "1000000000001",
+            "-1000000000001",
+            "99999999999999999999",
+        ] {
+            assert_eq!(complaint(of(amount, "\"r\"")), wants, "{amount}");
+        }
+        let reason = "reason: 1 to 200 characters, none a control character";
+        let long = format!("\"{}\"", "r".repeat(201));
+        assert_eq!(complaint(of("1", "\"\"")), reason);
+        assert_eq!(complaint(of("1", &long)), reason);
+        assert_eq!(complaint(of("1", "null")), "reason: a string");
+    }
+
+    #[test]
+    fn a_product_shows_where_its_goods_are() {
+        let listing = Listing {
+            id: ProductId::new(1).unwrap(),
+            name: "Ogu T".into(),
+            price: Won::new(50_000).unwrap(),
+            seller_id: 2,
+        };
+        let product = Product {
+            listing,
+            stock: 50,
+            received: 59,
+        };
+        let view = ProductView {
+            product,
+            held: 4,
+            sold: 5,
+        };
+        let said = serde_json::to_string(&ProductBody::from(&view)).unwrap();
+        let expected = r#"{"id":1,"name":"Ogu T","price":50000,"stock":50,"held":4,"sold":5,"received":59,"sellerId":2}"#;
+        assert_eq!(said, expected);
+    }
 }

@@ -212,3 +212,143 @@ fn inside<'a>(payment: &'a Payment, history: &'a [HistoryView]) -> InsideBody<'a
         history: history.iter().map(row).collect(),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::domain::payment::{ApprovalSign, History};
+    use crate::domain::{
+        GatewayIdentity, Incarnation, Line, Order, PaymentKey, ProductId, Quantity, Timestamp,
+        UserId, Won,
+    };
+    use serde_json::{Value, json};
+    use std::collections::BTreeMap;
+    use uuid::Uuid;
+
+    const ID: &str = "01990000-0000-7000-8000-00000000abcd";
+    const KEY: &str = "tgen_20250102210202h9Oy0";
+
+    fn attempt(number: u8, settled: Option<Settled>) -> Attempt {
+        Attempt {
+            number,
+            payment_key: PaymentKey::parse(KEY).unwrap(),
+            n: 2,
+            answered: true,
+            gateway: GatewayIdentity("sandbox".into()),
+            started_at: Timestamp::from_micros(0),
+            may_send_until: Timestamp::from_micros(0),
+            owner: Incarnation(Uuid::nil()),
+            many_owners: false,
+            foreign_seen: false,
+            approval_sign: ApprovalSign::None,
+            doubted_decline: None,
+            settled,
+        }
+    }
+
+    fn view(status: Status, attempts: Vec<Attempt>) -> PaymentView {
+        let product = ProductId::new(1).unwrap();
+        let amount = Won::new(150_000).unwrap();
+        let quantity = Quantity::new(3).unwrap();
+        let order = Order {
+            id: OrderId::parse(ID).unwrap(),
+            user: UserId::parse("u-1").unwrap(),
+            name: "Ogu T".into(),
+            lines: [Line {
+                product,
+                quantity,
+                amount,
+            }]
+            .into(),
+            total: amount,
+        };
+        let mut payment = Payment::ready(order, Timestamp::from_micros(60_000_000));
+        payment.status = status;
+        payment.attempts = attempts;
+        PaymentView {
+            payment,
+            created_at: Timestamp::from_micros(0),
+            names: BTreeMap::from([(product, "Ogu T".into())]),
+        }
+    }
+
+    fn seen(view: &PaymentView, sight: Sight) -> Value {
+        let row = History {
+            from: None,
+            to: Status::Ready,
+            event: "CHECKED_OUT",
+            reason: None,
+            at: Timestamp::from_micros(0),
+        };
+        let history = [HistoryView { version: 1, row }];
+        serde_json::to_value(body(view, &history, sight)).unwrap()
+    }
+
+    fn declined() -> Settled {
+        Settled::Declined(Decline::new("REJECT_CARD_PAYMENT", "한도 초과"))
+    }
+
+    fn approved() -> Settled {
+        Settled::Approved(Approval {
+            approved_at: Some(Timestamp::from_micros(0)),
+            method: Some("카드".into()),
+            receipt_url: Some("https://r".into()),
+        })
+    }
+
+    #[test]
+    fn nobody_sees_the_outline_and_nothing_of_the_buyer() {
+        let paid = view(Status::Done, vec![attempt(1, Some(approved()))]);
+        let expected = json!({
+            "orderId": ID, "status": "DONE", "totalAmount": 150_000,
+            "approvedAt": "1970-01-01T09:00:00+09:00", "failure": null,
+        });
+        assert_eq!(seen(&paid, Sight::Outline), expected);
+        let failed = view(Status::Failed, vec![attempt(1, Some(declined()))]);
+        let outline = seen(&failed, Sight::Outline);
+        assert_eq!(outline["failure"], json!({"code": "REJECT_CARD_PAYMENT"}));
+        assert_eq!(outline["approvedAt"], Value::Null);
+    }
+
+    #[test]
+    fn the_buyer_sees_the_receipt_beside() {
+        let paid = view(Status::Done, vec![attempt(1, Some(approved()))]);
+        let line = json!({"productId": 1, "name": "Ogu T", "quantity": 3, "amount": 150_000, "status": "SUCCESS"});
+        let expected = json!({
+            "orderId": ID, "status": "DONE", "totalAmount": 150_000,
+            "approvedAt": "1970-01-01T09:00:00+09:00", "failure": null,
+            "orderName": "Ogu T", "lines": [line], "method": "카드", "receiptUrl": "https://r",
+            "createdAt": "1970-01-01T09:00:00+09:00", "expiresAt": "1970-01-01T09:01:00+09:00",
+        });
+        assert_eq!(seen(&paid, Sight::Receipt), expected);
+        let failed = view(Status::Failed, vec![attempt(1, Some(declined()))]);
+        let failure = json!({"code": "REJECT_CARD_PAYMENT", "message": "한도 초과"});
+        assert_eq!(seen(&failed, Sight::Receipt)["failure"], failure);
+    }
+
+    #[test]
+    fn the_shop_sees_everything_but_a_whole_payment_key() {
+        let attempts = vec![attempt(1, Some(declined())), attempt(2, None)];
+        let everything = seen(&view(Status::Unknown, attempts), Sight::Everything);
+        assert_eq!(everything["userId"], "u-1");
+        assert_eq!(everything["stockHeld"], false);
+        assert_eq!(everything["failure"], Value::Null, "another attempt runs");
+        let attempt = |number: u8, status: &str, code: Value, message: Value| {
+            json!({"number": number, "paymentKey": "tgen_2…9Oy0", "status": status, "code": code,
+                "message": message, "idempotencyKeyNumber": 2, "startedAt": "1970-01-01T09:00:00+09:00"})
+        };
+        let first = attempt(
+            1,
+            "DECLINED",
+            json!("REJECT_CARD_PAYMENT"),
+            json!("한도 초과"),
+        );
+        let second = attempt(2, "UNKNOWN", Value::Null, Value::Null);
+        assert_eq!(everything["attempts"], json!([first, second]));
+        let row = json!({"version": 1, "from": null, "to": "READY", "event": "CHECKED_OUT",
+            "reason": null, "at": "1970-01-01T09:00:00+09:00"});
+        assert_eq!(everything["history"], json!([row]));
+        assert!(!everything.to_string().contains(KEY));
+    }
+}
