@@ -1,1 +1,243 @@
-//! (under construction)
+//! Typed settings: config/default.toml, then a file, then the environment. Refuses to start on nonsense, and
+//! names the setting as the user would write it, with what it wants.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+mod keys;
+mod layers;
+mod rules;
+
+pub use keys::{ApiKeyHash, new_api_key};
+pub use layers::load;
+
+/// Why the settings are no settings.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SettingsFault {
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("{name} is not a setting{}", hint(.nearest))]
+    Unknown { name: String, nearest: Option<String> },
+    #[error("{name} wants {wants}{}", given(.got))]
+    Wrong { name: String, wants: String, got: Option<String> },
+}
+
+fn hint(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+fn given(got: &Option<String>) -> String {
+    got.as_ref().map_or_else(String::new, |text| format!(", got {text:?}"))
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub server: Server,
+    pub database: Database,
+    pub checkout: Checkout,
+    pub confirm: Confirm,
+    pub journal: Journal,
+    pub products: Products,
+    pub recovery: Recovery,
+    pub actors: Actors,
+    pub node: Node,
+    pub toss: Toss,
+    pub sandbox: Sandbox,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub bind: SocketAddr,
+    #[serde(deserialize_with = "keys::hashes")]
+    pub api_keys: Vec<ApiKeyHash>,
+    pub allow_anonymous: Option<bool>,
+    #[serde(deserialize_with = "keys::commas")]
+    pub allowed_origins: Vec<String>,
+    pub workers: usize,
+    pub max_in_flight: usize,
+    pub body_limit_bytes: usize,
+    pub shutdown_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: String,
+    pub demo_data: Option<bool>,
+    pub readers: u32,
+    pub busy_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkout {
+    pub known_users_only: Option<bool>,
+    pub expires_after_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {
+    pub patience_ms: u64,
+    pub flight_budget_ms: u64,
+    pub tries: usize,
+    pub window_s: u64,
+    pub max_waiters: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    pub batch: usize,
+    pub queue: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Products {
+    pub recheck_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    pub tick_ms: u64,
+    pub backoff_min_ms: u64,
+    pub backoff_max_ms: u64,
+    pub questions: u32,
+    pub batch: usize,
+    pub quarantine_ask_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actors {
+    pub idle_s: u64,
+    pub shards: Option<usize>,
+    pub loading: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    pub name: Option<String>,
+    pub heartbeat_ms: u64,
+    pub dead_after_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Toss {
+    pub base_url: String,
+    pub secret_key: Option<SecretString>,
+    pub secret_key_file: Option<PathBuf>,
+    pub connect_timeout_ms: u64,
+    pub read_timeout_ms: u64,
+    pub calls_per_minute: Option<u32>,
+    pub concurrency: usize,
+    pub admission_wait_ms: u64,
+    pub recovery_share_percent: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    pub enabled: Option<bool>,
+    pub bind: SocketAddr,
+    pub ledger_path: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Which Toss is spoken to.
+#[derive(Clone, Debug)]
+pub enum GatewayPlan {
+    BuiltInSandbox,
+    Toss { base_url: String, secret_key: SecretString },
+}
+
+/// Where no money moves: a Toss on this machine.
+pub fn is_loopback_url(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or(""),
+        None => authority.split(':').next().unwrap_or(""),
+    };
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+impl Settings {
+    pub fn gateway_plan(&self) -> GatewayPlan {
+        match &self.toss.secret_key {
+            Some(secret_key) if self.sandbox.enabled != Some(true) => GatewayPlan::Toss {
+                base_url: self.toss.base_url.clone(),
+                secret_key: secret_key.clone(),
+            },
+            Some(_) | None => GatewayPlan::BuiltInSandbox,
+        }
+    }
+
+    pub fn allow_anonymous(&self) -> bool {
+        self.server.allow_anonymous.unwrap_or(self.server.bind.ip().is_loopback())
+    }
+
+    /// Unbound where no money moves, else Toss's own limit for test keys, or what a live merchant is used to.
+    pub fn calls_per_minute(&self) -> Option<u32> {
+        let default = match self.gateway_plan() {
+            GatewayPlan::BuiltInSandbox => None,
+            GatewayPlan::Toss { base_url, .. } if is_loopback_url(&base_url) => None,
+            GatewayPlan::Toss { secret_key, .. } if secret_key.expose_secret().starts_with("live_") => {
+                Some(6_000)
+            }
+            GatewayPlan::Toss { .. } => Some(100),
+        };
+        self.toss.calls_per_minute.or(default)
+    }
+
+    /// The folder of the SQLite file; `None` for other databases.
+    pub fn database_folder(&self) -> Option<PathBuf> {
+        let path = self.database.url.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let path = Path::new(path.split('?').next().unwrap_or(path));
+        Some(path.parent().map_or_else(PathBuf::new, Path::to_path_buf))
+    }
+
+    pub fn node_name(&self) -> String {
+        let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+        let default = || {
+            let host = host.unwrap_or_else(|| "localhost".to_owned());
+            format!("{host}:{}", self.server.bind.port())
+        };
+        self.node.name.clone().unwrap_or_else(default)
+    }
+}
+
+impl Database {
+    /// Fit to be printed.
+    pub fn url_without_password(&self) -> String {
+        match (self.url.split_once("://"), self.url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+            (_, None) | (None, Some(_)) => self.url.clone(),
+        }
+    }
+}

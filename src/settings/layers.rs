@@ -1,0 +1,149 @@
+//! The layers: what is compiled in, a file, the environment. The later one wins; each must be known.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use config::{Config, File, FileFormat, Value, ValueKind};
+use secrecy::SecretString;
+
+use super::{Settings, SettingsFault, rules};
+
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+const PREFIX: &str = "PAYONCE_";
+
+/// The settings that have no default, so that they are not in the compiled-in file.
+const WITHOUT_DEFAULT: [&str; 9] = [
+    "server.allow_anonymous",
+    "database.demo_data",
+    "checkout.known_users_only",
+    "actors.shards",
+    "node.name",
+    "toss.secret_key",
+    "toss.secret_key_file",
+    "toss.calls_per_minute",
+    "sandbox.enabled",
+];
+const LEDGER_PATH: &str = "sandbox.ledger_path";
+
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, SettingsFault> {
+    let unreadable = |error: config::ConfigError| SettingsFault::Unreadable(error.to_string());
+    let defaults = || File::from_str(DEFAULTS, FileFormat::Toml);
+    let known = flat(Config::builder().add_source(defaults()).build().map_err(unreadable)?);
+    let mut known: Vec<String> = known.into_keys().collect();
+    known.extend(WITHOUT_DEFAULT.iter().chain([&LEDGER_PATH]).map(|name| (*name).to_owned()));
+
+    let mut builder = Config::builder().add_source(defaults());
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            SettingsFault::Unreadable(format!("--config {}: {error}", path.display()))
+        })?;
+        let source = || File::from_str(&text, FileFormat::Toml);
+        let given = Config::builder().add_source(source()).build().map_err(|error| {
+            SettingsFault::Unreadable(format!("--config {}: {error}", path.display()))
+        })?;
+        for name in flat(given).into_keys() {
+            must_be_known(&name, &known, |name| name.to_owned())?;
+        }
+        builder = builder.add_source(source());
+    }
+    for (variable, value) in environment {
+        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+        let name = name.to_lowercase().replacen("__", ".", 1);
+        must_be_known(&name, &known, as_variable)?;
+        let value = Value::new(Some(&variable), ValueKind::String(value));
+        builder = builder.set_override(&name, value).map_err(unreadable)?;
+    }
+    let merged = builder.build().map_err(unreadable)?;
+    let mut settings: Settings = serde_path(merged)?;
+    read_secret_file(&mut settings)?;
+    rules::check(&settings)?;
+    Ok(settings)
+}
+
+/// As the user would write it in the environment.
+pub(super) fn as_variable(name: &str) -> String {
+    format!("{PREFIX}{}", name.replacen('.', "__", 1).to_uppercase())
+}
+
+fn must_be_known(
+    name: &str,
+    known: &[String],
+    spell: impl Fn(&str) -> String,
+) -> Result<(), SettingsFault> {
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let distance = |candidate: &&String| edits(name, candidate);
+    let nearest = known.iter().min_by_key(distance).filter(|candidate| edits(name, candidate) <= 4);
+    Err(SettingsFault::Unknown { name: spell(name), nearest: nearest.map(|name| spell(name)) })
+}
+
+/// Levenshtein's distance.
+fn edits(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+/// `section.key` of everything that is set.
+fn flat(config: Config) -> BTreeMap<String, Value> {
+    let sections = config.cache.into_table().unwrap_or_default();
+    let mut flat = BTreeMap::new();
+    for (section, value) in sections {
+        match value.kind.clone() {
+            ValueKind::Table(table) => {
+                flat.extend(table.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
+            }
+            _ => _ = flat.insert(section, value),
+        }
+    }
+    flat
+}
+
+fn serde_path(config: Config) -> Result<Settings, SettingsFault> {
+    config.clone().try_deserialize().map_err(|error| {
+        let (key, cause) = blame(&config, &error);
+        match key {
+            Some(name) => SettingsFault::Wrong { name: as_variable(&name), wants: cause, got: None },
+            None => SettingsFault::Unreadable(error.to_string()),
+        }
+    })
+}
+
+/// The setting that an error is about: the one whose own section fails to deserialize without it... is not
+/// told by every error, so the words of the error are searched for it.
+fn blame(config: &Config, error: &config::ConfigError) -> (Option<String>, String) {
+    let text = error.to_string();
+    let named = flat(config.clone()).into_keys().find(|name| text.contains(&format!("`{name}`")));
+    let cause = text.split(" for key `").next().unwrap_or(&text).to_owned();
+    (named, cause)
+}
+
+fn read_secret_file(settings: &mut Settings) -> Result<(), SettingsFault> {
+    let Some(path) = &settings.toss.secret_key_file else { return Ok(()) };
+    let name = as_variable("toss.secret_key_file");
+    if settings.toss.secret_key.is_some() {
+        let wants = "to be the only one: PAYONCE_TOSS__SECRET_KEY is set too".to_owned();
+        return Err(SettingsFault::Wrong { name, wants, got: None });
+    }
+    let read = std::fs::read_to_string(path);
+    let text = read.map_err(|error| SettingsFault::Wrong {
+        name,
+        wants: format!("a file that can be read ({error})"),
+        got: Some(path.display().to_string()),
+    })?;
+    settings.toss.secret_key = Some(SecretString::from(text.trim()));
+    Ok(())
+}
