@@ -1,6 +1,7 @@
 //! Typed settings: config/default.toml, then a file, then the environment. Refuses to start on nonsense, and
 //! names the setting as the user would write it, with what it wants.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use serde::Deserialize;
 mod keys;
 mod layers;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub use keys::{ApiKeyHash, new_api_key};
 pub use layers::load;
@@ -20,17 +23,27 @@ pub enum SettingsFault {
     #[error("{0}")]
     Unreadable(String),
     #[error("{name} is not a setting{}", hint(.nearest))]
-    Unknown { name: String, nearest: Option<String> },
+    Unknown {
+        name: String,
+        nearest: Option<String>,
+    },
     #[error("{name} wants {wants}{}", given(.got))]
-    Wrong { name: String, wants: String, got: Option<String> },
+    Wrong {
+        name: String,
+        wants: String,
+        got: Option<String>,
+    },
 }
 
 fn hint(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
+    nearest
+        .as_ref()
+        .map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
 fn given(got: &Option<String>) -> String {
-    got.as_ref().map_or_else(String::new, |text| format!(", got {text:?}"))
+    got.as_ref()
+        .map_or_else(String::new, |text| format!(", got {text:?}"))
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -65,7 +78,7 @@ pub struct Server {
     pub shutdown_ms: u64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub url: String,
@@ -161,29 +174,45 @@ pub struct Log {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     Text,
     Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = &'static str;
+
+    fn try_from(word: String) -> Result<LogFormat, &'static str> {
+        match word.as_str() {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("`text` or `json`"),
+        }
+    }
 }
 
 /// Which Toss is spoken to.
 #[derive(Clone, Debug)]
 pub enum GatewayPlan {
     BuiltInSandbox,
-    Toss { base_url: String, secret_key: SecretString },
+    Toss {
+        base_url: String,
+        secret_key: SecretString,
+    },
 }
 
-/// Where no money moves: a Toss on this machine.
+/// Where no money moves: a Toss on this machine. What stands before an `@` is a user, not a host.
 pub fn is_loopback_url(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or("");
+    let authority = authority.rsplit('@').next().unwrap_or("");
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or(""),
         None => authority.split(':').next().unwrap_or(""),
     };
     let address = host.parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl Settings {
@@ -198,7 +227,9 @@ impl Settings {
     }
 
     pub fn allow_anonymous(&self) -> bool {
-        self.server.allow_anonymous.unwrap_or(self.server.bind.ip().is_loopback())
+        self.server
+            .allow_anonymous
+            .unwrap_or(self.server.bind.ip().is_loopback())
     }
 
     /// Unbound where no money moves, else Toss's own limit for test keys, or what a live merchant is used to.
@@ -206,7 +237,9 @@ impl Settings {
         let default = match self.gateway_plan() {
             GatewayPlan::BuiltInSandbox => None,
             GatewayPlan::Toss { base_url, .. } if is_loopback_url(&base_url) => None,
-            GatewayPlan::Toss { secret_key, .. } if secret_key.expose_secret().starts_with("live_") => {
+            GatewayPlan::Toss { secret_key, .. }
+                if secret_key.expose_secret().starts_with("live_") =>
+            {
                 Some(6_000)
             }
             GatewayPlan::Toss { .. } => Some(100),
@@ -223,7 +256,9 @@ impl Settings {
     }
 
     pub fn node_name(&self) -> String {
-        let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
+        let host = std::env::var("HOSTNAME")
+            .ok()
+            .filter(|host| !host.is_empty());
         let default = || {
             let host = host.unwrap_or_else(|| "localhost".to_owned());
             format!("{host}:{}", self.server.bind.port())
@@ -233,11 +268,36 @@ impl Settings {
 }
 
 impl Database {
-    /// Fit to be printed.
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
+
+    /// Fit to be printed: a password may stand before the host, and among a server's parameters.
     pub fn url_without_password(&self) -> String {
-        match (self.url.split_once("://"), self.url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
-            (_, None) | (None, Some(_)) => self.url.clone(),
+        if self.is_sqlite() {
+            return self.url.clone();
         }
+        let (url, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        let shown = match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+            (None, Some((_, host))) => format!("***@{host}"),
+            (_, None) => url.to_owned(),
+        };
+        if query.is_empty() {
+            shown
+        } else {
+            shown + "?***"
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database")
+            .field("url", &self.url_without_password())
+            .field("demo_data", &self.demo_data)
+            .field("readers", &self.readers)
+            .field("busy_timeout_ms", &self.busy_timeout_ms)
+            .finish()
     }
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 /// SHA-256 of an API key. Keys carry 256 random bits, so a plain hash is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,13 @@ impl ApiKeyHash {
         let mut hash = [0; 32];
         hex::decode_to_slice(text.strip_prefix("sha256:")?, &mut hash).ok()?;
         Some(ApiKeyHash(hash))
+    }
+
+    /// Whether this is the hash of `key`. How long it takes tells nothing about where they differ.
+    pub fn is_of(&self, key: &str) -> bool {
+        self.0
+            .ct_eq(Sha256::digest(key.as_bytes()).as_slice())
+            .into()
     }
 
     pub const fn bytes(&self) -> [u8; 32] {
@@ -30,13 +38,17 @@ pub fn new_api_key() -> (String, String) {
 
 pub(super) fn commas<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
     let text = String::deserialize(source)?;
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
     Ok(parts.map(str::to_owned).collect())
 }
 
 pub(super) fn hashes<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<ApiKeyHash>, D::Error> {
     let parse = |text: &String| {
-        ApiKeyHash::parse(text).ok_or_else(|| D::Error::custom("not sha256:<64 hex>"))
+        ApiKeyHash::parse(text)
+            .ok_or_else(|| D::Error::custom("sha256:<64 hex>, made by `payonce key new`"))
     };
     commas(source)?.iter().map(parse).collect()
 }

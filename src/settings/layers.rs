@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::{Config, File, FileFormat, Value, ValueKind};
+use config::{Config, ConfigError, File, FileFormat, Value, ValueKind};
 use secrecy::SecretString;
 
 use super::{Settings, SettingsFault, rules};
@@ -12,7 +12,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "PAYONCE_";
 
 /// The settings that have no default, so that they are not in the compiled-in file.
-const WITHOUT_DEFAULT: [&str; 9] = [
+pub(super) const WITHOUT_DEFAULT: [&str; 9] = [
     "server.allow_anonymous",
     "database.demo_data",
     "checkout.known_users_only",
@@ -23,7 +23,7 @@ const WITHOUT_DEFAULT: [&str; 9] = [
     "toss.calls_per_minute",
     "sandbox.enabled",
 ];
-const LEDGER_PATH: &str = "sandbox.ledger_path";
+pub(super) const LEDGER_PATH: &str = "sandbox.ledger_path";
 
 pub fn load(
     file: Option<&Path>,
@@ -31,9 +31,19 @@ pub fn load(
 ) -> Result<Settings, SettingsFault> {
     let unreadable = |error: config::ConfigError| SettingsFault::Unreadable(error.to_string());
     let defaults = || File::from_str(DEFAULTS, FileFormat::Toml);
-    let known = flat(Config::builder().add_source(defaults()).build().map_err(unreadable)?);
+    let known = flat(
+        Config::builder()
+            .add_source(defaults())
+            .build()
+            .map_err(unreadable)?,
+    );
     let mut known: Vec<String> = known.into_keys().collect();
-    known.extend(WITHOUT_DEFAULT.iter().chain([&LEDGER_PATH]).map(|name| (*name).to_owned()));
+    known.extend(
+        WITHOUT_DEFAULT
+            .iter()
+            .chain([&LEDGER_PATH])
+            .map(|name| (*name).to_owned()),
+    );
 
     let mut builder = Config::builder().add_source(defaults());
     if let Some(path) = file {
@@ -41,23 +51,29 @@ pub fn load(
             SettingsFault::Unreadable(format!("--config {}: {error}", path.display()))
         })?;
         let source = || File::from_str(&text, FileFormat::Toml);
-        let given = Config::builder().add_source(source()).build().map_err(|error| {
-            SettingsFault::Unreadable(format!("--config {}: {error}", path.display()))
-        })?;
+        let given = Config::builder()
+            .add_source(source())
+            .build()
+            .map_err(|error| {
+                let error = without_quotation(&error.to_string());
+                SettingsFault::Unreadable(format!("--config {}: {error}", path.display()))
+            })?;
         for name in flat(given).into_keys() {
             must_be_known(&name, &known, |name| name.to_owned())?;
         }
         builder = builder.add_source(source());
     }
     for (variable, value) in environment {
-        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+        let Some(name) = variable.strip_prefix(PREFIX) else {
+            continue;
+        };
         let name = name.to_lowercase().replacen("__", ".", 1);
         must_be_known(&name, &known, as_variable)?;
         let value = Value::new(Some(&variable), ValueKind::String(value));
         builder = builder.set_override(&name, value).map_err(unreadable)?;
     }
     let merged = builder.build().map_err(unreadable)?;
-    let mut settings: Settings = serde_path(merged)?;
+    let mut settings: Settings = typed(merged)?;
     read_secret_file(&mut settings)?;
     rules::check(&settings)?;
     Ok(settings)
@@ -77,8 +93,14 @@ fn must_be_known(
         return Ok(());
     }
     let distance = |candidate: &&String| edits(name, candidate);
-    let nearest = known.iter().min_by_key(distance).filter(|candidate| edits(name, candidate) <= 4);
-    Err(SettingsFault::Unknown { name: spell(name), nearest: nearest.map(|name| spell(name)) })
+    let nearest = known
+        .iter()
+        .min_by_key(distance)
+        .filter(|candidate| edits(name, candidate) <= 4);
+    Err(SettingsFault::Unknown {
+        name: spell(name),
+        nearest: nearest.map(|name| spell(name)),
+    })
 }
 
 /// Levenshtein's distance.
@@ -104,7 +126,11 @@ fn flat(config: Config) -> BTreeMap<String, Value> {
     for (section, value) in sections {
         match value.kind.clone() {
             ValueKind::Table(table) => {
-                flat.extend(table.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
+                flat.extend(
+                    table
+                        .into_iter()
+                        .map(|(key, value)| (format!("{section}.{key}"), value)),
+                );
             }
             _ => _ = flat.insert(section, value),
         }
@@ -112,31 +138,76 @@ fn flat(config: Config) -> BTreeMap<String, Value> {
     flat
 }
 
-fn serde_path(config: Config) -> Result<Settings, SettingsFault> {
-    config.clone().try_deserialize().map_err(|error| {
-        let (key, cause) = blame(&config, &error);
-        match key {
-            Some(name) => SettingsFault::Wrong { name: as_variable(&name), wants: cause, got: None },
-            None => SettingsFault::Unreadable(error.to_string()),
+/// A parser shows the line that it stumbled over; a secret may stand there. Its first line says where, its last one why.
+fn without_quotation(error: &str) -> String {
+    let where_ = error.lines().next().unwrap_or_default();
+    let why = error
+        .lines()
+        .rfind(|line| !line.trim().is_empty() && !line.contains('|'));
+    match why {
+        Some(why) if why != where_ => format!("{where_}: {why}"),
+        Some(_) | None => where_.to_owned(),
+    }
+}
+
+/// Whose values are never repeated, right or wrong.
+const SECRETS: [&str; 3] = ["server.api_keys", "database.url", "toss.secret_key"];
+
+fn typed(merged: Config) -> Result<Settings, SettingsFault> {
+    merged.try_deserialize().map_err(|error| {
+        let (name, wants, got) = blame(error);
+        match name {
+            Some(name) => {
+                let got = got.filter(|_| !SECRETS.contains(&name.as_str()));
+                SettingsFault::Wrong {
+                    name: as_variable(&name),
+                    wants,
+                    got,
+                }
+            }
+            None => SettingsFault::Unreadable(wants),
         }
     })
 }
 
-/// The setting that an error is about: the one whose own section fails to deserialize without it... is not
-/// told by every error, so the words of the error are searched for it.
-fn blame(config: &Config, error: &config::ConfigError) -> (Option<String>, String) {
-    let text = error.to_string();
-    let named = flat(config.clone()).into_keys().find(|name| text.contains(&format!("`{name}`")));
-    let cause = text.split(" for key `").next().unwrap_or(&text).to_owned();
-    (named, cause)
+/// Which setting an error is about, what it wants, and what it got instead.
+fn blame(error: ConfigError) -> (Option<String>, String, Option<String>) {
+    match error {
+        ConfigError::Type {
+            unexpected,
+            expected,
+            key,
+            ..
+        } => {
+            let got = unexpected.to_string();
+            let bare = got
+                .strip_prefix("string \"")
+                .and_then(|text| text.strip_suffix('"'));
+            let got = bare.map_or_else(|| got.clone(), str::to_owned);
+            (key, expected.to_owned(), Some(got))
+        }
+        ConfigError::At { error, key, .. } => {
+            let (inner, wants, got) = blame(*error);
+            (key.or(inner), wants, got)
+        }
+        ConfigError::NotFound(name) => (Some(name), "to be set".to_owned(), None),
+        // ConfigError belongs to another crate and may grow.
+        other => (None, other.to_string(), None),
+    }
 }
 
 fn read_secret_file(settings: &mut Settings) -> Result<(), SettingsFault> {
-    let Some(path) = &settings.toss.secret_key_file else { return Ok(()) };
+    let Some(path) = &settings.toss.secret_key_file else {
+        return Ok(());
+    };
     let name = as_variable("toss.secret_key_file");
     if settings.toss.secret_key.is_some() {
         let wants = "to be the only one: PAYONCE_TOSS__SECRET_KEY is set too".to_owned();
-        return Err(SettingsFault::Wrong { name, wants, got: None });
+        return Err(SettingsFault::Wrong {
+            name,
+            wants,
+            got: None,
+        });
     }
     let read = std::fs::read_to_string(path);
     let text = read.map_err(|error| SettingsFault::Wrong {

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use secrecy::ExposeSecret as _;
+use tracing_subscriber::EnvFilter;
 
 use super::layers::as_variable;
 use super::{Settings, SettingsFault, is_loopback_url};
@@ -18,7 +19,11 @@ pub fn check(settings: &Settings) -> Result<(), SettingsFault> {
 }
 
 fn wrong(name: &str, wants: impl Into<String>, got: Option<String>) -> SettingsFault {
-    SettingsFault::Wrong { name: as_variable(name), wants: wants.into(), got }
+    SettingsFault::Wrong {
+        name: as_variable(name),
+        wants: wants.into(),
+        got,
+    }
 }
 
 fn within(name: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), SettingsFault> {
@@ -30,68 +35,183 @@ fn within(name: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), Sett
 }
 
 fn ranges(s: &Settings) -> Result<(), SettingsFault> {
+    door_ranges(s)?;
+    work_ranges(s)?;
+    world_ranges(s)
+}
+
+fn door_ranges(s: &Settings) -> Result<(), SettingsFault> {
     within("server.workers", s.server.workers as u64, 1..=64)?;
-    within("server.max_in_flight", s.server.max_in_flight as u64, 1..=1_000_000)?;
-    within("server.body_limit_bytes", s.server.body_limit_bytes as u64, 1_024..=16_777_216)?;
-    within("server.shutdown_ms", s.server.shutdown_ms, 0..=HOUR_MS)?;
+    within(
+        "server.max_in_flight",
+        s.server.max_in_flight as u64,
+        1..=1_000_000,
+    )?;
+    within(
+        "server.body_limit_bytes",
+        s.server.body_limit_bytes as u64,
+        1_024..=16_777_216,
+    )?;
+    within("server.shutdown_ms", s.server.shutdown_ms, 1..=HOUR_MS)?;
     within("database.readers", u64::from(s.database.readers), 1..=256)?;
-    within("database.busy_timeout_ms", s.database.busy_timeout_ms, 0..=60_000)?;
-    within("checkout.expires_after_s", s.checkout.expires_after_s, 1..=86_400)?;
+    within(
+        "database.busy_timeout_ms",
+        s.database.busy_timeout_ms,
+        1..=60_000,
+    )?;
+    within(
+        "checkout.expires_after_s",
+        s.checkout.expires_after_s,
+        1..=86_400,
+    )?;
     within("confirm.patience_ms", s.confirm.patience_ms, 1..=120_000)?;
-    within("confirm.flight_budget_ms", s.confirm.flight_budget_ms, 0..=120_000)?;
+    within(
+        "confirm.flight_budget_ms",
+        s.confirm.flight_budget_ms,
+        1..=120_000,
+    )?;
     within("confirm.tries", s.confirm.tries as u64, 1..=10)?;
     within("confirm.window_s", s.confirm.window_s, 1..=86_400)?;
-    within("confirm.max_waiters", s.confirm.max_waiters as u64, 1..=1_000_000)?;
+    within(
+        "confirm.max_waiters",
+        s.confirm.max_waiters as u64,
+        1..=1_000_000,
+    )
+}
+
+fn work_ranges(s: &Settings) -> Result<(), SettingsFault> {
     within("journal.batch", s.journal.batch as u64, 1..=4_096)?;
     within("journal.queue", s.journal.queue as u64, 1..=1_000_000)?;
     within("products.recheck_ms", s.products.recheck_ms, 1..=60_000)?;
     within("recovery.tick_ms", s.recovery.tick_ms, 10..=60_000)?;
-    within("recovery.backoff_min_ms", s.recovery.backoff_min_ms, 1..=HOUR_MS)?;
-    within("recovery.backoff_max_ms", s.recovery.backoff_max_ms, 1..=24 * HOUR_MS)?;
-    within("recovery.questions", u64::from(s.recovery.questions), 1..=1_000)?;
+    within(
+        "recovery.backoff_min_ms",
+        s.recovery.backoff_min_ms,
+        1..=HOUR_MS,
+    )?;
+    within(
+        "recovery.backoff_max_ms",
+        s.recovery.backoff_max_ms,
+        1..=24 * HOUR_MS,
+    )?;
+    within(
+        "recovery.questions",
+        u64::from(s.recovery.questions),
+        1..=1_000,
+    )?;
     within("recovery.batch", s.recovery.batch as u64, 1..=10_000)?;
-    within("recovery.quarantine_ask_s", s.recovery.quarantine_ask_s, 1..=86_400)?;
+    within(
+        "recovery.quarantine_ask_s",
+        s.recovery.quarantine_ask_s,
+        1..=86_400,
+    )?;
     within("actors.idle_s", s.actors.idle_s, 1..=86_400)?;
-    within("actors.shards", s.actors.shards.unwrap_or(1) as u64, 1..=256)?;
-    within("actors.loading", s.actors.loading as u64, 1..=1_000_000)?;
+    within(
+        "actors.shards",
+        s.actors.shards.unwrap_or(1) as u64,
+        1..=256,
+    )?;
+    within("actors.loading", s.actors.loading as u64, 1..=1_000_000)
+}
+
+fn world_ranges(s: &Settings) -> Result<(), SettingsFault> {
     within("node.heartbeat_ms", s.node.heartbeat_ms, 50..=60_000)?;
-    within("toss.connect_timeout_ms", s.toss.connect_timeout_ms, 1..=60_000)?;
+    within("node.dead_after_ms", s.node.dead_after_ms, 200..=HOUR_MS)?;
+    within(
+        "toss.connect_timeout_ms",
+        s.toss.connect_timeout_ms,
+        1..=60_000,
+    )?;
     within("toss.read_timeout_ms", s.toss.read_timeout_ms, 1..=120_000)?;
     let calls = u64::from(s.toss.calls_per_minute.unwrap_or(1));
     within("toss.calls_per_minute", calls, 1..=u64::from(u32::MAX))?;
     within("toss.concurrency", s.toss.concurrency as u64, 1..=100_000)?;
-    within("toss.admission_wait_ms", s.toss.admission_wait_ms, 0..=60_000)?;
-    within("toss.recovery_share_percent", u64::from(s.toss.recovery_share_percent), 1..=100)
+    within(
+        "toss.admission_wait_ms",
+        s.toss.admission_wait_ms,
+        1..=60_000,
+    )?;
+    within(
+        "toss.recovery_share_percent",
+        u64::from(s.toss.recovery_share_percent),
+        1..=100,
+    )
 }
 
 fn relations(s: &Settings) -> Result<(), SettingsFault> {
     if s.recovery.backoff_min_ms > s.recovery.backoff_max_ms {
-        let wants = format!("at least recovery.backoff_min_ms, {}", s.recovery.backoff_min_ms);
+        let wants = format!(
+            "at least recovery.backoff_min_ms, {}",
+            s.recovery.backoff_min_ms
+        );
         let got = Some(s.recovery.backoff_max_ms.to_string());
         return Err(wrong("recovery.backoff_max_ms", wants, got));
     }
     // Four beats may be lost before a live node counts as dead.
     if s.node.dead_after_ms < 4 * s.node.heartbeat_ms {
         let wants = format!("at least four heartbeats, {}", 4 * s.node.heartbeat_ms);
-        return Err(wrong("node.dead_after_ms", wants, Some(s.node.dead_after_ms.to_string())));
+        return Err(wrong(
+            "node.dead_after_ms",
+            wants,
+            Some(s.node.dead_after_ms.to_string()),
+        ));
     }
-    if !s.database.url.starts_with("sqlite:") || s.database.url.contains(":memory:") {
+    if !s.database.is_sqlite() || s.database.url.contains(":memory:") {
         let wants = "sqlite://FILE; other databases are not supported yet";
-        return Err(wrong("database.url", wants, Some(s.database.url_without_password())));
+        return Err(wrong(
+            "database.url",
+            wants,
+            Some(s.database.url_without_password()),
+        ));
     }
     let url = &s.toss.base_url;
-    if !url.starts_with("https://") && !(url.starts_with("http://") && is_loopback_url(url)) {
+    let stays_here = url.starts_with("http://") && is_loopback_url(url);
+    if !url.starts_with("https://") && !stays_here {
         let wants = "https://..., or http:// on loopback";
-        return Err(wrong("toss.base_url", wants, Some(url.clone())));
+        let got = Some(url.clone()).filter(|url| !url.contains('@'));
+        return Err(wrong("toss.base_url", wants, got));
     }
     let ports_differ = s.server.bind != s.sandbox.bind || s.server.bind.port() == 0;
     if !ports_differ {
         let wants = "another address than server.bind";
-        return Err(wrong("sandbox.bind", wants, Some(s.sandbox.bind.to_string())));
+        return Err(wrong(
+            "sandbox.bind",
+            wants,
+            Some(s.sandbox.bind.to_string()),
+        ));
     }
     if !s.sandbox.bind.ip().is_loopback() {
         let wants = "a loopback address: whoever reaches it approves payments for free";
-        return Err(wrong("sandbox.bind", wants, Some(s.sandbox.bind.to_string())));
+        return Err(wrong(
+            "sandbox.bind",
+            wants,
+            Some(s.sandbox.bind.to_string()),
+        ));
+    }
+    words(s)
+}
+
+fn words(s: &Settings) -> Result<(), SettingsFault> {
+    for origin in &s.server.allowed_origins {
+        let host = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
+        if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*'])) {
+            let wants = "origins as browsers send them, https://shop.example, or nothing for any";
+            return Err(wrong("server.allowed_origins", wants, Some(origin.clone())));
+        }
+    }
+    if let Some(name) = &s.node.name {
+        let visible = name.bytes().all(|b| b.is_ascii_graphic());
+        if !(1..=100).contains(&name.len()) || !visible {
+            let wants = "1 to 100 visible ASCII characters";
+            return Err(wrong("node.name", wants, Some(name.clone())));
+        }
+    }
+    let filter = EnvFilter::try_new(&s.log.filter);
+    if s.log.filter.trim().is_empty() || filter.is_err() {
+        let wants = "error, warn, info, debug, trace, or a filter of tracing";
+        return Err(wrong("log.filter", wants, Some(s.log.filter.clone())));
     }
     Ok(())
 }
@@ -105,10 +225,12 @@ fn who_may_call(s: &Settings) -> Result<(), SettingsFault> {
     Err(wrong("server.api_keys", wants, None))
 }
 
-fn where_money_moves(s: &Settings) -> Result<(), SettingsFault> {
+pub(super) fn where_money_moves(s: &Settings) -> Result<(), SettingsFault> {
     let key = s.toss.secret_key.as_ref().map(|key| key.expose_secret());
     if let Some(key) = key {
-        let known = ["test_", "live_"].iter().any(|prefix| key.starts_with(prefix));
+        let known = ["test_", "live_"]
+            .iter()
+            .any(|prefix| key.starts_with(prefix));
         if !known || key.len() < 12 || !key.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
             let wants = "a secret key of Toss, test_sk_... or live_sk_...";
             return Err(wrong("toss.secret_key", wants, None));
@@ -116,21 +238,37 @@ fn where_money_moves(s: &Settings) -> Result<(), SettingsFault> {
     }
     let live = key.is_some_and(|key| key.starts_with("live_"));
     match (key, s.sandbox.enabled) {
-        (Some(_), Some(true)) if live => {
-            Err(wrong("sandbox.enabled", "to be off: a live key is configured", None))
-        }
+        (Some(_), Some(true)) if live => Err(wrong(
+            "sandbox.enabled",
+            "to be off: a live key is configured",
+            None,
+        )),
         (Some(_), Some(true)) => {
             let wants = "to be off, or toss.secret_key to be absent: one Toss at a time";
             Err(wrong("sandbox.enabled", wants, None))
         }
+        // A live merchant whose one wrong variable sends the orders to a fake would give its goods away.
+        (Some(_), Some(false) | None) if live && is_loopback_url(&s.toss.base_url) => {
+            let wants = "another host than this machine: a live key is configured";
+            Err(wrong("toss.base_url", wants, Some(s.toss.base_url.clone())))
+        }
         (Some(_), Some(false) | None) | (None, Some(true)) => Ok(()),
-        (None, Some(false)) => Err(wrong("toss.secret_key", "a secret key: the sandbox is off", None)),
+        (None, Some(false)) => Err(wrong(
+            "toss.secret_key",
+            "a secret key: the sandbox is off",
+            None,
+        )),
         // Only where it cannot be a production: nothing is reachable from outside, and one file is the store.
-        (None, None) if s.server.bind.ip().is_loopback() => Ok(()),
-        (None, None) => {
+        (None, None) if !s.server.bind.ip().is_loopback() => {
             let bind = s.server.bind;
-            let wants = format!("a secret key: {bind} is not loopback, and a sandbox approves for free");
+            let wants =
+                format!("a secret key: {bind} is not loopback, and a sandbox approves for free");
             Err(wrong("toss.secret_key", wants, None))
         }
+        (None, None) if !s.database.is_sqlite() => {
+            let wants = "a secret key: the database is a server, and a sandbox approves for free";
+            Err(wrong("toss.secret_key", wants, None))
+        }
+        (None, None) => Ok(()),
     }
 }
