@@ -1,9 +1,10 @@
 //! The promise, invariant by invariant, held against the whole world after every action.
 
+use super::journal::Row;
 use super::toss::Session;
 use super::world::World;
 use crate::domain::Status;
-use crate::domain::payment::{Answer, Payment};
+use crate::domain::payment::{Answer, Attempt, Payment};
 
 pub fn check(world: &mut World) -> Result<(), String> {
     for order in 0..world.orders() {
@@ -11,6 +12,7 @@ pub fn check(world: &mut World) -> Result<(), String> {
         no_lost_approval(world, order)?;
         no_phantom(world, order)?;
         history_is_one_legal_chain(world, order)?;
+        every_end_has_its_evidence(world, order)?;
         news_is_told_once(world, order)?;
         answers_are_stable(world, order)?;
     }
@@ -149,6 +151,37 @@ fn history_is_one_legal_chain(world: &World, order: usize) -> Result<(), String>
         true => Ok(()),
         false => Err(format!("I7: order {order}: the history ends elsewhere than the payment")),
     }
+}
+
+/// What Toss's window and a margin leave, after the last call of an order, to those who believe a "not found" or
+/// give up asking; less than the margin, for clocks that differ.
+const WINDOW_MS: i64 = 650_000;
+
+/// FAILED needs positive evidence, DONE an approval; giving up needs time, and more than silence.
+fn every_end_has_its_evidence(world: &World, order: usize) -> Result<(), String> {
+    let payment = &world.journal.payments[order];
+    let id: Box<str> = payment.order.id.to_string().into();
+    for Row { history, .. } in &world.journal.rows[order] {
+        let calls = world.toss.calls.iter().filter(|call| call.order_id == id && call.left_at <= history.at);
+        let last = calls.map(|call| call.left_at).max();
+        let quiet = last.is_none_or(|last| history.at.ms_since(last) > WINDOW_MS);
+        let declined = |attempt: &Attempt| world.toss.declined.contains(&attempt.payment_key);
+        let fits = match (history.event, history.to) {
+            ("DECLINED", Status::Failed) => payment.attempts.iter().any(declined),
+            ("FOUND_ENDED" | "FOUND_FOREIGN", Status::Failed) => true,
+            ("FOUND_NOTHING", Status::Failed) => quiet,
+            (_, Status::Failed) => false,
+            ("QUESTION_LOST", to) => to == Status::Unknown,
+            (_, Status::Quarantined) => history.reason.as_deref() != Some("QUESTIONS_SPENT") || quiet,
+            ("ATTEMPT_STARTED", _) => history.at < payment.expires_at,
+            ("APPROVED", _) => true,
+            (_, to) => to != Status::Done,
+        };
+        if !fits {
+            return Err(format!("I2: order {order}: no evidence for {history:?}"));
+        }
+    }
+    Ok(())
 }
 
 fn news_is_told_once(world: &World, order: usize) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use super::journal::Commit;
 use super::toss::{Call, Place, View};
 use super::world::{Doing, Flight, World, ours};
+use crate::domain::Status;
 use crate::domain::moment::Timestamp;
 use crate::domain::order::PaymentKey;
 use crate::domain::outcome::{Finding, Outcome, Reply, Report};
@@ -81,6 +82,9 @@ impl World {
         if self.answered.get(&key).is_some_and(|since| payment.version >= *since) {
             return Err(format!("{key} is used again though it is on record as answered"));
         }
+        if attempt.doubted_decline.is_some() || attempt.gateway != self.nodes[*node].gateway {
+            return Err(format!("{key} is sent after a decline, or to another gateway"));
+        }
         let (owner, me) = (payment.owner, self.nodes[*node].incarnation);
         if owner != Some(me) {
             return Err(format!("{me} sends for the claim of {owner:?}"));
@@ -126,39 +130,53 @@ impl World {
     }
 
     /// A flight hears what it waits for, if it is there, or nothing at all.
-    pub fn hear(&mut self, flight: usize, line: Line, manner: Manner) {
+    pub fn hear(&mut self, flight: usize, line: Line, manner: Manner) -> Result<(), String> {
         let Flight { node, order, payment, doing, claim } = self.flights[flight].clone();
         let attempt = payment.current_attempt().unwrap().clone();
+        let tampered;
         let event = match doing {
-            Doing::Deciding => return,
+            Doing::Deciding => return Ok(()),
             Doing::Sending { series, since } => {
                 let reply = self.reply_to(&series);
                 let lost = line == Line::Broken || self.is_too_late(since);
                 let reply = match reply {
                     _ if lost => Reply { outcome: Outcome::Unknown("silence".into()), answered: false },
                     Some(reply) => reply,
-                    None => return,
+                    None => return Ok(()),
                 };
-                judge_reply(&payment, &attempt, self.tamper_reply(order, line, reply))
+                let heard = self.tamper_reply(order, line, reply.clone());
+                tampered = heard != reply;
+                judge_reply(&payment, &attempt, heard)
             }
             Doing::Asking { finding, since } => {
-                let finding = match line == Line::Broken || self.is_too_late(since) {
+                let heard = match line == Line::Broken || self.is_too_late(since) {
                     true => Finding::NoAnswer("silence".into()),
-                    false => self.tamper_finding(order, line, finding),
+                    false => self.tamper_finding(order, line, finding.clone()),
                 };
+                tampered = heard != finding;
                 let gateway = self.nodes[node].gateway.clone();
-                judge_finding(&payment, &attempt, finding, &gateway, claim)
+                judge_finding(&payment, &attempt, heard, &gateway, claim)
             }
         };
-        if payment.status == crate::domain::Status::Quarantined {
+        if tampered && matches!(event, Event::Approved { .. }) {
+            return Err(format!("I3: an approval of order {order} that is not ours counts"));
+        }
+        if payment.status == Status::Quarantined {
             // A quiet question: written only if it settles something.
             let moment = self.moment(node, manner.dice);
             if after(&payment, event.clone(), &moment).is_err() {
                 self.flights.remove(flight);
-                return;
+                return Ok(());
             }
         }
         self.record(flight, &event, (manner.dice, manner.commit));
+        let stranger = self.nodes[node].gateway != attempt.gateway;
+        let failed = self.journal.payments[order].status == Status::Failed;
+        let moved = self.journal.payments[order].version == payment.version + 1;
+        if matches!(event, Event::FoundNothing { .. }) && stranger && failed && moved {
+            return Err(format!("I2: order {order} failed on the word of another gateway"));
+        }
+        Ok(())
     }
 
     fn is_too_late(&self, since: Timestamp) -> bool {

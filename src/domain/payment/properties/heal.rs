@@ -72,9 +72,9 @@ impl World {
                 Doing::Sending { series, .. } => {
                     let gone = |call: &usize| matches!(self.toss.calls[*call].place, Place::Gone);
                     let line = if series.iter().all(gone) { Line::Broken } else { Line::Clean };
-                    self.hear(flight, line, manner);
+                    self.hear(flight, line, manner)?;
                 }
-                Doing::Asking { .. } => self.hear(flight, Line::Clean, manner),
+                Doing::Asking { .. } => self.hear(flight, Line::Clean, manner)?,
             }
         }
         Ok(!self.flights.is_empty())

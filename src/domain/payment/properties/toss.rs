@@ -41,7 +41,7 @@ pub struct Session {
     /// Oldest first; the last one is the present.
     stages: Vec<(Timestamp, Stage)>,
     pub approvals: u32,
-    /// Look-ups say ABORTED while it can still be approved.
+    /// Look-ups say ABORTED, or 404, of what can still be approved or was.
     pub lies: bool,
 }
 
@@ -66,11 +66,16 @@ impl Session {
         past.map(|(_, stage)| *stage)
     }
 
+    /// What a confirm hears; nobody lies about that.
+    fn approval(&self) -> Report {
+        Report { status: TossStatus::Done, ..self.report(Stage::Approved) }
+    }
+
     fn report(&self, stage: Stage) -> Report {
         let failure = (stage == Stage::Expired).then(|| Decline::new("EXPIRED_PAYMENT", "expired"));
         let status = match stage {
             Stage::Opened => TossStatus::Ready,
-            Stage::Authorized if self.lies => TossStatus::Aborted,
+            Stage::Authorized | Stage::Approved if self.lies => TossStatus::Aborted,
             Stage::Authorized => TossStatus::InProgress,
             Stage::AwaitingDeposit => TossStatus::WaitingForDeposit,
             Stage::Approved => TossStatus::Done,
@@ -144,6 +149,8 @@ pub struct Toss {
     first_answers: BTreeMap<String, (Timestamp, Reply)>,
     /// Keys that were answered at all, kept or not.
     pub answered: BTreeSet<String>,
+    /// paymentKeys that were declined at least once.
+    pub declined: BTreeSet<PaymentKey>,
 }
 
 fn answered(outcome: Outcome) -> Reply {
@@ -238,6 +245,9 @@ impl Toss {
                 refuse("ALREADY_PROCESSED_PAYMENT")
             }
         };
+        if matches!(reply.outcome, Outcome::Declined(_)) {
+            self.declined.insert(payment_key);
+        }
         let lost = verdict == Verdict::BadGateway && !reply.answered;
         let unkept = verdict == Verdict::ServerError && reply.outcome == server_error().outcome;
         let reply = match (lost, unkept) {
@@ -289,6 +299,7 @@ impl Toss {
         let Some(session) = self.session(key) else { return Finding::NotFound };
         let stage = match view {
             View::Silent => return Finding::NoAnswer("FAILED_INTERNAL_SYSTEM_PROCESSING".into()),
+            View::Hidden if session.lies => None,
             View::Hidden if matches!(session.stage(), Stage::Opened | Stage::Authorized) => None,
             View::Hidden | View::Fresh => Some(session.stage()),
             View::Lagging => session.stage_at(now.plus_ms(-LAG_MS)),
@@ -318,7 +329,7 @@ fn execute(session: &mut Session, verdict: Verdict, now: Timestamp) -> Reply {
         }
         Verdict::Approve => {
             session.enter(Stage::Approved, now);
-            answered(Outcome::Approved(session.report(Stage::Approved)))
+            answered(Outcome::Approved(session.approval()))
         }
         Verdict::Decline => {
             session.enter(Stage::Aborted, now);

@@ -208,10 +208,10 @@ impl World {
         payment
     }
 
-    /// A buyer comes to a node with a paymentKey that was never tried there.
+    /// A buyer comes to a node with a paymentKey, tried before or not: the rules must refuse a used one.
     pub fn confirm(&mut self, node: usize, order: usize, key: PaymentKey, dice: u32, commit: Commit) {
         let known = self.nodes[node].known[order].clone();
-        if self.flight_of(node, order).is_some() || known.attempt_with(&key).is_some() {
+        if self.flight_of(node, order).is_some() {
             return;
         }
         let claim = self.claim(node);
@@ -234,17 +234,20 @@ impl World {
         let event = match known.status {
             Status::InProgress => Event::OwnerLost { claim },
             Status::Unknown => Event::RetryClaimed { claim },
-            Status::Ready => return self.expire(node, order, dice, commit),
+            Status::Ready if next_step(&known, &self.moment(node, dice)) == Step::Expire => {
+                Event::DeadlinePassed
+            }
+            Status::Ready => return,
             Status::Quarantined => return self.ask_slowly(node, known),
             Status::Done | Status::Failed | Status::Expired => return,
         };
         self.take_off(node, known, event, (dice, commit));
     }
 
-    fn expire(&mut self, node: usize, order: usize, dice: u32, commit: Commit) {
-        let known = self.nodes[node].known[order].clone();
-        let moment = self.moment(node, dice);
-        if next_step(&known, &moment) == Step::Expire {
+    /// A timer that went off at the wrong moment.
+    pub fn time_out(&mut self, node: usize, order: usize, dice: u32, commit: Commit) {
+        if self.flight_of(node, order).is_none() {
+            let known = self.nodes[node].known[order].clone();
             self.take_off(node, known, Event::DeadlinePassed, (dice, commit));
         }
     }
