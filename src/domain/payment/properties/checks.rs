@@ -1,7 +1,7 @@
 //! The promise, invariant by invariant, held against the whole world after every action.
 
 use super::journal::Row;
-use super::toss::Session;
+use super::toss::{Call, Session};
 use super::world::World;
 use crate::domain::Status;
 use crate::domain::payment::{Answer, Attempt, Payment};
@@ -161,9 +161,12 @@ const WINDOW_MS: i64 = 650_000;
 fn every_end_has_its_evidence(world: &World, order: usize) -> Result<(), String> {
     let payment = &world.journal.payments[order];
     let id: Box<str> = payment.order.id.to_string().into();
+    let mut attempts = 0;
     for Row { history, .. } in &world.journal.rows[order] {
-        let calls = world.toss.calls.iter().filter(|call| call.order_id == id && call.left_at <= history.at);
-        let last = calls.map(|call| call.left_at).max();
+        attempts += u8::from(history.event == "ATTEMPT_STARTED");
+        let of_attempt = |call: &&Call| call.order_id == id && call.attempt == attempts;
+        let before = |call: &Call| (call.left_at <= history.at).then_some(call.left_at);
+        let last = world.toss.calls.iter().filter(of_attempt).filter_map(before).max();
         let quiet = last.is_none_or(|last| history.at.ms_since(last) > WINDOW_MS);
         let declined = |attempt: &Attempt| world.toss.declined.contains(&attempt.payment_key);
         let fits = match (history.event, history.to) {

@@ -96,6 +96,7 @@ impl World {
         }
         let call = Call {
             idempotency_key: key,
+            attempt: attempt.number,
             payment_key: attempt.payment_key.clone(),
             order_id: payment.order.id.to_string().into(),
             total: payment.order.total.get(),

@@ -122,6 +122,8 @@ pub enum Place {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub idempotency_key: String,
+    /// Number of the attempt within its order.
+    pub attempt: u8,
     pub payment_key: PaymentKey,
     pub order_id: Box<str>,
     pub total: i64,
