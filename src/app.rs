@@ -67,7 +67,10 @@ pub async fn serve(settings: Settings, runtime: Arc<Runtime>) -> Result<(), AppF
 
 fn signals() -> std::io::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)> {
     use tokio::signal::unix::{SignalKind, signal};
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    Ok((
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ))
 }
 
 /// Opens the store for a command, on the runtime that its connections will live on.
@@ -81,7 +84,9 @@ pub async fn open_store(
         readers: settings.database.readers,
         busy_timeout_ms: settings.database.busy_timeout_ms,
     };
-    Ok(runtime.spawn(async move { Store::open(store, opened).await }).await??)
+    Ok(runtime
+        .spawn(async move { Store::open(store, opened).await })
+        .await??)
 }
 
 /// The gateway as the settings name it; the built-in sandbox is at `sandbox`.
@@ -91,7 +96,10 @@ pub fn open_gateway(settings: &Settings, sandbox: Option<String>) -> Result<Toss
             let url = sandbox.unwrap_or_else(|| gateway_url(settings));
             (url, SecretString::from(SANDBOX_KEY))
         }
-        GatewayPlan::Toss { base_url, secret_key } => (base_url, secret_key),
+        GatewayPlan::Toss {
+            base_url,
+            secret_key,
+        } => (base_url, secret_key),
     };
     Ok(Toss::new(TossSettings {
         base_url,
@@ -133,11 +141,23 @@ pub async fn serve_sandbox(settings: &Settings) -> Result<(), AppFault> {
 }
 
 pub async fn open_sandbox(settings: &Settings, beside: bool) -> Result<Sandbox, AppFault> {
-    let built_in = || settings.database_folder().map(|folder| folder.join("sandbox-ledger.jsonl"));
+    let built_in = || {
+        settings
+            .database_folder()
+            .map(|folder| folder.join("sandbox-ledger.jsonl"))
+    };
     let ledger_path = settings.sandbox.ledger_path.clone();
-    let ledger_path = if beside { ledger_path.or_else(built_in) } else { ledger_path };
+    let ledger_path = if beside {
+        ledger_path.or_else(built_in)
+    } else {
+        ledger_path
+    };
     let settings = SandboxSettings::new(settings.sandbox.bind);
-    Ok(crate::sandbox::start(SandboxSettings { ledger_path, ..settings }).await?)
+    Ok(crate::sandbox::start(SandboxSettings {
+        ledger_path,
+        ..settings
+    })
+    .await?)
 }
 
 impl House {
@@ -159,7 +179,12 @@ impl House {
         let crew = Crew::start(crew, incarnation, &store, toss, &runtime);
         let door = DoorSettings {
             bind: settings.server.bind,
-            api_keys: settings.server.api_keys.iter().map(ApiKeyHash::bytes).collect(),
+            api_keys: settings
+                .server
+                .api_keys
+                .iter()
+                .map(ApiKeyHash::bytes)
+                .collect(),
             allow_anonymous: settings.allow_anonymous(),
             allowed_origins: settings.server.allowed_origins.clone(),
             workers: settings.server.workers,
@@ -172,7 +197,15 @@ impl House {
         };
         let door = crate::http::open(door, crew.directory().clone())?;
         let shutdown = Duration::from_millis(settings.server.shutdown_ms);
-        Ok(House { store, crew, door, sandbox, kind, runtime, shutdown })
+        Ok(House {
+            store,
+            crew,
+            door,
+            sandbox,
+            kind,
+            runtime,
+            shutdown,
+        })
     }
 
     fn announce(&self, settings: &Settings, took: Duration) {
@@ -184,7 +217,11 @@ impl House {
                 println!("gateway   SANDBOX, built in: no money moves");
                 println!("sandbox   {}", sandbox.base_url());
             }
-            None => println!("gateway   {} at {}", self.kind.to_string().to_uppercase(), gateway_url(settings)),
+            None => println!(
+                "gateway   {} at {}",
+                self.kind.to_string().to_uppercase(),
+                gateway_url(settings)
+            ),
         }
         println!("store     {}", settings.database.url_without_password());
         println!("try       curl http://{shop}/api/v1/products    or: payonce demo");
@@ -196,10 +233,15 @@ impl House {
         let until = Instant::now() + self.shutdown;
         self.door.drain();
         let bound = self.shutdown / 2;
-        if tokio::time::timeout(bound, self.door.close()).await.is_err() {
+        if tokio::time::timeout(bound, self.door.close())
+            .await
+            .is_err()
+        {
             tracing::warn!("some connections did not end in time");
         }
-        self.crew.go_home(until.saturating_duration_since(Instant::now())).await;
+        self.crew
+            .go_home(until.saturating_duration_since(Instant::now()))
+            .await;
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -221,9 +263,14 @@ async fn prepare(
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let micros = i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX);
-    let orphans = store.make_orphans_due(incarnation, Timestamp::from_micros(micros)).await?;
+    let orphans = store
+        .make_orphans_due(incarnation, Timestamp::from_micros(micros))
+        .await?;
     if orphans > 0 {
-        tracing::info!(orphans, "unfinished payments of a former incarnation are asked about first");
+        tracing::info!(
+            orphans,
+            "unfinished payments of a former incarnation are asked about first"
+        );
     }
     store.secret("order-token").await
 }
@@ -252,12 +299,18 @@ fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
             tries: confirm.tries,
             repeat_within: ms(confirm.flight_budget_ms),
         },
-        journal: JournalLimits { batch: settings.journal.batch, queue: settings.journal.queue },
+        journal: JournalLimits {
+            batch: settings.journal.batch,
+            queue: settings.journal.queue,
+        },
         shard: ShardLimits {
             idle: Duration::from_secs(settings.actors.idle_s),
             loading: settings.actors.loading,
         },
-        recovery: RecoveryLimits { tick: ms(recovery.tick_ms), batch: recovery.batch },
+        recovery: RecoveryLimits {
+            tick: ms(recovery.tick_ms),
+            batch: recovery.batch,
+        },
         checkout: CheckoutRules {
             expires_after: Duration::from_secs(settings.checkout.expires_after_s),
             known_users_only: settings.checkout.known_users_only.unwrap_or(demo_data),

@@ -164,7 +164,9 @@ fn new_key() -> bool {
 /// Logs go to standard error; standard output is for what a command has to say.
 fn start_logging(settings: &Settings) {
     let filter = tracing_subscriber::EnvFilter::new(&settings.log.filter);
-    let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let base = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match settings.log.format {
         settings::LogFormat::Json => base.json().try_init(),
         settings::LogFormat::Text => base.compact().with_ansi(false).try_init(),

@@ -21,7 +21,9 @@ fn quick() -> common::Plan {
 }
 
 async fn one_fault(house: &House, on: &str, times: i64, what: Value) {
-    house.faults(json!([{"on": on, "times": times, "do": what}])).await;
+    house
+        .faults(json!([{"on": on, "times": times, "do": what}]))
+        .await;
 }
 
 async fn must_be_done_once(house: &House, order: &Order) {
@@ -39,7 +41,10 @@ async fn an_answer_lost_after_the_approval_ends_done_with_one_approval() {
     let (order, key) = house.authorized().await;
     one_fault(&house, "confirm", 1, json!({"kind": "reset_after"})).await;
     let reply = house.confirm(&order, &key).await;
-    assert_eq!((reply.status.as_u16(), reply.data()["status"].as_str()), (200, Some("DONE")));
+    assert_eq!(
+        (reply.status.as_u16(), reply.data()["status"].as_str()),
+        (200, Some("DONE"))
+    );
     must_be_done_once(&house, &order).await;
 }
 
@@ -51,7 +56,11 @@ async fn already_processed_is_looked_up_and_never_failed() {
     // Somebody else has confirmed it at Toss, with our own amount.
     let body = json!({"paymentKey": key, "orderId": order.id, "amount": order.total});
     let url = format!("{}/v1/payments/confirm", house.toss_url());
-    let direct = house.client.post(url).basic_auth(common::SECRET_KEY, Some("")).json(&body);
+    let direct = house
+        .client
+        .post(url)
+        .basic_auth(common::SECRET_KEY, Some(""))
+        .json(&body);
     assert_eq!(house.send(direct).await.status, 200);
     let reply = house.confirm(&order, &key).await;
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -91,7 +100,11 @@ async fn a_200_whose_status_is_not_done_is_not_paid() {
     let waiting = json!({"kind": "tamper", "field": "status", "value": "WAITING_FOR_DEPOSIT"});
     one_fault(&house, "any", 100, waiting).await;
     let reply = house.confirm(&order, &key).await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (409, "E03017"), "{reply:?}");
+    assert_eq!(
+        (reply.status.as_u16(), reply.code()),
+        (409, "E03017"),
+        "{reply:?}"
+    );
     let seen = house.wait_for(&order, &["QUARANTINED"], SOON).await;
     assert_eq!(seen["stockHeld"], true, "{seen:#}");
     house.heal().await;
@@ -107,7 +120,10 @@ async fn a_provider_error_once_is_paid_in_the_same_request_with_a_fresh_key() {
     let reply = house.confirm(&order, &key).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert_eq!(house.counted(&order, "confirmCalls").await, 2);
-    assert!(house.counted(&order, "lookups").await >= 1, "it asks before it sends again");
+    assert!(
+        house.counted(&order, "lookups").await >= 1,
+        "it asks before it sends again"
+    );
     must_be_done_once(&house, &order).await;
 }
 
@@ -119,7 +135,11 @@ async fn a_provider_error_that_lasts_is_pending_and_then_settled_by_the_timer() 
     let busy = json!({"kind": "error", "code": "PROVIDER_ERROR", "keepOpen": true});
     one_fault(&house, "confirm", 1_000, busy).await;
     let reply = house.confirm(&order, &key).await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (503, "E03009"), "{reply:?}");
+    assert_eq!(
+        (reply.status.as_u16(), reply.code()),
+        (503, "E03009"),
+        "{reply:?}"
+    );
     assert!(!reply.header("retry-after").is_empty());
     let (stock, held, _, _) = house.shelf(1).await;
     assert_eq!((stock, held), (58, 1), "held while the outcome is unknown");
@@ -130,13 +150,21 @@ async fn a_provider_error_that_lasts_is_pending_and_then_settled_by_the_timer() 
 /// 9
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_merchant_key_fails_no_order() {
-    for code in ["UNAUTHORIZED_KEY", "INVALID_API_KEY", "INCORRECT_BASIC_AUTH_FORMAT"] {
+    for code in [
+        "UNAUTHORIZED_KEY",
+        "INVALID_API_KEY",
+        "INCORRECT_BASIC_AUTH_FORMAT",
+    ] {
         let house = quick().env("CONFIRM__FLIGHT_BUDGET_MS", 600).start();
         let (order, key) = house.authorized().await;
         let refused = json!({"kind": "error", "code": code, "keepOpen": true});
         one_fault(&house, "any", 1_000, refused).await;
         let reply = house.confirm(&order, &key).await;
-        assert_eq!((reply.status.as_u16(), reply.code()), (503, "E03009"), "{code}: {reply:?}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.code()),
+            (503, "E03009"),
+            "{code}: {reply:?}"
+        );
         house.heal().await;
         must_be_done_once(&house, &order).await;
     }
@@ -171,7 +199,11 @@ async fn a_slow_look_up_is_no_answer_and_allows_nothing() {
     let calls = house.counted(&order, "confirmCalls").await;
     assert_eq!(house.status(&order).await["status"], "UNKNOWN");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(house.counted(&order, "confirmCalls").await, calls, "nothing is sent on silence");
+    assert_eq!(
+        house.counted(&order, "confirmCalls").await,
+        calls,
+        "nothing is sent on silence"
+    );
     house.heal().await;
     must_be_done_once(&house, &order).await;
 }
@@ -184,9 +216,16 @@ async fn an_approval_of_another_amount_is_not_ours() {
     let cheap = json!({"kind": "tamper", "field": "totalAmount", "value": 1});
     one_fault(&house, "any", 100, cheap).await;
     let reply = house.confirm(&order, &key).await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (409, "E03017"), "{reply:?}");
+    assert_eq!(
+        (reply.status.as_u16(), reply.code()),
+        (409, "E03017"),
+        "{reply:?}"
+    );
     let seen = house.status(&order).await;
-    assert_eq!((&seen["status"], &seen["stockHeld"]), (&json!("QUARANTINED"), &json!(true)));
+    assert_eq!(
+        (&seen["status"], &seen["stockHeld"]),
+        (&json!("QUARANTINED"), &json!(true))
+    );
     assert!(house.server.logged().contains("a human must look"));
     house.heal().await;
 }
@@ -194,7 +233,10 @@ async fn an_approval_of_another_amount_is_not_ours() {
 /// 13, 8: an answer that names another payment decides nothing; the look-up by our own key does.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_names_another_payment_is_looked_up() {
-    for (field, value) in [("paymentKey", json!("tgen_another")), ("orderId", json!("another-order"))] {
+    for (field, value) in [
+        ("paymentKey", json!("tgen_another")),
+        ("orderId", json!("another-order")),
+    ] {
         let house = quick().start();
         let (order, key) = house.authorized().await;
         let other = json!({"kind": "tamper", "field": field, "value": value});
@@ -212,8 +254,14 @@ async fn the_approval_time_keeps_its_offset() {
     let (order, key) = house.authorized().await;
     let reply = house.confirm(&order, &key).await;
     let url = format!("{}/v1/payments/{key}", house.toss_url());
-    let at_toss = house.client.get(url).basic_auth(common::SECRET_KEY, Some(""));
-    let at_toss = house.send(at_toss).await.body["approvedAt"].as_str().unwrap().to_owned();
+    let at_toss = house
+        .client
+        .get(url)
+        .basic_auth(common::SECRET_KEY, Some(""));
+    let at_toss = house.send(at_toss).await.body["approvedAt"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let ours = reply.data()["approvedAt"].as_str().unwrap();
     let parse = |text: &str| {
         time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap()
@@ -262,10 +310,23 @@ async fn a_missing_session_on_confirm_is_not_believed() {
 async fn a_declined_card_is_402_and_another_card_pays_the_same_order() {
     let house = quick().start();
     let (order, key) = house.authorized().await;
-    one_fault(&house, "confirm", 1, json!({"kind": "error", "code": "INVALID_STOPPED_CARD"})).await;
+    one_fault(
+        &house,
+        "confirm",
+        1,
+        json!({"kind": "error", "code": "INVALID_STOPPED_CARD"}),
+    )
+    .await;
     let declined = house.confirm(&order, &key).await;
-    assert_eq!((declined.status.as_u16(), declined.code()), (402, "E03010"), "{declined:?}");
-    assert_eq!(declined.body["error"]["gateway"]["code"], "INVALID_STOPPED_CARD");
+    assert_eq!(
+        (declined.status.as_u16(), declined.code()),
+        (402, "E03010"),
+        "{declined:?}"
+    );
+    assert_eq!(
+        declined.body["error"]["gateway"]["code"],
+        "INVALID_STOPPED_CARD"
+    );
     assert_eq!(declined.body["error"]["next"], "pay_again");
     assert_eq!(house.status(&order).await["status"], "FAILED");
     assert_eq!(house.stock(1).await, 59);
@@ -275,7 +336,10 @@ async fn a_declined_card_is_402_and_another_card_pays_the_same_order() {
     // 77: the first key comes back; its answer is the same, only the advice changes.
     let again = house.confirm(&order, &key).await;
     assert_eq!((again.status.as_u16(), again.code()), (402, "E03010"));
-    assert_eq!(again.body["error"]["gateway"], declined.body["error"]["gateway"]);
+    assert_eq!(
+        again.body["error"]["gateway"],
+        declined.body["error"]["gateway"]
+    );
     assert_eq!(again.body["error"]["next"], "none");
     must_be_done_once(&house, &order).await;
 }
@@ -290,7 +354,11 @@ async fn a_replayed_key_of_another_order_locks_up_nothing() {
     house.confirm(&new, &key).await;
     let seen = house.wait_for(&new, &["FAILED"], SOON).await;
     assert_eq!(seen["failure"]["code"], "FOREIGN_PAYMENT_KEY", "{seen:#}");
-    assert_eq!(house.stock(1).await, 58, "only the old order's goods are gone");
+    assert_eq!(
+        house.stock(1).await,
+        58,
+        "only the old order's goods are gone"
+    );
     let own = house.authorize(&new).await;
     assert_eq!(house.confirm(&new, &own).await.status, 200);
     house.audit();
@@ -310,12 +378,20 @@ async fn a_payment_canceled_at_toss_was_paid() {
         .await;
     house.confirm(&order, &key).await;
     let url = format!("{}/v1/payments/{key}/cancel", house.toss_url());
-    let cancel = house.client.post(url).basic_auth(common::SECRET_KEY, Some(""));
+    let cancel = house
+        .client
+        .post(url)
+        .basic_auth(common::SECRET_KEY, Some(""));
     let cancel = cancel.json(&json!({"cancelReason": "in the dashboard"}));
     assert_eq!(house.send(cancel).await.status, 200);
     house.heal().await;
-    let seen = house.wait_for(&order, &["QUARANTINED", "FAILED", "DONE"], SOON).await;
-    assert_eq!((&seen["status"], &seen["stockHeld"]), (&json!("QUARANTINED"), &json!(true)));
+    let seen = house
+        .wait_for(&order, &["QUARANTINED", "FAILED", "DONE"], SOON)
+        .await;
+    assert_eq!(
+        (&seen["status"], &seen["stockHeld"]),
+        (&json!("QUARANTINED"), &json!(true))
+    );
 }
 
 /// 5
@@ -327,14 +403,26 @@ async fn an_outcome_that_cannot_be_saved_is_kept_until_it_can() {
         .env("CONFIRM__PATIENCE_MS", 1_500)
         .start();
     let (order, key) = house.authorized().await;
-    one_fault(&house, "confirm", 1, json!({"kind": "delay", "millis": 400})).await;
+    one_fault(
+        &house,
+        "confirm",
+        1,
+        json!({"kind": "delay", "millis": 400}),
+    )
+    .await;
     let body = House::confirm_body(&order, &key);
     let url = format!("{}/api/v1/payments/confirm", house.server.url);
     let confirm = tokio::spawn(house.client.post(url).json(&body).send());
     house.wait_for(&order, &["IN_PROGRESS"], SOON).await;
     // Somebody else holds the database while Toss approves.
     let file = format!("sqlite://{}", house.database().display());
-    let other = Database::connect(sea_orm::ConnectOptions::new(file).max_connections(1).clone()).await.unwrap();
+    let other = Database::connect(
+        sea_orm::ConnectOptions::new(file)
+            .max_connections(1)
+            .clone(),
+    )
+    .await
+    .unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     let reply = confirm.await.unwrap().unwrap();
     assert_eq!(reply.status(), 503, "pending, not failed");
@@ -362,8 +450,13 @@ async fn a_changed_merchant_key_fails_no_unsettled_payment() {
     let unknown = json!({"kind": "error", "code": "NOT_FOUND_PAYMENT", "keepOpen": true});
     house.faults(json!([{"on": "lookup", "do": unknown}])).await;
     house.restart(&[("TOSS__SECRET_KEY", "test_sk_zzAnotherMerchantEntirely01")]);
-    let seen = house.wait_for(&order, &["QUARANTINED", "FAILED", "DONE"], SOON).await;
-    assert_eq!((&seen["status"], &seen["stockHeld"]), (&json!("QUARANTINED"), &json!(true)));
+    let seen = house
+        .wait_for(&order, &["QUARANTINED", "FAILED", "DONE"], SOON)
+        .await;
+    assert_eq!(
+        (&seen["status"], &seen["stockHeld"]),
+        (&json!("QUARANTINED"), &json!(true))
+    );
     // Under the old key again, the quarantined payment follows the clear answer when it asks again.
     house.server.kill_9();
     house.heal().await;
@@ -371,6 +464,9 @@ async fn a_changed_merchant_key_fails_no_unsettled_payment() {
         ("TOSS__SECRET_KEY", common::SECRET_KEY),
         ("RECOVERY__QUARANTINE_ASK_S", "1"),
     ]);
-    assert_eq!(house.toss(Method::GET, "/sandbox/ledger", None).await.body["totals"]["approvals"], 1);
+    assert_eq!(
+        house.toss(Method::GET, "/sandbox/ledger", None).await.body["totals"]["approvals"],
+        1
+    );
     assert_eq!(house.status(&order).await["status"], "QUARANTINED");
 }

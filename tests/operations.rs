@@ -21,7 +21,10 @@ fn refused(env: &[(&str, &str)]) -> String {
         ("PAYONCE_SERVER__BIND".to_owned(), "127.0.0.1:0".to_owned()),
         ("PAYONCE_SANDBOX__BIND".to_owned(), "127.0.0.1:0".to_owned()),
     ];
-    all.extend(env.iter().map(|(name, value)| (format!("PAYONCE_{name}"), (*value).to_owned())));
+    all.extend(
+        env.iter()
+            .map(|(name, value)| (format!("PAYONCE_{name}"), (*value).to_owned())),
+    );
     match Process::try_start(&["serve"], &all) {
         Ok(_) => panic!("{env:?} started"),
         Err(log) => log,
@@ -32,7 +35,10 @@ fn refused(env: &[(&str, &str)]) -> String {
 #[test]
 fn a_forgotten_toss_key_never_approves_for_free() {
     let key = "sha256:".to_owned() + &"ab".repeat(32);
-    let public = [("SERVER__BIND", "0.0.0.0:0"), ("SERVER__API_KEYS", key.as_str())];
+    let public = [
+        ("SERVER__BIND", "0.0.0.0:0"),
+        ("SERVER__API_KEYS", key.as_str()),
+    ];
     assert!(refused(&public).contains("PAYONCE_TOSS__SECRET_KEY"));
     let off = [("SANDBOX__ENABLED", "false")];
     assert!(refused(&off).contains("PAYONCE_TOSS__SECRET_KEY"));
@@ -45,8 +51,14 @@ fn a_live_key_and_the_sandbox_refuse_each_other() {
         ("TOSS__SECRET_KEY", "live_sk_zzRealMoneyMovesHere01"),
         ("SANDBOX__ENABLED", "true"),
     ]);
-    assert!(log.contains("PAYONCE_SANDBOX__ENABLED") && log.contains("live"), "{log}");
-    assert!(!log.contains("zzRealMoney"), "the key itself is not printed: {log}");
+    assert!(
+        log.contains("PAYONCE_SANDBOX__ENABLED") && log.contains("live"),
+        "{log}"
+    );
+    assert!(
+        !log.contains("zzRealMoney"),
+        "the key itself is not printed: {log}"
+    );
     let log = refused(&[("SANDBOX__BIND", "0.0.0.0:0")]);
     assert!(log.contains("PAYONCE_SANDBOX__BIND"), "{log}");
 }
@@ -56,7 +68,10 @@ fn a_public_door_without_keys_and_unknown_or_wrong_settings_are_named() {
     let cases = [
         ([("SERVER__BIND", "0.0.0.0:0")], "PAYONCE_SERVER__API_KEYS"),
         ([("CONFIRM__PATIENCE", "5")], "PAYONCE_CONFIRM__PATIENCE_MS"),
-        ([("CONFIRM__PATIENCE_MS", "soon")], "PAYONCE_CONFIRM__PATIENCE_MS"),
+        (
+            [("CONFIRM__PATIENCE_MS", "soon")],
+            "PAYONCE_CONFIRM__PATIENCE_MS",
+        ),
         ([("CONFIRM__TRIES", "0")], "1 to 10"),
         ([("DATABASE__URL", "oracle://x")], "PAYONCE_DATABASE__URL"),
         ([("TOSS__SECRET_KEY", "sk_1")], "PAYONCE_TOSS__SECRET_KEY"),
@@ -81,13 +96,22 @@ async fn a_second_server_on_the_same_file_refuses_and_readers_are_welcome() {
     let house = House::start();
     let (order, key) = house.authorized().await;
     assert_eq!(house.confirm(&order, &key).await.status, 200);
-    let log = Process::try_start(&["serve"], house.environment()).err().expect("refused");
+    let log = Process::try_start(&["serve"], house.environment())
+        .err()
+        .expect("refused");
     assert!(log.contains("payonce.db"), "{log}");
-    for args in [&["order", "list"][..], &["order", "show", &order.id], &["products", "list"]] {
+    for args in [
+        &["order", "list"][..],
+        &["order", "show", &order.id],
+        &["products", "list"],
+    ] {
         let output = command(args, house.environment()).output().unwrap();
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{args:?}: {output:?}");
-        assert!(out.contains(&order.id) || out.contains("Ogu T"), "{args:?}: {out}");
+        assert!(
+            out.contains(&order.id) || out.contains("Ogu T"),
+            "{args:?}: {out}"
+        );
         assert!(!out.contains(&key), "a paymentKey is shown masked: {out}");
     }
     let csv = house.folder.path().join("more.csv");
@@ -110,14 +134,19 @@ async fn no_secret_payment_key_or_card_number_reaches_a_log_or_an_error() {
     let (other, _) = house.authorized().await;
     let card = "4330123412341234";
     let leak = json!({"kind": "status", "status": 500, "body": format!("{{\"card\":\"{card}\",\"key\":\"{key}\"}}")});
-    house.faults(json!([{"on": "confirm", "times": 2, "do": leak}])).await;
+    house
+        .faults(json!([{"on": "confirm", "times": 2, "do": leak}]))
+        .await;
     let mut answers = vec![house.confirm(&order, &key).await];
     answers.push(house.confirm(&other, &key).await);
-    let odd = json!({"userId": 1, "orderId": order.id, "amount": "x", "paymentKey": key, "card": card});
+    let odd =
+        json!({"userId": 1, "orderId": order.id, "amount": "x", "paymentKey": key, "card": card});
     answers.push(house.post("/api/v1/payments/confirm", &odd).await);
     answers.push(house.confirm(&order, &key).await);
     house.heal().await;
-    house.wait_for(&order, &["DONE"], Duration::from_secs(15)).await;
+    house
+        .wait_for(&order, &["DONE"], Duration::from_secs(15))
+        .await;
     house.server.signal_term();
     tokio::time::sleep(Duration::from_millis(500)).await;
     let log = house.server.logged();
@@ -126,7 +155,10 @@ async fn no_secret_payment_key_or_card_number_reaches_a_log_or_an_error() {
     for hidden in [&key, card, secret, &order.token] {
         assert!(!log.contains(hidden), "{hidden} is in the log");
         for answer in answers.iter().filter(|answer| !answer.status.is_success()) {
-            assert!(!answer.body.to_string().contains(hidden), "{hidden}: {answer:?}");
+            assert!(
+                !answer.body.to_string().contains(hidden),
+                "{hidden}: {answer:?}"
+            );
         }
     }
 }
@@ -139,14 +171,19 @@ async fn one_trace_id_runs_through_door_actors_and_gateway() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let request = house.request(reqwest::Method::POST, "/api/v1/payments/confirm");
     let request = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
-    let reply = house.send(request.json(&House::confirm_body(&order, &key))).await;
+    let reply = house
+        .send(request.json(&House::confirm_body(&order, &key)))
+        .await;
     assert_eq!(reply.status, 200);
     assert!(reply.header("traceparent").contains(trace));
     tokio::time::sleep(Duration::from_millis(200)).await;
     let log = house.server.logged();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(trace)).collect();
     for part in ["payonce::http", "payonce::actors", "payonce::gateway"] {
-        assert!(lines.iter().any(|line| line.contains(part)), "{part}:\n{log}");
+        assert!(
+            lines.iter().any(|line| line.contains(part)),
+            "{part}:\n{log}"
+        );
     }
 }
 
@@ -154,13 +191,26 @@ async fn one_trace_id_runs_through_door_actors_and_gateway() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_confirms_in_flight_settle_and_exits_cleanly() {
     let mut house = House::plan().own_toss().start();
-    house.faults(json!([{"on": "confirm", "do": {"kind": "delay", "millis": 1_500}}])).await;
+    house
+        .faults(json!([{"on": "confirm", "do": {"kind": "delay", "millis": 1_500}}]))
+        .await;
     let (order, key) = house.authorized().await;
     let url = format!("{}/api/v1/payments/confirm", house.server.url);
-    let confirm = tokio::spawn(house.client.post(url).json(&House::confirm_body(&order, &key)).send());
-    house.wait_for(&order, &["IN_PROGRESS"], Duration::from_secs(5)).await;
+    let confirm = tokio::spawn(
+        house
+            .client
+            .post(url)
+            .json(&House::confirm_body(&order, &key))
+            .send(),
+    );
+    house
+        .wait_for(&order, &["IN_PROGRESS"], Duration::from_secs(5))
+        .await;
     house.server.signal_term();
-    let reply = confirm.await.unwrap().expect("no reset for an accepted request");
+    let reply = confirm
+        .await
+        .unwrap()
+        .expect("no reset for an accepted request");
     assert_eq!(reply.status(), 200);
     assert_eq!(house.server.wait(Duration::from_secs(10)), Some(0));
     house.restart(&[]);
@@ -176,7 +226,11 @@ async fn sigterm_does_not_wait_for_idle_connections() {
     let began = std::time::Instant::now();
     house.server.signal_term();
     assert_eq!(house.server.wait(Duration::from_secs(10)), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 /// The due queue is an index search, however many payments are settled.
@@ -200,10 +254,17 @@ async fn history_and_outbox_are_written_with_the_transition() {
         let sql = Statement::from_string(database.get_database_backend(), sql.to_owned());
         database.query_all_raw(sql).await.unwrap()
     };
-    let chain = rows("SELECT version, from_status, to_status FROM payment_history ORDER BY version").await;
+    let chain =
+        rows("SELECT version, from_status, to_status FROM payment_history ORDER BY version").await;
     let chain: Vec<(i64, Option<String>, String)> = chain
         .iter()
-        .map(|row| (row.try_get_by(0).unwrap(), row.try_get_by(1).unwrap(), row.try_get_by(2).unwrap()))
+        .map(|row| {
+            (
+                row.try_get_by(0).unwrap(),
+                row.try_get_by(1).unwrap(),
+                row.try_get_by(2).unwrap(),
+            )
+        })
         .collect();
     let expected = [
         (1, None, "READY".to_owned()),

@@ -13,12 +13,22 @@ use serde_json::{Value, json};
 const AFTER_READY: Duration = Duration::from_secs(5);
 
 fn with_own_toss() -> Plan {
-    House::plan().own_toss().env("CONFIRM__FLIGHT_BUDGET_MS", 500).env("CONFIRM__PATIENCE_MS", 800)
+    House::plan()
+        .own_toss()
+        .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
+        .env("CONFIRM__PATIENCE_MS", 800)
 }
 
-async fn send_confirm(house: &House, order: &common::Order, key: &str) -> tokio::task::JoinHandle<()> {
+async fn send_confirm(
+    house: &House,
+    order: &common::Order,
+    key: &str,
+) -> tokio::task::JoinHandle<()> {
     let url = format!("{}/api/v1/payments/confirm", house.server.url);
-    let request = house.client.post(url).json(&House::confirm_body(order, key));
+    let request = house
+        .client
+        .post(url)
+        .json(&House::confirm_body(order, key));
     tokio::spawn(async move { drop(request.send().await) })
 }
 
@@ -26,7 +36,9 @@ async fn send_confirm(house: &House, order: &common::Order, key: &str) -> tokio:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_in_progress_whose_owner_is_dead_is_settled_after_restart() {
     let mut house = with_own_toss().start();
-    house.faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_500}}])).await;
+    house
+        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_500}}]))
+        .await;
     let (order, key) = house.authorized().await;
     let caller = send_confirm(&house, &order, &key).await;
     house.wait_for(&order, &["IN_PROGRESS"], AFTER_READY).await;
@@ -34,7 +46,10 @@ async fn a_payment_in_progress_whose_owner_is_dead_is_settled_after_restart() {
     caller.await.unwrap();
     house.restart(&[]);
     house.wait_for(&order, &["DONE"], AFTER_READY).await;
-    assert_eq!((house.approvals(&order).await, house.shelf(1).await), (1, (58, 0, 1, 59)));
+    assert_eq!(
+        (house.approvals(&order).await, house.shelf(1).await),
+        (1, (58, 0, 1, 59))
+    );
     house.audit();
 }
 
@@ -43,9 +58,13 @@ async fn a_payment_in_progress_whose_owner_is_dead_is_settled_after_restart() {
 async fn an_intent_that_never_left_is_sent_once_after_restart() {
     let mut house = with_own_toss().start();
     let (order, key) = house.authorized().await;
-    house.faults(json!([{"on": "any", "do": {"kind": "reset_before"}}])).await;
+    house
+        .faults(json!([{"on": "any", "do": {"kind": "reset_before"}}]))
+        .await;
     let caller = send_confirm(&house, &order, &key).await;
-    house.wait_for(&order, &["IN_PROGRESS", "UNKNOWN"], AFTER_READY).await;
+    house
+        .wait_for(&order, &["IN_PROGRESS", "UNKNOWN"], AFTER_READY)
+        .await;
     house.server.kill_9();
     caller.await.unwrap();
     house.heal().await;
@@ -69,11 +88,17 @@ async fn stock_of_a_declined_payment_comes_back_once_across_crashes() {
         .await;
     // Declined at Toss, and we have not heard of it.
     let declined = json!({"kind": "error", "code": "REJECT_CARD_PAYMENT"});
-    house.faults(json!([{"on": "confirm", "times": 1, "do": declined},
-        {"on": "any", "do": {"kind": "reset_before"}}])).await;
+    house
+        .faults(json!([{"on": "confirm", "times": 1, "do": declined},
+        {"on": "any", "do": {"kind": "reset_before"}}]))
+        .await;
     let url = format!("{}/v1/payments/confirm", house.toss_url());
     let body = json!({"paymentKey": key, "orderId": order.id, "amount": order.total});
-    let direct = house.client.post(url).basic_auth(common::SECRET_KEY, Some("")).json(&body);
+    let direct = house
+        .client
+        .post(url)
+        .basic_auth(common::SECRET_KEY, Some(""))
+        .json(&body);
     assert_eq!(house.send(direct).await.status, 403);
     assert_eq!(house.confirm(&order, &key).await.status, 503);
     assert_eq!(house.shelf(1).await, (58, 1, 0, 59));
@@ -99,7 +124,9 @@ async fn an_unknown_payment_is_settled_by_the_timer_with_nobody_asking() {
         .env("RECOVERY__TICK_MS", 100)
         .start();
     let (order, key) = house.authorized().await;
-    house.faults(json!([{"on": "any", "do": {"kind": "reset_before"}}])).await;
+    house
+        .faults(json!([{"on": "any", "do": {"kind": "reset_before"}}]))
+        .await;
     let reply = house.confirm(&order, &key).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (503, "E03009"));
     house.heal().await;
@@ -111,12 +138,17 @@ async fn an_unknown_payment_is_settled_by_the_timer_with_nobody_asking() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_in_progress_with_a_live_owner_is_left_alone() {
     let house = House::plan().env("RECOVERY__TICK_MS", 50).start();
-    house.faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 3_000}}])).await;
+    house
+        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 3_000}}]))
+        .await;
     let (order, key) = house.authorized().await;
     let reply = house.confirm(&order, &key).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     let ledger = house.ledger(&order).await;
-    assert_eq!((&ledger[0]["confirmCalls"], &ledger[0]["lookups"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        (&ledger[0]["confirmCalls"], &ledger[0]["lookups"]),
+        (&json!(1), &json!(0))
+    );
 }
 
 /// 43, 42: rows that cannot be read stay where they are; everybody else is settled.
@@ -124,7 +156,9 @@ async fn a_payment_in_progress_with_a_live_owner_is_left_alone() {
 async fn one_bad_payment_blocks_no_other() {
     let mut house = with_own_toss().start();
     let orders = join_all((0..10).map(|_| house.authorized())).await;
-    house.faults(json!([{"on": "any", "do": {"kind": "reset_before"}}])).await;
+    house
+        .faults(json!([{"on": "any", "do": {"kind": "reset_before"}}]))
+        .await;
     for reply in join_all(orders.iter().map(|(order, key)| house.confirm(order, key))).await {
         assert_eq!(reply.status, 503);
     }
@@ -132,9 +166,18 @@ async fn one_bad_payment_blocks_no_other() {
     let file = format!("sqlite://{}", house.database().display());
     let database = Database::connect(file).await.unwrap();
     let torn = [
-        format!("DELETE FROM order_lines WHERE order_id = '{}'", orders[0].0.id),
-        format!("UPDATE attempts SET payment_key = '' WHERE order_id = '{}'", orders[1].0.id),
-        format!("UPDATE payments SET user_id = '' WHERE order_id = '{}'", orders[2].0.id),
+        format!(
+            "DELETE FROM order_lines WHERE order_id = '{}'",
+            orders[0].0.id
+        ),
+        format!(
+            "UPDATE attempts SET payment_key = '' WHERE order_id = '{}'",
+            orders[1].0.id
+        ),
+        format!(
+            "UPDATE payments SET user_id = '' WHERE order_id = '{}'",
+            orders[2].0.id
+        ),
     ];
     for statement in torn {
         database.execute_unprepared(&statement).await.unwrap();
@@ -177,7 +220,10 @@ async fn recovery_under_fire_overwrites_no_done() {
     for (order, seen) in &all {
         house.wait_for(order, &["DONE"], AFTER_READY).await;
         assert_eq!(house.approvals(order).await, 1);
-        let paid: Vec<&Value> = seen.iter().filter(|body| body["data"]["status"] == "DONE").collect();
+        let paid: Vec<&Value> = seen
+            .iter()
+            .filter(|body| body["data"]["status"] == "DONE")
+            .collect();
         assert!(paid.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
     }
     assert_eq!(house.shelf(800).await, (940, 0, 60, 1_000));
@@ -207,8 +253,17 @@ async fn spent_questions_end_with_a_last_look_up() {
         ]))
         .await;
     house.confirm(&order, &key).await;
-    let seen = house.wait_for(&order, &["QUARANTINED", "FAILED", "DONE"], Duration::from_secs(25)).await;
-    assert_eq!((&seen["status"], &seen["stockHeld"]), (&json!("QUARANTINED"), &json!(true)));
+    let seen = house
+        .wait_for(
+            &order,
+            &["QUARANTINED", "FAILED", "DONE"],
+            Duration::from_secs(25),
+        )
+        .await;
+    assert_eq!(
+        (&seen["status"], &seen["stockHeld"]),
+        (&json!("QUARANTINED"), &json!(true))
+    );
     // It keeps asking slowly, and follows a clear answer.
     house.heal().await;
     house.wait_for(&order, &["DONE"], AFTER_READY).await;
@@ -221,10 +276,17 @@ async fn an_order_that_nobody_confirms_expires_by_itself_and_is_refused_before_t
     let (order, key) = house.authorized().await;
     tokio::time::sleep(Duration::from_millis(1_050)).await;
     let reply = house.confirm(&order, &key).await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (409, "E03008"), "{reply:?}");
+    assert_eq!(
+        (reply.status.as_u16(), reply.code()),
+        (409, "E03008"),
+        "{reply:?}"
+    );
     house.wait_for(&order, &["EXPIRED"], AFTER_READY).await;
     let reply = house.confirm(&order, &key).await;
-    assert_eq!((reply.code(), &reply.body["error"]["next"]), ("E03008", &json!("new_order")));
+    assert_eq!(
+        (reply.code(), &reply.body["error"]["next"]),
+        ("E03008", &json!("new_order"))
+    );
     assert_eq!(house.counted(&order, "confirmCalls").await, 0);
     house.audit();
 }

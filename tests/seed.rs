@@ -21,7 +21,11 @@ async fn sell(house: &House, product: i64, orders: usize) -> Vec<Reply> {
         }
         replies
     };
-    join_all((0..32).map(|_| caller())).await.into_iter().flatten().collect()
+    join_all((0..32).map(|_| caller()))
+        .await
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 async fn gateway_takes(house: &House, spread: &[u64]) {
@@ -44,7 +48,10 @@ async fn exactly_min_of_stock_and_orders(stock: i64, orders: usize) {
     gateway_takes(&house, &[30, 40, 50]).await;
     let replies = sell(&house, 900, orders).await;
     let sold = replies.iter().filter(|reply| reply.status == 200).count();
-    let refused = replies.iter().filter(|reply| reply.code() == "E03013").count();
+    let refused = replies
+        .iter()
+        .filter(|reply| reply.code() == "E03013")
+        .count();
     let expected = orders.min(usize::try_from(stock).unwrap());
     assert_eq!((sold, refused), (expected, orders - expected));
     let sold = i64::try_from(sold).unwrap();
@@ -79,12 +86,19 @@ async fn stock_1200_orders_1000_leaves_two_hundred() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_orders_are_paid_however_slow_the_gateway_is() {
-    for spread in [[500, 750, 1_000], [1_000, 2_000, 3_000], [3_000, 5_000, 7_000]] {
+    for spread in [
+        [500, 750, 1_000],
+        [1_000, 2_000, 3_000],
+        [3_000, 5_000, 7_000],
+    ] {
         let house = House::start();
         house.put_product(901, 1_000, 100).await;
         gateway_takes(&house, &spread).await;
         let replies = sell(&house, 901, 100).await;
-        assert!(replies.iter().all(|reply| reply.status == 200), "{spread:?}");
+        assert!(
+            replies.iter().all(|reply| reply.status == 200),
+            "{spread:?}"
+        );
         assert_eq!(house.shelf(901).await, (0, 0, 100, 100));
     }
 }
@@ -97,10 +111,18 @@ async fn a_read_timeout_is_pending_to_the_buyer_and_then_settled_by_the_timer() 
         .env("RECOVERY__TICK_MS", 100)
         .start();
     let (order, key) = house.authorized().await;
-    house.faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "hang_after"}}])).await;
+    house
+        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "hang_after"}}]))
+        .await;
     let reply = house.confirm(&order, &key).await;
-    assert_eq!((reply.status.as_u16(), reply.code()), (503, "E03009"), "{reply:?}");
+    assert_eq!(
+        (reply.status.as_u16(), reply.code()),
+        (503, "E03009"),
+        "{reply:?}"
+    );
     assert_eq!(house.shelf(1).await, (58, 1, 0, 59));
-    house.wait_for(&order, &["DONE"], Duration::from_secs(10)).await;
+    house
+        .wait_for(&order, &["DONE"], Duration::from_secs(10))
+        .await;
     assert_eq!(house.approvals(&order).await, 1);
 }

@@ -11,7 +11,10 @@ use serde_json::json;
 const SOON: Duration = Duration::from_secs(15);
 
 fn count(replies: &[Reply], status: u16) -> usize {
-    replies.iter().filter(|reply| reply.status.as_u16() == status).count()
+    replies
+        .iter()
+        .filter(|reply| reply.status.as_u16() == status)
+        .count()
 }
 
 /// 41
@@ -41,7 +44,11 @@ async fn crossing_orders_neither_deadlock_nor_run_out() {
     house.put_product(701, 100, 200).await;
     house.put_product(702, 100, 200).await;
     let one = async |turn: usize| {
-        let lines = if turn % 2 == 0 { [(701, 1), (702, 1)] } else { [(702, 1), (701, 1)] };
+        let lines = if turn % 2 == 0 {
+            [(701, 1), (702, 1)]
+        } else {
+            [(702, 1), (701, 1)]
+        };
         let order = house.checkout(&lines).await;
         let key = house.authorize(&order).await;
         house.confirm(&order, &key).await
@@ -62,13 +69,27 @@ async fn an_order_short_on_its_second_line_leaves_both_shelves_alone() {
     let key = house.authorize(&order).await;
     for _ in 0..3 {
         let reply = house.confirm(&order, &key).await;
-        assert_eq!((reply.status.as_u16(), reply.code()), (409, "E03013"), "{reply:?}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.code()),
+            (409, "E03013"),
+            "{reply:?}"
+        );
         assert_eq!(reply.body["error"]["next"], "retry_same");
         let short = &reply.body["error"]["products"][0];
-        assert_eq!(*short, json!({"productId": 704, "requested": 2, "available": 1}));
+        assert_eq!(
+            *short,
+            json!({"productId": 704, "requested": 2, "available": 1})
+        );
     }
-    assert_eq!((house.shelf(703).await, house.shelf(704).await), ((5, 0, 0, 5), (1, 0, 0, 1)));
-    assert_eq!(house.counted(&order, "confirmCalls").await, 0, "a sold-out order costs no call");
+    assert_eq!(
+        (house.shelf(703).await, house.shelf(704).await),
+        ((5, 0, 0, 5), (1, 0, 0, 1))
+    );
+    assert_eq!(
+        house.counted(&order, "confirmCalls").await,
+        0,
+        "a sold-out order costs no call"
+    );
     // 40: a restock is seen at once, with the same order and the same paymentKey.
     house.put_product(704, 100, 1).await;
     assert_eq!(house.confirm(&order, &key).await.status, 200);
@@ -99,7 +120,9 @@ async fn stock_is_held_while_the_outcome_is_unknown_and_for_sale_again_when_it_i
     house.put_product(706, 100, 1).await;
     let first = house.checkout(&[(706, 1)]).await;
     let key = house.authorize(&first).await;
-    house.faults(json!([{"on": "any", "orderId": first.id, "do": {"kind": "reset_before"}}])).await;
+    house
+        .faults(json!([{"on": "any", "orderId": first.id, "do": {"kind": "reset_before"}}]))
+        .await;
     assert_eq!(house.confirm(&first, &key).await.status, 503);
     assert_eq!(house.shelf(706).await, (0, 1, 0, 1));
 
@@ -108,7 +131,9 @@ async fn stock_is_held_while_the_outcome_is_unknown_and_for_sale_again_when_it_i
     assert_eq!(house.confirm(&second, &other).await.code(), "E03013");
     // The first one is declined after all: the goods come back, and the second buyer gets them at once.
     let declined = json!({"kind": "error", "code": "REJECT_CARD_PAYMENT"});
-    house.faults(json!([{"on": "confirm", "orderId": first.id, "do": declined}])).await;
+    house
+        .faults(json!([{"on": "confirm", "orderId": first.id, "do": declined}]))
+        .await;
     house.wait_for(&first, &["FAILED"], SOON).await;
     assert_eq!(house.confirm(&second, &other).await.status, 200);
     assert_eq!(house.shelf(706).await, (0, 0, 1, 1));
@@ -142,12 +167,26 @@ async fn manual_stock_changes_move_stock_and_received_and_never_below_zero() {
     let house = House::start();
     house.put_product(707, 100, 5).await;
     let change = async |change: i64| {
-        house.post("/api/v1/products/707/stock", &json!({"change": change, "reason": "count"})).await
+        house
+            .post(
+                "/api/v1/products/707/stock",
+                &json!({"change": change, "reason": "count"}),
+            )
+            .await
     };
     assert_eq!(change(-2).await.data()["stock"], 3);
     let refused = change(-4).await;
-    assert_eq!((refused.status.as_u16(), refused.code()), (409, "E01002"), "{refused:?}");
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (409, "E01002"),
+        "{refused:?}"
+    );
     assert_eq!(house.shelf(707).await, (3, 0, 0, 3));
-    let nobody = house.post("/api/v1/products/999999/stock", &json!({"change": 1, "reason": "x"})).await;
+    let nobody = house
+        .post(
+            "/api/v1/products/999999/stock",
+            &json!({"change": 1, "reason": "x"}),
+        )
+        .await;
     assert_eq!((nobody.status.as_u16(), nobody.code()), (404, "E01003"));
 }

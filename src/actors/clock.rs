@@ -16,11 +16,15 @@ pub struct Clock {
 
 impl Clock {
     pub fn new(rules: Rules) -> Clock {
-        Clock { rules: Arc::new(rules) }
+        Clock {
+            rules: Arc::new(rules),
+        }
     }
 
     pub fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 

@@ -108,7 +108,14 @@ impl Crew {
         let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);
         let recovery = RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer);
         let arbiters = workers.into_iter().chain([common]).collect();
-        Crew { directory, arbiters, flights, journal, recovery, node }
+        Crew {
+            directory,
+            arbiters,
+            flights,
+            journal,
+            recovery,
+            node,
+        }
     }
 
     pub fn directory(&self) -> &Directory {
@@ -125,7 +132,10 @@ impl Crew {
         }
         let out = self.flights.out();
         if out > 0 {
-            tracing::warn!(out, "flights did not land in time; recovery will settle them");
+            tracing::warn!(
+                out,
+                "flights did not land in time; recovery will settle them"
+            );
         } else {
             _ = self.node.send(CloseNode).await;
         }

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::api::{
-    CheckedOut, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience, PaymentView, ProductView,
-    Refused,
+    CheckedOut, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience, PaymentView,
+    ProductView, Refused,
 };
 use super::journal::Written;
 use super::payment::{Confirm, Hands, Request, Retry, Timeout, Waiter};
@@ -52,7 +52,12 @@ impl Directory {
         checkout: CheckoutRules,
         runtime: tokio::runtime::Handle,
     ) -> Directory {
-        Directory { hands, shards: shards.into(), checkout, runtime }
+        Directory {
+            hands,
+            shards: shards.into(),
+            checkout,
+            runtime,
+        }
     }
 
     /// Low bits of a UUID v7 are random, so orders spread evenly.
@@ -81,12 +86,19 @@ impl Directory {
     }
 
     pub async fn checkout(&self, request: CheckoutRequest) -> Result<CheckedOut, Refused> {
-        let CheckoutRequest { user, wanted, idempotency, trace } = request;
+        let CheckoutRequest {
+            user,
+            wanted,
+            idempotency,
+            trace,
+        } = request;
         let wanted = Order::merge(&wanted).map_err(unfit)?;
         if let Some(given) = &idempotency {
             let (store, at) = (self.hands.store.clone(), self.hands.clock.now());
             let (buyer, key) = (user.clone(), given.key.clone());
-            let used = self.read(async move { store.checkout_key(&buyer, &key, at).await }).await?;
+            let used = self
+                .read(async move { store.checkout_key(&buyer, &key, at).await })
+                .await?;
             if let Some((order, body_hash)) = used {
                 return self.replay(order, body_hash == given.body_hash).await;
             }
@@ -98,12 +110,21 @@ impl Directory {
         let payment = Payment::ready(order, self.hands.clock.now().plus_ms(ms));
         let body_hash = idempotency.as_ref().map(|given| given.body_hash);
         let (reply, written) = oneshot::channel();
-        self.shard(id).do_send(Open { payment: payment.clone(), idempotency, reply, trace });
+        self.shard(id).do_send(Open {
+            payment: payment.clone(),
+            idempotency,
+            reply,
+            trace,
+        });
         match written.await.unwrap_or(Written::Doubtful) {
-            Written::Committed { .. } => Ok(CheckedOut { payment, replayed: false }),
-            Written::Duplicate { order, body_hash: winner } => {
-                self.replay(order, body_hash == Some(winner)).await
-            }
+            Written::Committed { .. } => Ok(CheckedOut {
+                payment,
+                replayed: false,
+            }),
+            Written::Duplicate {
+                order,
+                body_hash: winner,
+            } => self.replay(order, body_hash == Some(winner)).await,
             Written::Busy => Err(Rejection::Busy { retry_after_s: 1 }.into()),
             // Nobody has heard the id: an order that landed after all expires unpaid.
             Written::Fault
@@ -122,7 +143,10 @@ impl Directory {
         let store = self.hands.store.clone();
         let payment = self.read(async move { store.load(order).await }).await?;
         let payment = payment.ok_or(Refused::Fault)?;
-        Ok(CheckedOut { payment, replayed: true })
+        Ok(CheckedOut {
+            payment,
+            replayed: true,
+        })
     }
 
     async fn shelf_for(
@@ -149,7 +173,12 @@ impl Directory {
             Patience::UntilSettled(wait) => Instant::now() + wait,
             Patience::UntilAccepted { at_most, .. } => Instant::now() + at_most,
         };
-        let pending = |status| Heard::Answer(Answer::Pending { order_id: request.order, status });
+        let pending = |status| {
+            Heard::Answer(Answer::Pending {
+                order_id: request.order,
+                status,
+            })
+        };
         // An actor that fell with our message in its mailbox is rebuilt by its shard: once more, then pending.
         for _ in 0..2 {
             let (mut began, mut answer) = self.deliver_confirm(&request);
@@ -173,8 +202,13 @@ impl Directory {
             };
             match (heard, patience) {
                 // Durable and not known yet is exactly what such a caller asked to be told.
-                (Ok(Heard::Answer(Answer::Pending { order_id: order, status })),
-                    Patience::UntilAccepted { .. }) if began.try_recv().is_ok() => {
+                (
+                    Ok(Heard::Answer(Answer::Pending {
+                        order_id: order,
+                        status,
+                    })),
+                    Patience::UntilAccepted { .. },
+                ) if began.try_recv().is_ok() => {
                     return Heard::Accepted { order, status };
                 }
                 (Ok(heard), _) => return heard,
@@ -189,10 +223,27 @@ impl Directory {
         request: &ConfirmRequest,
     ) -> (oneshot::Receiver<()>, oneshot::Receiver<Heard>) {
         let ((began, has_begun), (answer, heard)) = (oneshot::channel(), oneshot::channel());
-        let waiter = Waiter { began: Some(began), answer };
-        let ConfirmRequest { order, user, amount, payment_key, trace } = request.clone();
-        let request = Request { user, amount, payment_key };
-        let message = ForOrder::Confirm(Confirm { request, trace, waiter });
+        let waiter = Waiter {
+            began: Some(began),
+            answer,
+        };
+        let ConfirmRequest {
+            order,
+            user,
+            amount,
+            payment_key,
+            trace,
+        } = request.clone();
+        let request = Request {
+            user,
+            amount,
+            payment_key,
+        };
+        let message = ForOrder::Confirm(Confirm {
+            request,
+            trace,
+            waiter,
+        });
         self.shard(order).do_send(Deliver { order, message });
         (has_begun, heard)
     }
@@ -232,7 +283,11 @@ impl Directory {
             if resting || !more {
                 let (payment, created_at) = (record.payment, record.created_at);
                 let names = self.names(&payment).await?;
-                return Ok(Some(PaymentView { payment, created_at, names }));
+                return Ok(Some(PaymentView {
+                    payment,
+                    created_at,
+                    names,
+                }));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LOOK_MAX);
@@ -240,18 +295,41 @@ impl Directory {
     }
 
     async fn names(&self, payment: &Payment) -> Result<BTreeMap<ProductId, Box<str>>, Refused> {
-        let ids: Vec<ProductId> = payment.order.lines.iter().map(|line| line.product).collect();
+        let ids: Vec<ProductId> = payment
+            .order
+            .lines
+            .iter()
+            .map(|line| line.product)
+            .collect();
         let store = self.hands.store.clone();
         let shelf = self.read(async move { store.shelf(&ids).await }).await?;
-        Ok(shelf.into_iter().map(|(id, product)| (id, product.listing.name)).collect())
+        Ok(shelf
+            .into_iter()
+            .map(|(id, product)| (id, product.listing.name))
+            .collect())
     }
 
     pub async fn history(&self, order: OrderId) -> Result<Vec<HistoryView>, Refused> {
         let store = self.hands.store.clone();
         let rows = self.read(async move { store.history(order).await }).await?;
         let view = |row: HistoryRow| {
-            let HistoryRow { version, from, to, event, reason, at, .. } = row;
-            HistoryView { version, from, to, event, reason, at }
+            let HistoryRow {
+                version,
+                from,
+                to,
+                event,
+                reason,
+                at,
+                ..
+            } = row;
+            HistoryView {
+                version,
+                from,
+                to,
+                event,
+                reason,
+                at,
+            }
         };
         Ok(rows.into_iter().map(view).collect())
     }
@@ -264,7 +342,9 @@ impl Directory {
 
     pub async fn product(&self, product: ProductId) -> Result<ProductView, Refused> {
         let store = self.hands.store.clone();
-        let counted = self.read(async move { store.counted(&[product]).await }).await?;
+        let counted = self
+            .read(async move { store.counted(&[product]).await })
+            .await?;
         let found = counted.into_iter().next().map(product_view);
         found.ok_or_else(|| Rejection::ProductNotFound(product).into())
     }
@@ -301,7 +381,10 @@ impl Directory {
             missing.push("database");
         }
         for shard in self.shards.iter() {
-            if !matches!(timeout(Duration::from_secs(3), shard.send(Count)).await, Ok(Ok(_))) {
+            if !matches!(
+                timeout(Duration::from_secs(3), shard.send(Count)).await,
+                Ok(Ok(_))
+            ) {
                 missing.push("actors");
                 break;
             }
@@ -324,7 +407,11 @@ impl Directory {
 
 fn product_view(counted: Counted) -> ProductView {
     let (held, sold) = (counted.held, counted.sold());
-    ProductView { product: counted.product, held, sold }
+    ProductView {
+        product: counted.product,
+        held,
+        sold,
+    }
 }
 
 fn told(answer: Result<Result<(), Refusal>, actix::MailboxError>) -> Result<(), Refused> {

@@ -32,7 +32,10 @@ enum Kind {
 impl Write {
     /// A write that opens something new: it may be refused as busy.
     pub fn opening(change: Change) -> Write {
-        Write { change, kind: Kind::Opening }
+        Write {
+            change,
+            kind: Kind::Opening,
+        }
     }
 
     pub fn new(change: Change) -> Write {
@@ -52,14 +55,23 @@ impl Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// Durable. `held` is the payment's `stock_held` as it was written.
-    Committed { held: bool },
+    Committed {
+        held: bool,
+    },
     /// It names a version that is not there any more.
-    Stale { version: Option<i64> },
+    Stale {
+        version: Option<i64>,
+    },
     OutOfStock(Vec<Shortage>),
     /// The checkout's idempotency key is another order's.
-    Duplicate { order: OrderId, body_hash: [u8; 32] },
+    Duplicate {
+        order: OrderId,
+        body_hash: [u8; 32],
+    },
     NotFound,
-    NotEnoughStock { stock: i64 },
+    NotEnoughStock {
+        stock: i64,
+    },
     /// The queue is full; nothing was written.
     Busy,
     /// Surely not written.
@@ -207,12 +219,18 @@ impl Handler<Flush> for JournalActor {
 async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
     let mut todo = vec![batch];
     while let Some(entries) = todo.pop() {
-        let (changes, waiting): (Vec<Change>, Vec<_>) =
-            entries.into_iter().map(|e| (e.write.change, (e.write.kind, e.reply))).unzip();
+        let (changes, waiting): (Vec<Change>, Vec<_>) = entries
+            .into_iter()
+            .map(|e| (e.write.change, (e.write.kind, e.reply)))
+            .unzip();
         match store.commit(&changes).await {
             Ok(committed) => settle(&products, &changes, waiting, committed),
             Err(CommitFault::Refused(why)) if changes.len() > 1 => {
-                tracing::warn!(changes = changes.len(), why, "a batch was refused: halving it");
+                tracing::warn!(
+                    changes = changes.len(),
+                    why,
+                    "a batch was refused: halving it"
+                );
                 let mut entries = rejoin(changes, waiting);
                 let second = entries.split_off(entries.len() / 2);
                 todo.push(second);
@@ -238,7 +256,12 @@ type Waiting = Vec<(Kind, oneshot::Sender<Written>)>;
 
 fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
     let pairs = changes.into_iter().zip(waiting);
-    pairs.map(|(change, (kind, reply))| Entry { write: Write { change, kind }, reply }).collect()
+    pairs
+        .map(|(change, (kind, reply))| Entry {
+            write: Write { change, kind },
+            reply,
+        })
+        .collect()
 }
 
 fn answer_all(waiting: Waiting, written: &Written) {
@@ -252,7 +275,9 @@ fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: 
     let mut taken: HashMap<ProductId, i64> = HashMap::new();
     for ((change, verdict), (kind, _)) in changes.iter().zip(&committed.verdicts).zip(&waiting) {
         let reserved = *kind == Kind::Opening && matches!(verdict, Verdict::Committed { .. });
-        let Change::Advance(transition) = change else { continue };
+        let Change::Advance(transition) = change else {
+            continue;
+        };
         if reserved && transition.stock == StockMove::Take {
             for line in transition.next.order.lines.iter() {
                 *taken.entry(line.product).or_default() += i64::from(line.quantity.get());
@@ -261,7 +286,13 @@ fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: 
     }
     for (product, stock) in committed.shelf {
         let taken = taken.get(&product).copied().unwrap_or(0);
-        products.tell(product, ShelfSeen { stock: Some(stock), taken });
+        products.tell(
+            product,
+            ShelfSeen {
+                stock: Some(stock),
+                taken,
+            },
+        );
     }
     for (verdict, (_, reply)) in committed.verdicts.into_iter().zip(waiting) {
         _ = reply.send(verdict.into());
@@ -283,14 +314,23 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
                 continue;
             }
         };
-        let landing =
-            store.read_back(transition.order_id(), transition.id, transition.replaces).await;
+        let landing = store
+            .read_back(transition.order_id(), transition.id, transition.replaces)
+            .await;
         let written = match landing {
             Ok(Landing::Landed { held }) => {
                 if kind == Kind::Opening && transition.stock == StockMove::Take {
-                    recount(store, products, transition.next.order.lines.iter().map(|line| {
-                        (line.product, i64::from(line.quantity.get()))
-                    })).await;
+                    recount(
+                        store,
+                        products,
+                        transition
+                            .next
+                            .order
+                            .lines
+                            .iter()
+                            .map(|line| (line.product, i64::from(line.quantity.get()))),
+                    )
+                    .await;
                 }
                 Written::Committed { held }
             }

@@ -40,7 +40,11 @@ impl Actor for NodeActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let (incarnation, name, at) = (self.incarnation, self.name.clone(), self.clock.now());
-        let registered = self.write(Change::Register { incarnation, name, at });
+        let registered = self.write(Change::Register {
+            incarnation,
+            name,
+            at,
+        });
         ctx.spawn(registered.into_actor(self));
         ctx.run_interval(self.heartbeat, |node, ctx| {
             let (incarnation, at) = (node.incarnation, node.clock.now());

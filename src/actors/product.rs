@@ -74,7 +74,9 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(gate) = self.gate.take() {
-            gate.do_send(Release { quantity: self.quantity });
+            gate.do_send(Release {
+                quantity: self.quantity,
+            });
         }
     }
 }
@@ -113,7 +115,11 @@ impl Handler<Reserve> for ProductActor {
             let stale = seen.at.elapsed() >= self.recheck;
             if available < order.quantity && !stale {
                 let (product, requested) = (self.product, order.quantity);
-                return Err(Shortage { product, requested, available: available.max(0) });
+                return Err(Shortage {
+                    product,
+                    requested,
+                    available: available.max(0),
+                });
             }
             if available < order.quantity {
                 // This one asks the database; the next may, one recheck later.
@@ -121,7 +127,10 @@ impl Handler<Reserve> for ProductActor {
             }
         }
         self.reserved += order.quantity;
-        Ok(Reservation { gate: Some(ctx.address()), quantity: order.quantity })
+        Ok(Reservation {
+            gate: Some(ctx.address()),
+            quantity: order.quantity,
+        })
     }
 }
 
@@ -138,7 +147,10 @@ impl Handler<ShelfSeen> for ProductActor {
 
     fn handle(&mut self, news: ShelfSeen, _: &mut Self::Context) {
         self.reserved -= news.taken;
-        self.seen = news.stock.map(|stock| Seen { stock, at: Instant::now() });
+        self.seen = news.stock.map(|stock| Seen {
+            stock,
+            at: Instant::now(),
+        });
     }
 }
 
@@ -148,7 +160,11 @@ impl Handler<Restock> for ProductActor {
     fn handle(&mut self, order: Restock, _: &mut Self::Context) -> Self::Result {
         let Restock { change, reason } = order;
         let product = self.product;
-        let write = self.journal.send(Write::new(Change::Restock { product, change, reason }));
+        let write = self.journal.send(Write::new(Change::Restock {
+            product,
+            change,
+            reason,
+        }));
         Box::pin(async move { told(product, write.await) })
     }
 }
@@ -168,7 +184,10 @@ fn told(product: ProductId, written: Result<Written, MailboxError>) -> Result<()
         Ok(Written::Committed { .. }) => Ok(()),
         Ok(Written::NotFound) => Err(Refusal::Rejected(Rejection::ProductNotFound(product))),
         Ok(Written::NotEnoughStock { stock }) => {
-            Err(Refusal::Rejected(Rejection::NotEnoughStock { product, stock }))
+            Err(Refusal::Rejected(Rejection::NotEnoughStock {
+                product,
+                stock,
+            }))
         }
         Ok(Written::Busy) => Err(Refusal::Rejected(Rejection::Busy { retry_after_s: 1 })),
         Ok(
@@ -192,7 +211,11 @@ pub struct Products {
 
 impl Products {
     pub fn new(arbiters: Vec<ArbiterHandle>, recheck: Duration) -> Products {
-        Products { gates: Arc::default(), arbiters: arbiters.into(), recheck }
+        Products {
+            gates: Arc::default(),
+            arbiters: arbiters.into(),
+            recheck,
+        }
     }
 
     /// The gate of a product that exists; a closed one (its handler panicked) is opened anew and knows nothing.
@@ -205,7 +228,13 @@ impl Products {
         let spread = product.get().unsigned_abs() % self.arbiters.len().max(1) as u64;
         let journal = journal.clone();
         let recheck = self.recheck;
-        let actor = ProductActor { product, journal, recheck, seen: None, reserved: 0 };
+        let actor = ProductActor {
+            product,
+            journal,
+            recheck,
+            seen: None,
+            reserved: 0,
+        };
         let arbiter = &self.arbiters[usize::try_from(spread).unwrap_or(0)];
         let gate = ProductActor::start_in_arbiter(arbiter, |_| actor);
         gates.insert(product, gate.clone());

@@ -52,7 +52,17 @@ impl RecoveryTimer {
     ) -> RecoveryTimer {
         let in_hand = HashSet::new();
         let (looking, more, stopped) = (false, false, false);
-        RecoveryTimer { directory, store, clock, incarnation, limits, in_hand, looking, more, stopped }
+        RecoveryTimer {
+            directory,
+            store,
+            clock,
+            incarnation,
+            limits,
+            in_hand,
+            looking,
+            more,
+            stopped,
+        }
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -72,7 +82,12 @@ impl RecoveryTimer {
         }));
     }
 
-    fn send_for(&mut self, found: Result<Vec<Due>, StoreFault>, limit: usize, ctx: &mut Context<Self>) {
+    fn send_for(
+        &mut self,
+        found: Result<Vec<Due>, StoreFault>,
+        limit: usize,
+        ctx: &mut Context<Self>,
+    ) {
         let due = match found {
             Ok(due) => due,
             Err(fault) => {
@@ -103,7 +118,10 @@ impl Actor for RecoveryTimer {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        tracing::info!(tick_ms = self.limits.tick.as_millis(), "the recovery timer runs");
+        tracing::info!(
+            tick_ms = self.limits.tick.as_millis(),
+            "the recovery timer runs"
+        );
         ctx.notify(Look);
         ctx.run_interval(self.limits.tick, |timer, ctx| timer.look(ctx));
     }

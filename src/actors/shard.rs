@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::api::{CheckoutIdempotency, Heard, TraceId};
 use super::journal::Written;
 use super::payment::{
-    AreYouIdle, Checkout, Confirm, Ended, Hands, Idle, PaymentActor, Retry, ShardPort, Stop, Timeout,
+    AreYouIdle, Checkout, Confirm, Ended, Hands, Idle, PaymentActor, Retry, ShardPort, Stop,
+    Timeout,
 };
 use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
 use crate::store::StoreFault;
@@ -58,7 +59,11 @@ pub struct ShardLimits {
 #[derive(Debug)]
 enum Entry {
     Loading(Vec<ForOrder>),
-    Live { actor: Addr<PaymentActor>, sent: u64, last: Instant },
+    Live {
+        actor: Addr<PaymentActor>,
+        sent: u64,
+        last: Instant,
+    },
 }
 
 pub struct Shard {
@@ -71,7 +76,13 @@ pub struct Shard {
 
 impl Shard {
     pub fn new(hands: Arc<Hands>, limits: ShardLimits) -> Shard {
-        Shard { hands, limits, orders: HashMap::new(), port: None, queued: 0 }
+        Shard {
+            hands,
+            limits,
+            orders: HashMap::new(),
+            port: None,
+            queued: 0,
+        }
     }
 
     fn port(&mut self, ctx: &Context<Self>) -> Arc<ShardPort> {
@@ -96,7 +107,10 @@ impl Shard {
                 send(actor, message);
             }
             Some(Entry::Loading(_)) if self.queued >= self.limits.loading => {
-                refuse(message, Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+                refuse(
+                    message,
+                    Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
+                );
             }
             Some(Entry::Loading(queue)) => {
                 self.queued += 1;
@@ -110,7 +124,10 @@ impl Shard {
     fn load(&mut self, order: OrderId, queue: Vec<ForOrder>, ctx: &mut Context<Self>) {
         if self.queued + queue.len() > self.limits.loading {
             for message in queue {
-                refuse(message, Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+                refuse(
+                    message,
+                    Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
+                );
             }
             return;
         }
@@ -150,7 +167,10 @@ impl Shard {
             Err(fault) => {
                 tracing::error!(%order, %fault, "could not load the order");
                 // It may be unsettled, for all we know: neither "busy" nor "not found" is true.
-                Heard::Answer(Answer::Pending { order_id: order, status: Status::Unknown })
+                Heard::Answer(Answer::Pending {
+                    order_id: order,
+                    status: Status::Unknown,
+                })
             }
         };
         for message in queue {
@@ -210,11 +230,27 @@ impl Handler<Open> for Shard {
     type Result = ();
 
     fn handle(&mut self, order: Open, ctx: &mut Self::Context) {
-        let Open { payment, idempotency, reply, trace } = order;
+        let Open {
+            payment,
+            idempotency,
+            reply,
+            trace,
+        } = order;
         let id = payment.order.id;
         let actor = self.start_actor(payment, ctx);
-        actor.do_send(Checkout { idempotency, reply, trace });
-        self.orders.insert(id, Entry::Live { actor, sent: 1, last: Instant::now() });
+        actor.do_send(Checkout {
+            idempotency,
+            reply,
+            trace,
+        });
+        self.orders.insert(
+            id,
+            Entry::Live {
+                actor,
+                sent: 1,
+                last: Instant::now(),
+            },
+        );
     }
 }
 
@@ -242,7 +278,11 @@ impl Handler<Ended> for Shard {
         }
         self.orders.remove(&word.order);
         if word.ask {
-            self.load(word.order, vec![ForOrder::Retry(Retry { reply: None })], ctx);
+            self.load(
+                word.order,
+                vec![ForOrder::Retry(Retry { reply: None })],
+                ctx,
+            );
         }
     }
 }

@@ -21,8 +21,8 @@ use super::product::{Products, Reserve};
 use super::shard::{Ignite, Shard, ShardLimits};
 use super::toss::{Admit, Busy, LookUp, Permit, SendConfirm};
 use crate::domain::{
-    Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId, Quantity,
-    Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
+    Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
+    Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
 };
 use crate::store::{Change, Opened, Store, StoreSettings};
 
@@ -49,7 +49,16 @@ fn approved(key: PaymentKey, order: OrderId, total: i64) -> Report {
     let order_id = order.to_string().into();
     let (status, approved_at, method) = (TossStatus::Done, None, None);
     let (receipt_url, failure) = (None, None);
-    Report { payment_key: key, order_id, status, total, approved_at, method, receipt_url, failure }
+    Report {
+        payment_key: key,
+        order_id,
+        status,
+        total,
+        approved_at,
+        method,
+        receipt_url,
+        failure,
+    }
 }
 
 impl Handler<SendConfirm> for Desk {
@@ -64,7 +73,10 @@ impl Handler<SendConfirm> for Desk {
                 gate.notified().await;
             }
             let report = approved(call.payment_key, call.order, call.amount.get());
-            Reply { outcome: Outcome::Approved(report), answered: true }
+            Reply {
+                outcome: Outcome::Approved(report),
+                answered: true,
+            }
         })
     }
 }
@@ -104,26 +116,44 @@ struct Plan {
     queue: usize,
 }
 
-const PLAN: Plan = Plan { idle: Duration::from_secs(60), most_waiters: 10_000, queue: 1_000 };
+const PLAN: Plan = Plan {
+    idle: Duration::from_secs(60),
+    most_waiters: 10_000,
+    queue: 1_000,
+};
 
 async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
-    let settings = StoreSettings { url, readers: 2, busy_timeout_ms: 1_000 };
+    let settings = StoreSettings {
+        url,
+        readers: 2,
+        busy_timeout_ms: 1_000,
+    };
     let store = Store::open(settings, Opened::Serving).await.unwrap();
     store.migrate().await.unwrap();
     store.load_demo_data().await.unwrap();
     let here = Arbiter::current();
     let products = Products::new(vec![here.clone()], Duration::from_millis(200));
-    let limits = JournalLimits { batch: 256, queue: plan.queue };
+    let limits = JournalLimits {
+        batch: 256,
+        queue: plan.queue,
+    };
     let journal = JournalActor::new(store.clone(), products.clone(), limits).start();
     let confirms = Arc::new(AtomicUsize::new(0));
-    let desk = Desk { confirms: confirms.clone(), gate }.start();
+    let desk = Desk {
+        confirms: confirms.clone(),
+        gate,
+    }
+    .start();
     let hands = Arc::new(Hands {
         incarnation: Incarnation(Uuid::now_v7()),
         gateway: GatewayIdentity("stub".into()),
         clock: Clock::new(Rules::default()),
-        limits: FlightLimits { budget: Duration::from_secs(1), call: Duration::from_secs(2) },
+        limits: FlightLimits {
+            budget: Duration::from_secs(1),
+            call: Duration::from_secs(2),
+        },
         admit: desk.clone().recipient(),
         confirm: desk.clone().recipient(),
         look_up: desk.recipient(),
@@ -134,12 +164,24 @@ async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
         flights: Flights::default(),
         sabotage: false.into(),
     });
-    let limits = ShardLimits { idle: plan.idle, loading: 1_000 };
+    let limits = ShardLimits {
+        idle: plan.idle,
+        loading: 1_000,
+    };
     let shard = Shard::new(hands.clone(), limits).start();
-    let rules = CheckoutRules { expires_after: Duration::from_secs(600), known_users_only: true };
+    let rules = CheckoutRules {
+        expires_after: Duration::from_secs(600),
+        known_users_only: true,
+    };
     let runtime = tokio::runtime::Handle::current();
     let directory = Directory::new(hands.clone(), vec![shard.clone()], rules, runtime);
-    Stage { directory, hands, shard, confirms, _folder: folder }
+    Stage {
+        directory,
+        hands,
+        shard,
+        confirms,
+        _folder: folder,
+    }
 }
 
 impl Stage {
@@ -162,7 +204,9 @@ impl Stage {
             payment_key: PaymentKey::parse(key).unwrap(),
             trace: TraceId::default(),
         };
-        self.directory.confirm(request, Patience::UntilSettled(Duration::from_secs(5))).await
+        self.directory
+            .confirm(request, Patience::UntilSettled(Duration::from_secs(5)))
+            .await
     }
 
     fn confirms(&self) -> usize {
@@ -185,10 +229,18 @@ async fn a_slow_gateway_call_stalls_no_mailbox() {
         while stage.confirms() == 0 {
             tokio::task::yield_now().await;
         }
-        let wrong = stage.confirm((order.0, Won::new(1).unwrap()), "key-a").await;
-        assert!(matches!(wrong, Heard::Rejected(Rejection::InvalidTotalAmount { .. })));
+        let wrong = stage
+            .confirm((order.0, Won::new(1).unwrap()), "key-a")
+            .await;
+        assert!(matches!(
+            wrong,
+            Heard::Rejected(Rejection::InvalidTotalAmount { .. })
+        ));
         let rival = stage.confirm(order, "key-b").await;
-        assert!(matches!(rival, Heard::Rejected(Rejection::InvalidPaymentKey(_))));
+        assert!(matches!(
+            rival,
+            Heard::Rejected(Rejection::InvalidPaymentKey(_))
+        ));
         gate.notify_one();
     };
     let (paid, ()) = tokio::join!(paying, meanwhile);
@@ -199,7 +251,14 @@ async fn a_slow_gateway_call_stalls_no_mailbox() {
 #[actix::test]
 async fn callers_of_one_order_and_the_journal_are_bounded() {
     let gate = Arc::new(Notify::new());
-    let stage = stage(Plan { most_waiters: 3, ..PLAN }, Some(gate.clone())).await;
+    let stage = stage(
+        Plan {
+            most_waiters: 3,
+            ..PLAN
+        },
+        Some(gate.clone()),
+    )
+    .await;
     let order = stage.order(1).await;
     let release = async {
         while stage.confirms() == 0 {
@@ -216,10 +275,21 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
     let full = super::tests::stage(Plan { queue: 0, ..PLAN }, None).await;
     let hands = &full.hands;
     let (incarnation, at) = (hands.incarnation, hands.clock.now());
-    let restock = Change::Restock { product: ProductId::new(1).unwrap(), change: 1, reason: "x".into() };
-    assert_eq!(hands.journal.send(Write::new(restock)).await.unwrap(), Written::Busy);
+    let restock = Change::Restock {
+        product: ProductId::new(1).unwrap(),
+        change: 1,
+        reason: "x".into(),
+    };
+    assert_eq!(
+        hands.journal.send(Write::new(restock)).await.unwrap(),
+        Written::Busy
+    );
     // What is not an opening is never refused.
-    let close = Change::Register { incarnation, name: "n".into(), at };
+    let close = Change::Register {
+        incarnation,
+        name: "n".into(),
+        at,
+    };
     let written = hands.journal.send(Write::new(close)).await.unwrap();
     assert!(matches!(written, Written::Committed { .. }), "{written:?}");
 }
@@ -246,19 +316,33 @@ async fn a_panic_in_a_flight_answers_its_callers_and_leaks_no_reservation() {
     let product = ProductId::new(1).unwrap();
     stage.hands.sabotage.store(true, Ordering::SeqCst);
     let heard = stage.confirm(order, "key-a").await;
-    assert!(matches!(heard, Heard::Answer(Answer::Pending { .. })), "{heard:?}");
+    assert!(
+        matches!(heard, Heard::Answer(Answer::Pending { .. })),
+        "{heard:?}"
+    );
     assert_eq!(stage.confirms(), 0);
     let heard = stage.confirm(order, "key-a").await;
     assert!(is_paid(&heard), "all 59 are there: {heard:?}");
     let gate = stage.hands.products.gate(product, &stage.hands.journal);
-    let shortage = gate.send(Reserve { quantity: 1 }).await.unwrap().unwrap_err();
+    let shortage = gate
+        .send(Reserve { quantity: 1 })
+        .await
+        .unwrap()
+        .unwrap_err();
     assert_eq!(shortage.available, 0);
 }
 
 /// 55, 56: retiring and starting race with messages all the time; none is lost, and no order has two actors.
 #[actix::test]
 async fn no_message_is_lost_when_an_idle_actor_retires() {
-    let stage = stage(Plan { idle: Duration::from_millis(50), ..PLAN }, None).await;
+    let stage = stage(
+        Plan {
+            idle: Duration::from_millis(50),
+            ..PLAN
+        },
+        None,
+    )
+    .await;
     let order = stage.order(1).await;
     for round in 0..60_u64 {
         let heard = stage.confirm(order, "key-a").await;
@@ -271,13 +355,22 @@ async fn no_message_is_lost_when_an_idle_actor_retires() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the idle retire");
+    tokio::time::timeout(Duration::from_secs(5), gone)
+        .await
+        .expect("the idle retire");
 }
 
 /// 56
 #[actix::test]
 async fn a_storm_on_an_order_that_is_not_loaded_starts_one_actor_and_one_flight() {
-    let stage = stage(Plan { idle: Duration::from_millis(50), ..PLAN }, None).await;
+    let stage = stage(
+        Plan {
+            idle: Duration::from_millis(50),
+            ..PLAN
+        },
+        None,
+    )
+    .await;
     let order = stage.order(1).await;
     while stage.directory.loaded().await > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -296,16 +389,30 @@ async fn the_gate_knows_a_restock_at_once_and_asks_again_when_its_knowledge_is_o
     assert!(is_paid(&stage.confirm(all, "key-a").await));
     let late = stage.order(1).await;
     let short = stage.confirm(late, "key-b").await;
-    assert!(matches!(short, Heard::Rejected(Rejection::OutOfStock(_))), "{short:?}");
-    stage.directory.restock(product, 1, "found one".into()).await.unwrap();
+    assert!(
+        matches!(short, Heard::Rejected(Rejection::OutOfStock(_))),
+        "{short:?}"
+    );
+    stage
+        .directory
+        .restock(product, 1, "found one".into())
+        .await
+        .unwrap();
     assert!(is_paid(&stage.confirm(late, "key-b").await));
 
     // Behind the gate's back, as another node would: it refuses for a moment, then lets one through to ask.
-    let behind = Change::Restock { product, change: 1, reason: "elsewhere".into() };
+    let behind = Change::Restock {
+        product,
+        change: 1,
+        reason: "elsewhere".into(),
+    };
     stage.hands.store.commit(&[behind]).await.unwrap();
     let more = stage.order(1).await;
     let refused = stage.confirm(more, "key-c").await;
-    assert!(matches!(refused, Heard::Rejected(Rejection::OutOfStock(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Heard::Rejected(Rejection::OutOfStock(_))),
+        "{refused:?}"
+    );
     tokio::time::sleep(Duration::from_millis(250)).await;
     assert!(is_paid(&stage.confirm(more, "key-c").await));
 }

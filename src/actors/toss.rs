@@ -48,7 +48,11 @@ pub struct Permit {
 
 impl Permit {
     fn new(slots: Vec<OwnedSemaphorePermit>, lane: Lane) -> Permit {
-        Permit { _slots: slots, lane, token: true }
+        Permit {
+            _slots: slots,
+            lane,
+            token: true,
+        }
     }
 
     /// A permit of a desk that bounds nothing.
@@ -59,7 +63,10 @@ impl Permit {
 
     /// What the next call needs: the lane, and whether its token was taken at admission.
     pub fn pass(&mut self) -> Pass {
-        Pass { lane: self.lane, token: std::mem::take(&mut self.token) }
+        Pass {
+            lane: self.lane,
+            token: std::mem::take(&mut self.token),
+        }
     }
 }
 
@@ -72,7 +79,10 @@ pub struct Pass {
 impl Pass {
     /// The same lane, with its token gone: the next call takes one of its own.
     pub const fn spent(self) -> Pass {
-        Pass { lane: self.lane, token: false }
+        Pass {
+            lane: self.lane,
+            token: false,
+        }
     }
 }
 
@@ -185,7 +195,9 @@ impl Gate {
 /// A tenth of a minute's calls may come at once; the rest are spread, so that no minute sees much more than its share.
 fn limiter(per_minute: NonZeroU32) -> Arc<DefaultDirectRateLimiter> {
     let burst = NonZeroU32::new(per_minute.get() / 10).unwrap_or(NonZeroU32::MIN);
-    Arc::new(RateLimiter::direct(Quota::per_minute(per_minute).allow_burst(burst)))
+    Arc::new(RateLimiter::direct(
+        Quota::per_minute(per_minute).allow_burst(burst),
+    ))
 }
 
 async fn wait_for_token(
@@ -194,7 +206,9 @@ async fn wait_for_token(
 ) -> Result<(), Busy> {
     let Some(rate) = rate else { return Ok(()) };
     loop {
-        let Err(not_yet) = rate.check() else { return Ok(()) };
+        let Err(not_yet) = rate.check() else {
+            return Ok(());
+        };
         let wait = not_yet.wait_time_from(DefaultClock::default().now());
         if Instant::now() + wait > until {
             let retry_after_s = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
@@ -213,7 +227,11 @@ pub struct TossActor {
 
 impl TossActor {
     pub fn new(toss: Toss, limits: TossLimits) -> TossActor {
-        TossActor { toss, gate: Gate::new(&limits), limits }
+        TossActor {
+            toss,
+            gate: Gate::new(&limits),
+            limits,
+        }
     }
 }
 
@@ -277,21 +295,34 @@ impl Handler<LookUp> for TossActor {
 }
 
 fn unanswered(outcome: Outcome) -> Reply {
-    Reply { outcome, answered: false }
+    Reply {
+        outcome,
+        answered: false,
+    }
 }
 
 /// One call, tried again with the same key for as long as nobody answers. If any try was sent and not
 /// answered, a later one that could not even connect proves nothing: the series is Unknown.
 async fn confirm(toss: Toss, gate: Gate, limits: TossLimits, order: SendConfirm) -> Reply {
-    let SendConfirm { call, pass, send_by, .. } = order;
+    let SendConfirm {
+        call,
+        pass,
+        send_by,
+        ..
+    } = order;
     let began = Instant::now();
     let sent = AtomicBool::new(false);
     let first = AtomicBool::new(true);
     let once = || async {
         let is_first = first.swap(false, Ordering::Relaxed);
-        let pass = Pass { token: is_first && pass.token, ..pass };
+        let pass = Pass {
+            token: is_first && pass.token,
+            ..pass
+        };
         if gate.pass(pass).await.is_err() {
-            return Err(unanswered(Outcome::NotAttempted("the rate limit is reached".into())));
+            return Err(unanswered(Outcome::NotAttempted(
+                "the rate limit is reached".into(),
+            )));
         }
         // Looked at last: the waits before it took time of their own.
         let late = Instant::now() >= send_by;
@@ -311,9 +342,7 @@ async fn confirm(toss: Toss, gate: Gate, limits: TossLimits, order: SendConfirm)
         .with_max_delay(REPEAT_MAX)
         .with_max_times(limits.tries.saturating_sub(1))
         .with_jitter();
-    let in_time = |_: &Reply| {
-        began.elapsed() < limits.repeat_within && Instant::now() < send_by
-    };
+    let in_time = |_: &Reply| began.elapsed() < limits.repeat_within && Instant::now() < send_by;
     match once.retry(pace).when(in_time).await {
         Ok(reply) => reply,
         Err(reply) if sent.load(Ordering::Relaxed) => match reply.outcome {

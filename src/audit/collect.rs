@@ -36,7 +36,11 @@ pub struct Collected {
 }
 
 pub async fn our_record(store: &Store) -> Result<Collected, CollectFault> {
-    let mut collected = Collected { ours: OurRecord::default(), unreadable: Vec::new(), since: None };
+    let mut collected = Collected {
+        ours: OurRecord::default(),
+        unreadable: Vec::new(),
+        since: None,
+    };
     let mut after: Option<OrderId> = None;
     loop {
         let page = store.order_ids_by_pages(after, PAGE).await?;
@@ -50,7 +54,12 @@ pub async fn our_record(store: &Store) -> Result<Collected, CollectFault> {
             None => break,
         }
     }
-    collected.ours.products = store.all_counted().await?.into_iter().map(product).collect();
+    collected.ours.products = store
+        .all_counted()
+        .await?
+        .into_iter()
+        .map(product)
+        .collect();
     Ok(collected)
 }
 
@@ -74,7 +83,15 @@ fn order(found: AuditRecord) -> OrderRecord {
         lines: payment.order.lines.iter().map(line).collect(),
         attempts: payment.attempts.iter().map(attempt).collect(),
         history: Some(found.history.into_iter().map(row).collect()),
-        outbox: Some(found.outbox.into_iter().map(|row| OutboxRow { version: row.version }).collect()),
+        outbox: Some(
+            found
+                .outbox
+                .into_iter()
+                .map(|row| OutboxRow {
+                    version: row.version,
+                })
+                .collect(),
+        ),
     }
 }
 
@@ -84,7 +101,10 @@ fn attempt(attempt: &Attempt) -> AttemptRecord {
         Some(Settled::Declined(_)) => AttemptResult::Declined,
         None => AttemptResult::Open,
     };
-    AttemptRecord { payment_key: attempt.payment_key.reveal().to_owned(), result }
+    AttemptRecord {
+        payment_key: attempt.payment_key.reveal().to_owned(),
+        result,
+    }
 }
 
 fn product(counted: Counted) -> ProductRecord {
@@ -105,7 +125,9 @@ pub async fn sandbox_ledger(base_url: &str) -> Result<TossLedger, CollectFault> 
         url: url.clone(),
         why: error.without_url().to_string(),
     };
-    let answer = reqwest::get(&url).await.and_then(reqwest::Response::error_for_status);
+    let answer = reqwest::get(&url)
+        .await
+        .and_then(reqwest::Response::error_for_status);
     answer.map_err(fault)?.json().await.map_err(fault)
 }
 
@@ -121,12 +143,16 @@ pub async fn transactions(
     loop {
         let page = toss.transactions(from, to, after.take()).await?;
         let more = page.len() >= crate::gateway::TRANSACTIONS_PAGE;
-        after = page.last().map(|transaction| transaction.transaction_key.clone());
+        after = page
+            .last()
+            .map(|transaction| transaction.transaction_key.clone());
         for transaction in page {
             add(&mut entries, transaction);
         }
         if !more || after.is_none() {
-            return Ok(TossLedger { payments: entries.into_values().collect() });
+            return Ok(TossLedger {
+                payments: entries.into_values().collect(),
+            });
         }
     }
 }

@@ -30,8 +30,10 @@ pub async fn run(settings: &Settings, runtime: &Runtime, as_json: bool) -> anyho
     let (orders, unreadable) = (collected.ours.orders.len(), &collected.unreadable);
     let ok = violations.is_empty() && unreadable.is_empty();
     if as_json {
-        let unreadable: Vec<_> =
-            unreadable.iter().map(|row| json!({"orderId": row.order_id, "why": row.why})).collect();
+        let unreadable: Vec<_> = unreadable
+            .iter()
+            .map(|row| json!({"orderId": row.order_id, "why": row.why}))
+            .collect();
         let report = json!({
             "ok": ok,
             "orders": orders,
@@ -50,7 +52,10 @@ pub async fn run(settings: &Settings, runtime: &Runtime, as_json: bool) -> anyho
     }
     match ok {
         true => println!("{orders} orders: our record and Toss's ledger agree"),
-        false => println!("{orders} orders: {} disagree", violations.len() + unreadable.len()),
+        false => println!(
+            "{orders} orders: {} disagree",
+            violations.len() + unreadable.len()
+        ),
     }
     Ok(ok)
 }
@@ -62,7 +67,10 @@ async fn look(
 ) -> anyhow::Result<(Collected, Vec<Violation>)> {
     let collected = collect::our_record(store).await?;
     let ledger = ledger(toss, settings, collected.since).await?;
-    let terms = Terms { settled: false, complete: true };
+    let terms = Terms {
+        settled: false,
+        complete: true,
+    };
     let violations = compare(&collected.ours, &ledger, terms);
     Ok((collected, violations))
 }
@@ -76,7 +84,9 @@ async fn ledger(
         let base_url = app::gateway_url(settings);
         return Ok(collect::sandbox_ledger(&base_url).await?);
     }
-    let Some(since) = since else { return Ok(TossLedger::default()) };
+    let Some(since) = since else {
+        return Ok(TossLedger::default());
+    };
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let now = Timestamp::from_micros(i64::try_from(now.as_micros())?);
     Ok(collect::transactions(toss, since, now).await?)

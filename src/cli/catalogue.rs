@@ -41,24 +41,36 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
             Some(_) => kept += 1,
             None if stock > 0 => {
                 let reason = "products import".into();
-                changes.push(Change::Restock { product, change: stock, reason });
+                changes.push(Change::Restock {
+                    product,
+                    change: stock,
+                    reason,
+                });
             }
             None => {}
         }
     }
-    let committed = store.commit(&changes).await.map_err(|fault| anyhow!("{fault:?}"))?;
+    let committed = store
+        .commit(&changes)
+        .await
+        .map_err(|fault| anyhow!("{fault:?}"))?;
     let refused = |verdict: &&Verdict| !matches!(verdict, Verdict::Committed { .. });
     if let Some(verdict) = committed.verdicts.iter().find(refused) {
         bail!("the database refused a row: {verdict:?}");
     }
     store.close().await;
-    println!("{} products imported; the stock of {kept} known ones was left alone", ids.len());
+    println!(
+        "{} products imported; the stock of {kept} known ones was left alone",
+        ids.len()
+    );
     Ok(true)
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<(Listing, i64)>> {
     let shown = file.display();
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(file)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(file)?;
     let mut rows = Vec::new();
     for (line, row) in (2..).zip(reader.deserialize::<Row>()) {
         let row = row.with_context(|| format!("{shown}: id,name,price,stock,seller"))?;
@@ -85,12 +97,23 @@ fn listing(row: Row) -> Result<(Listing, i64), &'static str> {
     if !(0..=Product::MOST_STOCK).contains(&row.stock) {
         return Err("stock wants a whole number, 0 or more");
     }
-    Ok((Listing { id, name: name.into(), price, seller_id: row.seller }, row.stock))
+    Ok((
+        Listing {
+            id,
+            name: name.into(),
+            price,
+            seller_id: row.seller,
+        },
+        row.stock,
+    ))
 }
 
 pub async fn list(settings: &Settings, runtime: &Runtime) -> anyhow::Result<bool> {
     let store = app::open_store(settings, Opened::ReadOnly, runtime).await?;
-    println!("{:>10}  {:>12}  {:>9}  {:>9}  {:>9}  name", "id", "price", "stock", "held", "sold");
+    println!(
+        "{:>10}  {:>12}  {:>9}  {:>9}  {:>9}  name",
+        "id", "price", "stock", "held", "sold"
+    );
     for counted in store.all_counted().await? {
         let (held, sold) = (counted.held, counted.sold());
         let Product { listing, stock, .. } = counted.product;

@@ -21,7 +21,10 @@ pub async fn list(settings: &Settings, runtime: &Runtime, limit: u32) -> anyhow:
     for order in orders {
         let (at, status) = (clock(order.created_at), order.status.name());
         let (id, total, name) = (order.order, order.total.get(), order.name);
-        println!("{at}  {id}  {status:<11}  {total:>12} KRW  user {}  {name}", order.user.as_str());
+        println!(
+            "{at}  {id}  {status:<11}  {total:>12} KRW  user {}  {name}",
+            order.user.as_str()
+        );
     }
     Ok(true)
 }
@@ -37,7 +40,10 @@ pub async fn show(settings: &Settings, runtime: &Runtime, text: &str) -> anyhow:
     let history = store.history(order).await?;
     let payment = record.payment;
     let (name, total) = (&payment.order.name, payment.order.total);
-    println!("order     {order}  {name}, {total}, user {}", payment.order.user.as_str());
+    println!(
+        "order     {order}  {name}, {total}, user {}",
+        payment.order.user.as_str()
+    );
     println!("status    {}{}", payment.status.name(), reason(&payment));
     println!("stock     {}", stock(&payment));
     println!("next      {}", what_next(&payment));
@@ -51,7 +57,9 @@ pub async fn show(settings: &Settings, runtime: &Runtime, text: &str) -> anyhow:
 }
 
 fn reason(payment: &Payment) -> String {
-    payment.quarantine.map_or_else(String::new, |reason| format!("  {}", reason.name()))
+    payment
+        .quarantine
+        .map_or_else(String::new, |reason| format!("  {}", reason.name()))
 }
 
 const fn stock(payment: &Payment) -> &'static str {
@@ -70,7 +78,10 @@ fn what_next(payment: &Payment) -> String {
         Status::Unknown => format!("asks Toss at {at}; question {}", payment.questions + 1),
         Status::Done => "nothing: it is paid".to_owned(),
         Status::Failed => {
-            format!("another paymentKey may pay it until {}", clock(payment.expires_at))
+            format!(
+                "another paymentKey may pay it until {}",
+                clock(payment.expires_at)
+            )
         }
         Status::Expired => "nothing: the buyer orders anew".to_owned(),
         Status::Quarantined if payment.may_settle_itself() => {
@@ -103,6 +114,8 @@ fn attempt(attempt: &Attempt) {
 fn clock(at: Timestamp) -> String {
     let kst = UtcOffset::from_hms(9, 0, 0).unwrap_or(UtcOffset::UTC);
     let instant = OffsetDateTime::from_unix_timestamp(at.micros().div_euclid(1_000_000));
-    let text = instant.ok().and_then(|instant| instant.to_offset(kst).format(&Rfc3339).ok());
+    let text = instant
+        .ok()
+        .and_then(|instant| instant.to_offset(kst).format(&Rfc3339).ok());
     text.unwrap_or_else(|| at.micros().to_string())
 }

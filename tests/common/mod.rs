@@ -44,7 +44,9 @@ impl Process {
         let (mut url, mut sandbox, mut ready) = (None, None, false);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         for line in lines.by_ref().map_while(Result::ok) {
-            let address = line.split_whitespace().find(|word| word.starts_with("http://"));
+            let address = line
+                .split_whitespace()
+                .find(|word| word.starts_with("http://"));
             match line.split_whitespace().next() {
                 Some("shop") => url = address.map(str::to_owned),
                 Some("sandbox") => sandbox = address.map(str::to_owned),
@@ -64,7 +66,12 @@ impl Process {
             return Err(log.lock().unwrap().clone());
         }
         let url = url.or(sandbox.clone()).expect("an address in the banner");
-        Ok(Process { child, url, sandbox, log })
+        Ok(Process {
+            child,
+            url,
+            sandbox,
+            log,
+        })
     }
 
     pub fn kill_9(&mut self) {
@@ -74,7 +81,13 @@ impl Process {
 
     pub fn signal_term(&self) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// Waits for the process to end by itself; its exit code.
@@ -96,7 +109,10 @@ impl Process {
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
@@ -114,7 +130,10 @@ pub fn command(args: &[&str], env: &[(String, String)]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PAYONCE_")) {
         command.env_remove(name);
     }
-    command.args(args).envs(env.iter().cloned()).stdin(Stdio::null());
+    command
+        .args(args)
+        .envs(env.iter().cloned())
+        .stdin(Stdio::null());
     command
 }
 
@@ -136,7 +155,9 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -164,7 +185,8 @@ pub struct Plan {
 
 impl Plan {
     pub fn env(mut self, name: &str, value: impl ToString) -> Plan {
-        self.env.push((format!("PAYONCE_{name}"), value.to_string()));
+        self.env
+            .push((format!("PAYONCE_{name}"), value.to_string()));
         self
     }
 
@@ -188,8 +210,17 @@ impl Plan {
         }
         env.extend(self.env);
         let server = Process::start(&["serve"], &env);
-        let client = Client::builder().pool_max_idle_per_host(2_000).build().unwrap();
-        House { server, toss, folder, client, env }
+        let client = Client::builder()
+            .pool_max_idle_per_host(2_000)
+            .build()
+            .unwrap();
+        House {
+            server,
+            toss,
+            folder,
+            client,
+            env,
+        }
     }
 }
 
@@ -235,7 +266,8 @@ impl House {
 
     pub fn toss_url(&self) -> &str {
         let own = self.toss.as_ref().map(|toss| &toss.url);
-        own.or(self.server.sandbox.as_ref()).expect("this house has a sandbox")
+        own.or(self.server.sandbox.as_ref())
+            .expect("this house has a sandbox")
     }
 
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
@@ -243,11 +275,16 @@ impl House {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Reply { status, headers, body }
+        Reply {
+            status,
+            headers,
+            body,
+        }
     }
 
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.server.url))
+        self.client
+            .request(method, format!("{}{path}", self.server.url))
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
@@ -287,7 +324,9 @@ impl House {
     /// The buyer pays in Toss's window; the paymentKey.
     pub async fn authorize(&self, order: &Order) -> String {
         let body = json!({"orderId": order.id, "amount": order.total});
-        let reply = self.toss(Method::POST, "/sandbox/authorizations", Some(&body)).await;
+        let reply = self
+            .toss(Method::POST, "/sandbox/authorizations", Some(&body))
+            .await;
         assert_eq!(reply.status, 201, "{reply:?}");
         reply.body["paymentKey"].as_str().unwrap().to_owned()
     }
@@ -297,7 +336,8 @@ impl House {
     }
 
     pub async fn confirm(&self, order: &Order, key: &str) -> Reply {
-        self.post("/api/v1/payments/confirm", &House::confirm_body(order, key)).await
+        self.post("/api/v1/payments/confirm", &House::confirm_body(order, key))
+            .await
     }
 
     /// Checkout of one "Ogu T", authorized.
@@ -321,7 +361,10 @@ impl House {
             if wanted.contains(&status["status"].as_str().unwrap()) {
                 return status;
             }
-            assert!(Instant::now() < until, "{wanted:?} not reached within {most:?}: {status:#}");
+            assert!(
+                Instant::now() < until,
+                "{wanted:?} not reached within {most:?}: {status:#}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -343,17 +386,23 @@ impl House {
     /// A product of this price with this stock.
     pub async fn put_product(&self, id: i64, price: i64, stock: i64) {
         let body = json!({"name": format!("Product {id}"), "price": price, "sellerId": 2});
-        let put = self.request(Method::PUT, &format!("/api/v1/products/{id}")).json(&body);
+        let put = self
+            .request(Method::PUT, &format!("/api/v1/products/{id}"))
+            .json(&body);
         assert!(self.send(put).await.status.is_success());
         if stock > 0 {
             let body = json!({"change": stock, "reason": "test"});
-            let reply = self.post(&format!("/api/v1/products/{id}/stock"), &body).await;
+            let reply = self
+                .post(&format!("/api/v1/products/{id}/stock"), &body)
+                .await;
             assert_eq!(reply.status, 200, "{reply:?}");
         }
     }
 
     pub async fn faults(&self, faults: Value) {
-        let reply = self.toss(Method::PUT, "/sandbox/faults", Some(&faults)).await;
+        let reply = self
+            .toss(Method::PUT, "/sandbox/faults", Some(&faults))
+            .await;
         assert!(reply.status.is_success(), "{reply:?}");
     }
 
@@ -371,7 +420,11 @@ impl House {
 
     /// Sums a counter of the ledger over an order's entries.
     pub async fn counted(&self, order: &Order, counter: &str) -> i64 {
-        self.ledger(order).await.iter().map(|entry| entry[counter].as_i64().unwrap()).sum()
+        self.ledger(order)
+            .await
+            .iter()
+            .map(|entry| entry[counter].as_i64().unwrap())
+            .sum()
     }
 
     pub async fn approvals(&self, order: &Order) -> i64 {

@@ -75,13 +75,25 @@ impl PaymentActor {
         }
     }
 
-    fn receive(&mut self, request: &Request, trace: TraceId, mut waiter: Waiter, ctx: &mut Context<Self>) {
+    fn receive(
+        &mut self,
+        request: &Request,
+        trace: TraceId,
+        mut waiter: Waiter,
+        ctx: &mut Context<Self>,
+    ) {
         let opening = match &self.aloft {
             Some(Aloft::Confirming(key)) => Some(key),
             Some(Aloft::Recovering | Aloft::Expiring) | None => None,
         };
         let flying = self.aloft.is_some();
-        let verdict = check(&self.payment, opening, flying, request, self.hands.clock.now());
+        let verdict = check(
+            &self.payment,
+            opening,
+            flying,
+            request,
+            self.hands.clock.now(),
+        );
         let patient = match verdict {
             Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
             Verdict::Reject(rejection) => return waiter.tell(Heard::Rejected(rejection)),
@@ -96,7 +108,11 @@ impl PaymentActor {
         if self.payment.attempt_with(&key).is_some() {
             waiter.tell_begun();
         }
-        self.callers.join(Caller { key: key.clone(), waiter, patient });
+        self.callers.join(Caller {
+            key: key.clone(),
+            waiter,
+            patient,
+        });
         match verdict {
             Verdict::Nudge => self.nudge(trace, ctx),
             // While an expiry is being written, the caller waits for it and is then looked at again.
@@ -115,14 +131,26 @@ impl PaymentActor {
             self.last_question = Some(Instant::now());
         }
         let (hands, payment) = (self.hands.clone(), self.payment.clone());
-        let flight = Flight { hands, payment, purpose, actor: ctx.address(), trace };
+        let flight = Flight {
+            hands,
+            payment,
+            purpose,
+            actor: ctx.address(),
+            trace,
+        };
         let flight = fly(flight).into_actor(self);
         ctx.spawn(flight.map(move |(landing, payment), actor, ctx| {
             actor.land(landing, payment, trace, ctx);
         }));
     }
 
-    fn land(&mut self, landing: Landing, payment: Option<Payment>, trace: TraceId, ctx: &mut Context<Self>) {
+    fn land(
+        &mut self,
+        landing: Landing,
+        payment: Option<Payment>,
+        trace: TraceId,
+        ctx: &mut Context<Self>,
+    ) {
         self.aloft = None;
         self.landed.clear();
         if let Some(payment) = payment {
@@ -141,7 +169,11 @@ impl PaymentActor {
                 // Callers with another paymentKey than the record's are looked at in the new light.
                 for Caller { key, waiter, .. } in self.callers.answer(&self.payment) {
                     let amount = self.payment.order.total;
-                    let request = Request { user: None, amount, payment_key: key };
+                    let request = Request {
+                        user: None,
+                        amount,
+                        payment_key: key,
+                    };
                     self.receive(&request, trace, waiter, ctx);
                 }
             }
@@ -162,7 +194,9 @@ impl PaymentActor {
         if self.nudged {
             return;
         }
-        let elapsed = self.last_question.map_or(NUDGE_INTERVAL, |asked| asked.elapsed());
+        let elapsed = self
+            .last_question
+            .map_or(NUDGE_INTERVAL, |asked| asked.elapsed());
         self.nudged = true;
         ctx.run_later(NUDGE_INTERVAL.saturating_sub(elapsed), move |actor, ctx| {
             actor.nudged = false;
@@ -174,7 +208,9 @@ impl PaymentActor {
     }
 
     fn is_due(&self) -> bool {
-        self.payment.due_at().is_some_and(|due| due <= self.hands.clock.now())
+        self.payment
+            .due_at()
+            .is_some_and(|due| due <= self.hands.clock.now())
     }
 
     /// Keeps the sender until the flight lands; with nobody aloft it is dropped, and the timer hears at once.
@@ -218,12 +254,23 @@ impl Handler<Checkout> for PaymentActor {
 
     fn handle(&mut self, order: Checkout, ctx: &mut Self::Context) {
         self.seen += 1;
-        let Checkout { idempotency, reply, trace } = order;
+        let Checkout {
+            idempotency,
+            reply,
+            trace,
+        } = order;
         let moment = self.hands.clock.moment();
         let user = self.payment.order.user.clone();
-        let key = idempotency.map(|given| CheckoutKey { user, key: given.key, body_hash: given.body_hash });
+        let key = idempotency.map(|given| CheckoutKey {
+            user,
+            key: given.key,
+            body_hash: given.body_hash,
+        });
         let transition = Transition::checkout(moment.transition, self.payment.clone(), moment.at);
-        let written = self.hands.journal.send(Write::new(Change::Checkout { transition, key }));
+        let written = self
+            .hands
+            .journal
+            .send(Write::new(Change::Checkout { transition, key }));
         ctx.spawn(written.into_actor(self).map(move |written, actor, ctx| {
             let written = written.unwrap_or(Written::Doubtful);
             if matches!(written, Written::Committed { .. }) {

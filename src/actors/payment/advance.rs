@@ -66,7 +66,9 @@ impl Landing {
     pub const fn needs_reload(&self) -> bool {
         match self {
             Landing::CheckAgain | Landing::Stale | Landing::Doubtful | Landing::Overdue => true,
-            Landing::Rested | Landing::Rejected(_) | Landing::Postponed | Landing::Panicked => false,
+            Landing::Rested | Landing::Rejected(_) | Landing::Postponed | Landing::Panicked => {
+                false
+            }
         }
     }
 }
@@ -99,14 +101,29 @@ type Ended = Box<Landing>;
 async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
     match flight.purpose.clone() {
         Purpose::Confirm(key) => {
-            let Opened { payment, permit, term } = opening::open(&flight, &key).await?;
+            let Opened {
+                payment,
+                permit,
+                term,
+            } = opening::open(&flight, &key).await?;
             let course = Course::new(flight, payment, permit, term, false);
             course.report();
             Ok(Some(course))
         }
         Purpose::Expire => {
-            let Flight { hands, payment, actor, trace, .. } = flight;
-            let mut journal = Recorder { hands, payment, actor, trace };
+            let Flight {
+                hands,
+                payment,
+                actor,
+                trace,
+                ..
+            } = flight;
+            let mut journal = Recorder {
+                hands,
+                payment,
+                actor,
+                trace,
+            };
             journal.record(Event::DeadlinePassed).await?;
             Ok(None)
         }
@@ -148,11 +165,28 @@ struct Course {
 
 impl Course {
     fn new(flight: Flight, payment: Payment, permit: Permit, term: Term, recovery: bool) -> Course {
-        let Flight { hands, actor, trace, .. } = flight;
-        let recorder = Recorder { hands, payment, actor, trace };
+        let Flight {
+            hands,
+            actor,
+            trace,
+            ..
+        } = flight;
+        let recorder = Recorder {
+            hands,
+            payment,
+            actor,
+            trace,
+        };
         let free_questions = u32::from(recovery);
         let in_budget = !recovery;
-        Course { recorder, permit, term, first_send: None, free_questions, in_budget }
+        Course {
+            recorder,
+            permit,
+            term,
+            first_send: None,
+            free_questions,
+            in_budget,
+        }
     }
 
     fn hands(&self) -> &Hands {
@@ -187,8 +221,18 @@ impl Course {
         let moment = self.hands().clock.moment();
         let until = moment.at.plus_ms(moment.rules.quarantine_ask_ms);
         let (order, version) = (self.payment().order.id, self.payment().version);
-        let change = Change::Postpone { order, version, until };
-        match self.hands().journal.send(Write::new(change)).await.unwrap_or(Written::Doubtful) {
+        let change = Change::Postpone {
+            order,
+            version,
+            until,
+        };
+        match self
+            .hands()
+            .journal
+            .send(Write::new(change))
+            .await
+            .unwrap_or(Written::Doubtful)
+        {
             Written::Committed { .. } => {
                 self.recorder.payment.next_attempt_at = Some(until);
                 Ok(())
@@ -247,9 +291,21 @@ impl Course {
         self.first_send.get_or_insert_with(Instant::now);
         let pass = self.permit.pass();
         let (send_by, trace) = (self.term.send_by, self.recorder.trace);
-        let sent = self.hands().confirm.send(SendConfirm { call, pass, send_by, trace }).await;
+        let sent = self
+            .hands()
+            .confirm
+            .send(SendConfirm {
+                call,
+                pass,
+                send_by,
+                trace,
+            })
+            .await;
         // The desk closed with our call on it: it may have left.
-        let lost = |_| Reply { outcome: Outcome::Unknown("no reply".into()), answered: false };
+        let lost = |_| Reply {
+            outcome: Outcome::Unknown("no reply".into()),
+            answered: false,
+        };
         judge_reply(self.payment(), &attempt, sent.unwrap_or_else(lost))
     }
 
@@ -258,8 +314,15 @@ impl Course {
         self.term = self.hands().term();
         let claim = self.term.claim;
         let pass = self.permit.pass();
-        ask::ask(self.hands(), self.payment(), by_order_too, claim, pass, self.recorder.trace)
-            .await
+        ask::ask(
+            self.hands(),
+            self.payment(),
+            by_order_too,
+            claim,
+            pass,
+            self.recorder.trace,
+        )
+        .await
     }
 
     /// Whether another question may start in this flight; waits for its time.
@@ -284,7 +347,9 @@ impl Course {
 
 impl Recorder {
     fn report(&self) {
-        self.actor.do_send(Advanced { payment: self.payment.clone() });
+        self.actor.do_send(Advanced {
+            payment: self.payment.clone(),
+        });
     }
 
     /// Writes what happened. An outcome is written again and again until the database takes it; evidence of
@@ -298,7 +363,12 @@ impl Recorder {
             };
             let mut next = transition.next.clone();
             let write = Write::new(Change::Advance(transition));
-            let written = self.hands.journal.send(write).await.unwrap_or(Written::Doubtful);
+            let written = self
+                .hands
+                .journal
+                .send(write)
+                .await
+                .unwrap_or(Written::Doubtful);
             match written {
                 Written::Committed { held } => {
                     next.stock_held = held;
@@ -320,9 +390,9 @@ impl Recorder {
                     sleep(pause).await;
                     pause = (pause * 2).min(REWRITE_MAX);
                 }
-                Written::Doubtful
-                | Written::Duplicate { .. }
-                | Written::NotEnoughStock { .. } => return Err(Box::new(Landing::Doubtful)),
+                Written::Doubtful | Written::Duplicate { .. } | Written::NotEnoughStock { .. } => {
+                    return Err(Box::new(Landing::Doubtful));
+                }
             }
         }
     }
@@ -345,7 +415,9 @@ impl Recorder {
 /// News of an approval: never discarded, whatever became of the payment meanwhile.
 const fn is_evidence(event: &Event) -> bool {
     match event {
-        Event::Approved { .. } | Event::AmountMismatched { .. } | Event::FoundCanceled { .. } => true,
+        Event::Approved { .. } | Event::AmountMismatched { .. } | Event::FoundCanceled { .. } => {
+            true
+        }
         Event::AttemptStarted { .. }
         | Event::OwnerLost { .. }
         | Event::RetryClaimed { .. }

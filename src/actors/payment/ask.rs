@@ -15,10 +15,20 @@ pub async fn ask(
     trace: TraceId,
 ) -> Event {
     let Some(attempt) = payment.current_attempt() else {
-        return Event::QuestionLost { attempt: 0, why: "no attempt to ask about".into() };
+        return Event::QuestionLost {
+            attempt: 0,
+            why: "no attempt to ask about".into(),
+        };
     };
     let look = |subject, pass| async move {
-        let asked = hands.look_up.send(LookUp { subject, pass, trace }).await;
+        let asked = hands
+            .look_up
+            .send(LookUp {
+                subject,
+                pass,
+                trace,
+            })
+            .await;
         asked.unwrap_or_else(|_| Finding::NoAnswer("no reply".into()))
     };
     let by_key = Subject::PaymentKey(attempt.payment_key.clone());

@@ -65,11 +65,16 @@ impl Callers {
     pub fn dismiss(&mut self, payment: &Payment) {
         for caller in std::mem::take(&mut self.0) {
             let answer = payment.answer_for(&caller.key);
-            caller.waiter.tell(Heard::Answer(answer.unwrap_or_else(|| pending(payment))));
+            caller
+                .waiter
+                .tell(Heard::Answer(answer.unwrap_or_else(|| pending(payment))));
         }
     }
 }
 
 pub fn pending(payment: &Payment) -> Answer {
-    Answer::Pending { order_id: payment.order.id, status: payment.status }
+    Answer::Pending {
+        order_id: payment.order.id,
+        status: payment.status,
+    }
 }

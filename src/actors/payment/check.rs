@@ -36,8 +36,15 @@ pub fn check(
     request: &Request,
     now: Timestamp,
 ) -> Verdict {
-    let Request { user, amount, payment_key: key } = request;
-    if user.as_ref().is_some_and(|user| *user != payment.order.user) {
+    let Request {
+        user,
+        amount,
+        payment_key: key,
+    } = request;
+    if user
+        .as_ref()
+        .is_some_and(|user| *user != payment.order.user)
+    {
         return Verdict::Reject(Rejection::InvalidUserId);
     }
     if *amount != payment.order.total {
@@ -67,9 +74,9 @@ fn never_tried(payment: &Payment, now: Timestamp) -> Verdict {
         Status::Done => conflict(KeyConflict::Paid),
         Status::InProgress | Status::Unknown => conflict(KeyConflict::InFlight),
         Status::Quarantined if payment.is_paid() => conflict(KeyConflict::Paid),
-        Status::Quarantined => {
-            Verdict::Answer(Answer::UnderReview { order_id: payment.order.id })
-        }
+        Status::Quarantined => Verdict::Answer(Answer::UnderReview {
+            order_id: payment.order.id,
+        }),
         Status::Expired => not_payable(NotPayable::Expired),
         // The timer may not have been here yet; the deadline holds all the same.
         Status::Ready | Status::Failed if payment.expires_at <= now => {

@@ -96,7 +96,10 @@ impl Hands {
         let length = self.limits.claim();
         let send_by = Instant::now() + length;
         let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-        let claim = Claim { owner: self.incarnation, deadline: self.clock.now().plus_ms(ms) };
+        let claim = Claim {
+            owner: self.incarnation,
+            deadline: self.clock.now().plus_ms(ms),
+        };
         Term { claim, send_by }
     }
 }

@@ -11,10 +11,10 @@ mod opening;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-pub use actor::{PaymentActor, ShardPort};
-pub use check::Request;
 #[cfg(test)]
 pub use actor::Explode;
+pub use actor::{PaymentActor, ShardPort};
+pub use check::Request;
 pub use hands::{FlightLimits, Flights, Hands};
 
 use super::api::{CheckoutIdempotency, Heard, TraceId};

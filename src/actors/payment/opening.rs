@@ -19,13 +19,22 @@ pub struct Opened {
 /// Opens an attempt with `key`, or says how the flight has ended before it began.
 pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landing>> {
     let hands = &*flight.hands;
-    let reservations = reserve_all(hands, &flight.payment).await.map_err(rejected)?;
+    let reservations = reserve_all(hands, &flight.payment)
+        .await
+        .map_err(rejected)?;
     #[cfg(test)]
-    assert!(!hands.sabotage.swap(false, std::sync::atomic::Ordering::Relaxed), "sabotaged");
+    assert!(
+        !hands
+            .sabotage
+            .swap(false, std::sync::atomic::Ordering::Relaxed),
+        "sabotaged"
+    );
     let permit = match hands.admit.send(Admit { lane: Lane::Live }).await {
         Ok(Ok(permit)) => permit,
         Ok(Err(busy)) => {
-            return Err(rejected(Rejection::Busy { retry_after_s: busy.retry_after_s }));
+            return Err(rejected(Rejection::Busy {
+                retry_after_s: busy.retry_after_s,
+            }));
         }
         Err(_) => return Err(rejected(Rejection::Busy { retry_after_s: 1 })),
     };
@@ -39,20 +48,25 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     let transition = after(&flight.payment, event, &hands.clock.moment())
         .map_err(|_| Box::new(Landing::CheckAgain))?;
     let payment = transition.next.clone();
-    let written = hands.journal.send(Write::opening(Change::Advance(transition))).await;
+    let written = hands
+        .journal
+        .send(Write::opening(Change::Advance(transition)))
+        .await;
     match written.unwrap_or(Written::Doubtful) {
         Written::Committed { .. } => {
             reservations.into_iter().for_each(Reservation::taken);
-            Ok(Opened { payment, permit, term })
+            Ok(Opened {
+                payment,
+                permit,
+                term,
+            })
         }
         Written::OutOfStock(shortages) => Err(rejected(Rejection::OutOfStock(shortages))),
-        Written::Busy | Written::Fault => {
-            Err(rejected(Rejection::Busy { retry_after_s: 1 }))
-        }
+        Written::Busy | Written::Fault => Err(rejected(Rejection::Busy { retry_after_s: 1 })),
         Written::Stale { .. } | Written::NotFound => Err(Box::new(Landing::CheckAgain)),
-        Written::Doubtful
-        | Written::Duplicate { .. }
-        | Written::NotEnoughStock { .. } => Err(Box::new(Landing::Doubtful)),
+        Written::Doubtful | Written::Duplicate { .. } | Written::NotEnoughStock { .. } => {
+            Err(Box::new(Landing::Doubtful))
+        }
     }
 }
 

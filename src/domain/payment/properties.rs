@@ -58,19 +58,47 @@ fn coverage() {
         let story = story().new_tree(&mut runner).unwrap().current();
         let last = verdict().new_tree(&mut runner).unwrap().current();
         let mut world = World::new(&opening);
-        for a in &story { world.perform(a).unwrap(); checks::check(&mut world).unwrap(); }
+        for a in &story {
+            world.perform(a).unwrap();
+            checks::check(&mut world).unwrap();
+        }
         let before: Vec<usize> = world.journal.rows.iter().map(Vec::len).collect();
         for (o, rows) in world.journal.rows.iter().enumerate() {
-            for r in &rows[..before[o]] { *seen.entry(format!("{} {}->{}", r.history.event, r.history.from.map_or("-", |f| f.name()), r.history.to.name())).or_default() += 1; }
+            for r in &rows[..before[o]] {
+                *seen
+                    .entry(format!(
+                        "{} {}->{}",
+                        r.history.event,
+                        r.history.from.map_or("-", |f| f.name()),
+                        r.history.to.name()
+                    ))
+                    .or_default() += 1;
+            }
         }
-        for p in &world.journal.payments { if let Some(q) = p.quarantine { *seen.entry(format!("quarantine {}", q.name())).or_default() += 1; }
-          for a in &p.attempts { if a.many_owners { *seen.entry("many owners".into()).or_default() += 1; }
-             if a.doubted_decline.is_some() { *seen.entry("doubted".into()).or_default() += 1; }
-             if a.n>1 { *seen.entry("n>1".into()).or_default() += 1; }
-             *seen.entry(format!("attempt {}", a.number)).or_default() += 1; } }
+        for p in &world.journal.payments {
+            if let Some(q) = p.quarantine {
+                *seen.entry(format!("quarantine {}", q.name())).or_default() += 1;
+            }
+            for a in &p.attempts {
+                if a.many_owners {
+                    *seen.entry("many owners".into()).or_default() += 1;
+                }
+                if a.doubted_decline.is_some() {
+                    *seen.entry("doubted".into()).or_default() += 1;
+                }
+                if a.n > 1 {
+                    *seen.entry("n>1".into()).or_default() += 1;
+                }
+                *seen.entry(format!("attempt {}", a.number)).or_default() += 1;
+            }
+        }
         *seen.entry("calls".into()).or_default() += world.toss.calls.len() as u64;
         world.heal(last).unwrap();
-        for p in &world.journal.payments { *seen.entry(format!("END {}", p.status.name())).or_default() += 1; }
+        for p in &world.journal.payments {
+            *seen.entry(format!("END {}", p.status.name())).or_default() += 1;
+        }
     }
-    for (k, v) in seen { println!("{v:8} {k}"); }
+    for (k, v) in seen {
+        println!("{v:8} {k}");
+    }
 }

@@ -217,7 +217,7 @@ fn inside<'a>(payment: &'a Payment, history: &'a [HistoryView]) -> InsideBody<'a
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::domain::payment::{ApprovalSign, History};
+    use crate::domain::payment::ApprovalSign;
     use crate::domain::{
         GatewayIdentity, Incarnation, Line, Order, PaymentKey, ProductId, Quantity, Timestamp,
         UserId, Won,
@@ -274,14 +274,14 @@ mod tests {
     }
 
     fn seen(view: &PaymentView, sight: Sight) -> Value {
-        let row = History {
+        let history = [HistoryView {
+            version: 1,
             from: None,
             to: Status::Ready,
-            event: "CHECKED_OUT",
+            event: "CHECKED_OUT".into(),
             reason: None,
             at: Timestamp::from_micros(0),
-        };
-        let history = [HistoryView { version: 1, row }];
+        }];
         serde_json::to_value(body(view, &history, sight)).unwrap()
     }
 

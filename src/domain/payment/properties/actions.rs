@@ -11,21 +11,37 @@ use super::world::{Doing, Flight, KEYS, Opening, World};
 #[derive(Clone, Debug)]
 pub enum What {
     /// A buyer confirms, mostly with a key that was authorized.
-    Confirm { key: usize, authorized: bool },
+    Confirm {
+        key: usize,
+        authorized: bool,
+    },
     /// A buyer confirms with the paymentKey of another order.
-    ConfirmWithAnothers { key: usize },
+    ConfirmWithAnothers {
+        key: usize,
+    },
     /// A flight makes its next step; or repeats a call that nobody has answered.
-    Proceed { view: View, refused: bool },
+    Proceed {
+        view: View,
+        refused: bool,
+    },
     /// The same, there and back again.
-    Exchange { view: View, verdict: Verdict, line: Line },
+    Exchange {
+        view: View,
+        verdict: Verdict,
+        line: Line,
+    },
     Arrive(Verdict),
     Finish,
     Hear(Line),
     TakeOver,
     TimeOut,
     /// `moved`: it comes back under another merchant key.
-    Crash { moved: bool },
-    Wait { ms: i64 },
+    Crash {
+        moved: bool,
+    },
+    Wait {
+        ms: i64,
+    },
     LandGhost,
     CancelAtToss,
     Lie,
@@ -152,8 +168,15 @@ fn commit() -> impl Strategy<Value = Commit> {
 }
 
 fn action(style: Style) -> impl Strategy<Value = Action> {
-    (what(style), 0..64_usize, 0..2_usize, any::<u32>(), commit())
-        .prop_map(|(what, pick, node, dice, commit)| Action { what, pick, node, dice, commit })
+    (what(style), 0..64_usize, 0..2_usize, any::<u32>(), commit()).prop_map(
+        |(what, pick, node, dice, commit)| Action {
+            what,
+            pick,
+            node,
+            dice,
+            commit,
+        },
+    )
 }
 
 pub fn story() -> impl Strategy<Value = Vec<Action>> {
@@ -164,21 +187,41 @@ pub fn opening() -> impl Strategy<Value = Opening> {
     let quantities = (1..=2_u8, prop_oneof![3 => Just(0_u8), 1 => Just(1)]);
     let orders = prop_oneof![4 => 1..=1_usize, 2 => 2..=2_usize, 1 => 3..=3_usize];
     let orders = orders.prop_flat_map(move |orders| vec(quantities.clone(), orders));
-    (orders, (1..=4_u8, 1..=2_u8), (-2_000..=2_000_i64, -2_000..=2_000_i64))
-        .prop_map(|(orders, shelf, skews_ms)| Opening { orders, shelf, skews_ms })
+    (
+        orders,
+        (1..=4_u8, 1..=2_u8),
+        (-2_000..=2_000_i64, -2_000..=2_000_i64),
+    )
+        .prop_map(|(orders, shelf, skews_ms)| Opening {
+            orders,
+            shelf,
+            skews_ms,
+        })
 }
 
 impl World {
     pub fn perform(&mut self, action: &Action) -> Result<(), String> {
-        let Action { what, pick, node, dice, commit } = action.clone();
+        let Action {
+            what,
+            pick,
+            node,
+            dice,
+            commit,
+        } = action.clone();
         let order = pick % self.orders();
-        let manner = |view, refused| Manner { dice, commit, view, refused };
+        let manner = |view, refused| Manner {
+            dice,
+            commit,
+            view,
+            refused,
+        };
         self.wait(1);
         match what {
             What::Confirm { key, authorized } => {
                 let key = self.key(order, key);
                 if authorized {
-                    self.toss.move_on(&key, Stage::Opened, Stage::Authorized, self.now);
+                    self.toss
+                        .move_on(&key, Stage::Opened, Stage::Authorized, self.now);
                 }
                 self.confirm(node, order, key, dice, commit);
             }
@@ -191,13 +234,18 @@ impl World {
                     self.proceed(flight, manner(view, refused))?;
                 }
             }
-            What::Exchange { view, verdict, line } => {
+            What::Exchange {
+                view,
+                verdict,
+                line,
+            } => {
                 if let Some(flight) = nth(self.flights.len(), pick) {
                     self.exchange(flight, verdict, line, manner(view, false))?;
                 }
             }
             What::Arrive(verdict) => {
-                if let Some(call) = self.nth_call(pick, |place| matches!(place, Place::Travelling)) {
+                if let Some(call) = self.nth_call(pick, |place| matches!(place, Place::Travelling))
+                {
                     self.toss.arrive(call, verdict, self.now);
                 }
             }
@@ -226,7 +274,10 @@ impl World {
 
     fn nth_call(&self, pick: usize, fits: impl Fn(&Place) -> bool) -> Option<usize> {
         let calls = self.toss.calls.iter().enumerate();
-        let fitting: Vec<usize> = calls.filter(|(_, call)| fits(&call.place)).map(|(i, _)| i).collect();
+        let fitting: Vec<usize> = calls
+            .filter(|(_, call)| fits(&call.place))
+            .map(|(i, _)| i)
+            .collect();
         nth(fitting.len(), pick).map(|at| fitting[at])
     }
 
@@ -258,7 +309,10 @@ impl World {
             Doing::Asking { .. } => true,
         };
         let flights = self.flights.iter().enumerate();
-        let fitting: Vec<usize> = flights.filter(|(_, f)| waiting(f)).map(|(i, _)| i).collect();
+        let fitting: Vec<usize> = flights
+            .filter(|(_, f)| waiting(f))
+            .map(|(i, _)| i)
+            .collect();
         nth(fitting.len(), pick).map(|at| fitting[at])
     }
 
@@ -270,9 +324,16 @@ impl World {
     }
 
     fn deposit(&mut self, pick: usize) {
-        let waiting: Vec<_> = self.toss.sessions.iter().map(|s| (s.key.clone(), s.stage())).collect();
-        let waiting: Vec<_> =
-            waiting.into_iter().filter(|(_, stage)| *stage == Stage::AwaitingDeposit).collect();
+        let waiting: Vec<_> = self
+            .toss
+            .sessions
+            .iter()
+            .map(|s| (s.key.clone(), s.stage()))
+            .collect();
+        let waiting: Vec<_> = waiting
+            .into_iter()
+            .filter(|(_, stage)| *stage == Stage::AwaitingDeposit)
+            .collect();
         if let Some(at) = nth(waiting.len(), pick) {
             let (key, from) = &waiting[at];
             self.toss.move_on(key, *from, Stage::Approved, self.now);
