@@ -2,27 +2,38 @@
 //!
 //! The map, in reading order. Each room may look only where `tests/architecture.rs` lets it.
 
-/// Who does what: one actor per order, the gates, the journal, the timer.
-pub mod actors;
-/// The only place that knows everyone.
-pub mod app;
-/// Our record held against Toss's ledger.
-pub mod audit;
-/// The command line.
-pub mod cli;
-/// One buyer with a story.
-pub mod demo;
 /// What is true: payments, their states, their rules. Pure.
 pub mod domain;
+
 /// How to speak Toss: the client, its wire types, and the one table from error codes to outcomes.
 pub mod gateway;
-/// The door: routes, bodies, and the one table from rejections to answers.
-pub mod http;
-/// The crowd: many buyers at a pace, and a report.
-pub mod loadtest;
-/// A Toss of our own, for trying out and for tests.
-pub mod sandbox;
-/// Every knob, typed.
-pub mod settings;
+
 /// How to remember: the database, and nothing but the database.
 pub mod store;
+
+/// Who does what: one actor per order, the gates, the journal, the timer.
+pub mod actors;
+
+/// The door: routes, bodies, and the one table from rejections to answers.
+pub mod http;
+
+/// A Toss of our own, for trying out and for tests.
+pub mod sandbox;
+
+/// Our record held against Toss's ledger.
+pub mod audit;
+
+/// The crowd: many buyers at a pace, and a report.
+pub mod loadtest;
+
+/// One buyer with a story.
+pub mod demo;
+
+/// Every knob, typed.
+pub mod settings;
+
+/// The only place that knows everyone.
+pub mod app;
+
+/// The command line.
+pub mod cli;
