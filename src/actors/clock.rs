@@ -35,6 +35,7 @@ impl Clock {
             at: self.now(),
             dice: Dice(rand::random()),
             transition: TransitionId(Uuid::now_v7()),
+            polled: false,
             rules: &self.rules,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
 use super::directory::{CheckoutRules, Directory};
@@ -36,6 +36,9 @@ pub struct CrewSettings {
     pub node_name: Box<str>,
     pub heartbeat: Duration,
 }
+
+/// What the last writes may take; a disk that is frozen must not hold the shutdown up.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 pub struct Crew {
     directory: Directory,
@@ -137,9 +140,9 @@ impl Crew {
                 "flights did not land in time; recovery will settle them"
             );
         } else {
-            _ = self.node.send(CloseNode).await;
+            _ = timeout(LAST_WRITES, self.node.send(CloseNode)).await;
         }
-        _ = self.journal.send(Flush).await;
+        _ = timeout(LAST_WRITES, self.journal.send(Flush)).await;
         for arbiter in &self.arbiters {
             arbiter.stop();
         }

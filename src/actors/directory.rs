@@ -259,7 +259,10 @@ impl Directory {
             | Status::Done
             | Status::Failed
             | Status::Expired
-            | Status::Quarantined => ForOrder::Retry(Retry { reply }),
+            | Status::Quarantined => ForOrder::Retry(Retry {
+                seen: status,
+                reply,
+            }),
         };
         self.shard(order).do_send(Deliver { order, message });
         landed

@@ -1,10 +1,11 @@
 //! RecoveryTimer: finds the unfinished and sends them messages. It has no rule of its own: what to do about
 //! a payment, the payment knows.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::directory::Directory;
@@ -26,6 +27,8 @@ pub struct RecoveryTimer {
     limits: RecoveryLimits,
     /// Sent for and not landed: they are not sent for twice, and a stuck one blocks nobody else.
     in_hand: HashSet<OrderId>,
+    /// Sent for within the last tick: whoever comes to nothing must not fill the next look again.
+    sent_for: HashMap<OrderId, Instant>,
     looking: bool,
     /// The last look filled the batch: more is waiting, so look again as soon as half of it has landed.
     more: bool,
@@ -50,7 +53,7 @@ impl RecoveryTimer {
         incarnation: Incarnation,
         limits: RecoveryLimits,
     ) -> RecoveryTimer {
-        let in_hand = HashSet::new();
+        let (in_hand, sent_for) = (HashSet::new(), HashMap::new());
         let (looking, more, stopped) = (false, false, false);
         RecoveryTimer {
             directory,
@@ -59,6 +62,7 @@ impl RecoveryTimer {
             incarnation,
             limits,
             in_hand,
+            sent_for,
             looking,
             more,
             stopped,
@@ -72,7 +76,9 @@ impl RecoveryTimer {
         }
         self.looking = true;
         // Those in hand may head the queue still; they must not hide the ones behind them.
-        let limit = self.limits.batch + self.in_hand.len();
+        let tick = self.limits.tick;
+        self.sent_for.retain(|_, sent| sent.elapsed() < tick);
+        let limit = self.limits.batch + self.in_hand.len() + self.sent_for.len();
         let (store, me, now) = (self.store.clone(), self.incarnation, self.clock.now());
         let most = u32::try_from(limit).unwrap_or(u32::MAX);
         let work = async move { store.due(now, me, most).await };
@@ -100,9 +106,10 @@ impl RecoveryTimer {
             if self.stopped || self.in_hand.len() >= self.limits.batch {
                 return;
             }
-            if !self.in_hand.insert(order) {
+            if self.sent_for.contains_key(&order) || !self.in_hand.insert(order) {
                 continue;
             }
+            self.sent_for.insert(order, Instant::now());
             let landed = self.directory.wake(order, status);
             ctx.spawn(landed.into_actor(self).map(move |_, timer, ctx| {
                 timer.in_hand.remove(&order);

@@ -103,7 +103,10 @@ impl Shard {
             // On our own arbiter: an actor that is connected here will take the message.
             Some(Entry::Live { actor, sent, last }) if actor.connected() => {
                 *sent += 1;
-                *last = Instant::now();
+                // The timer's messages keep nobody in memory.
+                if matches!(message, ForOrder::Confirm(_)) {
+                    *last = Instant::now();
+                }
                 send(actor, message);
             }
             Some(Entry::Loading(_)) if self.queued >= self.limits.loading => {
@@ -280,7 +283,10 @@ impl Handler<Ended> for Shard {
         if word.ask {
             self.load(
                 word.order,
-                vec![ForOrder::Retry(Retry { reply: None })],
+                vec![ForOrder::Retry(Retry {
+                    seen: Status::InProgress,
+                    reply: None,
+                })],
                 ctx,
             );
         }

@@ -46,6 +46,8 @@ pub struct Moment<'a> {
     pub dice: Dice,
     /// The name that the next transition will bear.
     pub transition: TransitionId,
+    /// A caller's polling led to this: it spends no question and slows no pace.
+    pub polled: bool,
     pub rules: &'a Rules,
 }
 

@@ -78,6 +78,8 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Finding {
     Found(Report),
+    /// Not known by our paymentKey, but the order is paid under another one.
+    PaidUnder(Report),
     /// 404 in Toss's own words. Early on it proves nothing.
     NotFound,
     /// No usable answer: silence, a 5xx, a broken body, 401, 403, 429.

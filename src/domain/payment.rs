@@ -153,7 +153,8 @@ pub enum Settled {
 pub enum ApprovalSign {
     #[default]
     None,
-    /// Toss claimed an approval whose amount was not ours: it settles nothing, but no "aborted" is believed after it.
+    /// Toss claimed an approval whose amount or paymentKey was not ours: it settles nothing, but nothing more is
+    /// sent, and no "aborted" is believed after it.
     Contradicted,
     /// Toss did approve (it may have been cancelled since): only a human settles this.
     Seen,

@@ -76,6 +76,7 @@ impl Telling for Finding {
     fn word(&self) -> (&'static str, Option<&str>, bool) {
         match self {
             Finding::Found(_) => ("found", None, false),
+            Finding::PaidUnder(_) => ("paid under another key", None, true),
             Finding::NotFound => ("not found", None, false),
             Finding::NoAnswer(why) => ("no answer", Some(why), true),
         }

@@ -6,7 +6,7 @@
 use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 
 use super::dialect::Sql;
-use super::fault::{CommitFault, StoreFault};
+use super::fault::{CommitFault, StoreFault, refuses_commit};
 use super::rows::{self, ProductRow};
 use super::{Store, json, rows_of, transaction};
 use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
@@ -46,7 +46,10 @@ impl Store {
                 tell_restocks(batch, &committed.verdicts);
                 Ok(committed)
             }
-            Err(error) if wrote => Err(CommitFault::Doubtful(error.to_string())),
+            // A full disk or a busy file refuses COMMIT before its frame is written: surely not there.
+            Err(error) if wrote && !refuses_commit(&error) => {
+                Err(CommitFault::Doubtful(error.to_string()))
+            }
             Err(error) => Err(CommitFault::Unavailable(error.to_string())),
         }
     }

@@ -16,6 +16,15 @@ pub(super) fn is_refusal(answer: &dyn DatabaseError) -> bool {
     code.is_some_and(|code| REFUSALS.contains(&code)) || !matches!(answer.kind(), ErrorKind::Other)
 }
 
+/// Whether this answer to COMMIT says that the commit was not made: the file is busy, or its disk is full. Other
+/// answers, an I/O error while syncing for instance, leave open what a restart will find.
+pub(super) fn is_no_commit(answer: &dyn DatabaseError) -> bool {
+    /// BUSY and FULL of SQLite's primary result codes.
+    const NOT_MADE: [i64; 2] = [5, 13];
+    let code = answer.code().and_then(|code| code.parse::<i64>().ok());
+    code.is_some_and(|code| NOT_MADE.contains(&(code & 0xff)))
+}
+
 /// `lock_*` read under the writer's lock, in key order; the rest of the first block writes. All take a JSON array.
 pub(super) struct Sql {
     pub lock_payments: &'static str,

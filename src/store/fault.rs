@@ -70,6 +70,18 @@ fn refused(error: &DbErr) -> bool {
     }
 }
 
+/// Whether the database, asked to commit, answered that it did not.
+pub(super) fn refuses_commit(error: &DbErr) -> bool {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => {
+            matches!(&**error, sqlx::Error::Database(answer) if dialect::is_no_commit(&**answer))
+        }
+        _ => false,
+    }
+}
+
 impl From<DbErr> for StoreFault {
     fn from(error: DbErr) -> StoreFault {
         if refused(&error) {

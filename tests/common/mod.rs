@@ -50,7 +50,7 @@ impl Process {
             match line.split_whitespace().next() {
                 Some("shop") => url = address.map(str::to_owned),
                 Some("sandbox") => sandbox = address.map(str::to_owned),
-                Some("ready") => {
+                Some(word) if word.starts_with("ready") => {
                     ready = true;
                     break;
                 }

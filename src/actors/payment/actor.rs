@@ -10,10 +10,11 @@ use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::advance::{Flight, Landing, Purpose, advance, reload};
+use super::advance::{Flight, Landing, Purpose, advance};
 use super::callers::{Caller, Callers, pending};
 use super::check::{Request, Verdict, check};
 use super::hands::SharedHands;
+use super::recorder::reload;
 use super::{AreYouIdle, Checkout, Confirm, Ended, Idle, Landed, Retry, Stop, Timeout, Waiter};
 use crate::actors::api::{Heard, TraceId};
 use crate::actors::journal::{Write, Written};
@@ -41,6 +42,7 @@ enum Aloft {
     Confirming(PaymentKey),
     Recovering,
     Expiring,
+    Refreshing,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl PaymentActor {
     ) {
         let opening = match &self.aloft {
             Some(Aloft::Confirming(key)) => Some(key),
-            Some(Aloft::Recovering | Aloft::Expiring) | None => None,
+            Some(Aloft::Recovering | Aloft::Expiring | Aloft::Refreshing) | None => None,
         };
         let flying = self.aloft.is_some();
         let verdict = check(
@@ -126,6 +128,7 @@ impl PaymentActor {
             Purpose::Confirm(key) => Aloft::Confirming(key.clone()),
             Purpose::Recover(_) => Aloft::Recovering,
             Purpose::Expire => Aloft::Expiring,
+            Purpose::Refresh => Aloft::Refreshing,
         });
         if matches!(purpose, Purpose::Recover(_)) {
             self.last_question = Some(Instant::now());
@@ -165,6 +168,10 @@ impl PaymentActor {
                 self.callers.dismiss(&self.payment);
                 self.end(true, ctx);
             }
+            Landing::Gone => {
+                self.callers.dismiss(&self.payment);
+                self.end(false, ctx);
+            }
             Landing::Rested | Landing::Postponed | Landing::CheckAgain => {
                 // Callers with another paymentKey than the record's are looked at in the new light.
                 for Caller { key, waiter, .. } in self.callers.answer(&self.payment) {
@@ -176,20 +183,24 @@ impl PaymentActor {
                     };
                     self.receive(&request, trace, waiter, ctx);
                 }
+                if landing == Landing::CheckAgain && self.is_abandoned() {
+                    self.nudge(trace, ctx);
+                }
             }
             Landing::Stale | Landing::Doubtful | Landing::Overdue => {
                 // Whether their attempt was written is not known: never "busy", never a second attempt.
                 for stranger in self.callers.answer(&self.payment) {
                     stranger.waiter.tell(Heard::Answer(pending(&self.payment)));
                 }
-                if self.payment.status == Status::InProgress {
-                    self.take_off(Purpose::Recover(Lane::Live), trace, ctx);
+                if self.is_abandoned() {
+                    self.nudge(trace, ctx);
                 }
             }
         }
     }
 
-    /// One question for those who wait: now, or when the last one is a second old.
+    /// One question: now, or when the last one is a second old. Paced, because what made it necessary (a full
+    /// disk, a stale write) may make the next one necessary too.
     fn nudge(&mut self, trace: TraceId, ctx: &mut Context<Self>) {
         if self.nudged {
             return;
@@ -202,9 +213,16 @@ impl PaymentActor {
             actor.nudged = false;
             let unfinished = matches!(actor.payment.status, Status::Unknown | Status::InProgress);
             if actor.aloft.is_none() && unfinished {
-                actor.take_off(Purpose::Recover(Lane::Live), trace, ctx);
+                let gone = actor.callers.are_gone();
+                let lane = if gone { Lane::Recovery } else { Lane::Live };
+                actor.take_off(Purpose::Recover(lane), trace, ctx);
             }
         });
+    }
+
+    /// A confirm may be out, and nobody here waits for it.
+    fn is_abandoned(&self) -> bool {
+        self.aloft.is_none() && self.payment.status == Status::InProgress
     }
 
     fn is_due(&self) -> bool {
@@ -230,7 +248,7 @@ impl PaymentActor {
 /// A flight that always comes down: a panic is caught, an endless one is stopped, and where its copy can no
 /// longer be trusted the payment is read afresh.
 async fn fly(flight: Flight) -> (Landing, Option<Payment>) {
-    let (hands, known) = (flight.hands.clone(), flight.payment.clone());
+    let (hands, order) = (flight.hands.clone(), flight.payment.order.id);
     let _counted = hands.flights.count();
     let most = hands.limits.flight();
     let flown = timeout(most, AssertUnwindSafe(advance(flight)).catch_unwind()).await;
@@ -240,7 +258,10 @@ async fn fly(flight: Flight) -> (Landing, Option<Payment>) {
         Err(_) => (Landing::Overdue, None),
     };
     if landing.needs_reload() {
-        return (landing, Some(reload(&hands, &known).await));
+        return match reload(&hands, order).await {
+            Some(payment) => (landing, Some(payment)),
+            None => (Landing::Gone, None),
+        };
     }
     (landing, payment)
 }
@@ -304,8 +325,11 @@ impl Handler<Retry> for PaymentActor {
             Status::Unknown | Status::Quarantined => self.is_due(),
             Status::Ready | Status::Done | Status::Failed | Status::Expired => false,
         };
-        if wanted && self.aloft.is_none() {
+        if self.aloft.is_none() && wanted {
             self.take_off(Purpose::Recover(Lane::Recovery), TraceId::default(), ctx);
+        } else if self.aloft.is_none() && order.seen != self.payment.status {
+            // The record is ahead of us: a write landed that we had given up.
+            self.take_off(Purpose::Refresh, TraceId::default(), ctx);
         }
         self.remember(order.reply);
     }

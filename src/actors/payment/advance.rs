@@ -6,16 +6,19 @@ use std::time::Duration;
 use actix::Addr;
 use tokio::time::{Instant, sleep};
 
-use super::actor::{Advanced, PaymentActor};
-use super::ask;
+use super::actor::PaymentActor;
+
+use super::ask::{Question, ask};
 use super::hands::{Hands, SharedHands, Term};
 use super::opening::{self, Opened};
+use super::recorder::Recorder;
 use crate::actors::api::TraceId;
 use crate::actors::journal::{Write, Written};
 use crate::actors::toss::{Admit, Lane, Permit, SendConfirm};
 use crate::domain::payment::judge_reply;
 use crate::domain::{
-    Event, Outcome, Payment, PaymentKey, Rejection, Reply, Status, Step, after, next_step,
+    Event, Outcome, Payment, PaymentKey, Rejection, Reply, Status, Step, Timestamp, after,
+    next_step,
 };
 use crate::gateway::ConfirmCall;
 use crate::store::Change;
@@ -29,6 +32,8 @@ pub enum Purpose {
     Recover(Lane),
     /// The deadline.
     Expire,
+    /// The snapshot is in doubt: only read the payment afresh.
+    Refresh,
 }
 
 /// One run of the loop. It owns its copy of the payment; the actor keeps the last committed one.
@@ -48,7 +53,7 @@ pub enum Landing {
     Rested,
     /// Not opened, and nothing written.
     Rejected(Rejection),
-    /// Not opened: the payment is not what it was when the callers were checked.
+    /// Nothing was begun, and the payment is not what it was when the callers were checked.
     CheckAgain,
     /// Not begun: no slot, no rate, or no database. The timer will come again.
     Postponed,
@@ -59,6 +64,8 @@ pub enum Landing {
     /// Past its deadline, stopped from outside.
     Overdue,
     Panicked,
+    /// The store does not have the order any more, or cannot read it.
+    Gone,
 }
 
 impl Landing {
@@ -66,9 +73,11 @@ impl Landing {
     pub const fn needs_reload(&self) -> bool {
         match self {
             Landing::CheckAgain | Landing::Stale | Landing::Doubtful | Landing::Overdue => true,
-            Landing::Rested | Landing::Rejected(_) | Landing::Postponed | Landing::Panicked => {
-                false
-            }
+            Landing::Rested
+            | Landing::Rejected(_)
+            | Landing::Postponed
+            | Landing::Panicked
+            | Landing::Gone => false,
         }
     }
 }
@@ -76,10 +85,6 @@ impl Landing {
 /// Pause before another question of the same flight: a buyer is waiting, but Toss needs a moment too.
 const QUESTION_PAUSE_MIN_MS: i64 = 500;
 const QUESTION_PAUSE_SPREAD_MS: i64 = 500;
-
-/// Pauses between tries to write an outcome while the database is away.
-const REWRITE_MIN: Duration = Duration::from_millis(50);
-const REWRITE_MAX: Duration = Duration::from_secs(2);
 
 pub async fn advance(flight: Flight) -> (Landing, Payment) {
     let payment = flight.payment.clone();
@@ -110,6 +115,7 @@ async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
             course.report();
             Ok(Some(course))
         }
+        Purpose::Refresh => Err(Box::new(Landing::CheckAgain)),
         Purpose::Expire => {
             let Flight {
                 hands,
@@ -118,11 +124,13 @@ async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
                 trace,
                 ..
             } = flight;
+            let polled = false;
             let mut journal = Recorder {
                 hands,
                 payment,
                 actor,
                 trace,
+                polled,
             };
             journal.record(Event::DeadlinePassed).await?;
             Ok(None)
@@ -143,15 +151,6 @@ async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
     }
 }
 
-/// What writes: the payment as last committed, and the way to the journal.
-#[derive(Debug)]
-struct Recorder {
-    hands: SharedHands,
-    payment: Payment,
-    actor: Addr<PaymentActor>,
-    trace: TraceId,
-}
-
 #[derive(Debug)]
 struct Course {
     recorder: Recorder,
@@ -167,15 +166,18 @@ impl Course {
     fn new(flight: Flight, payment: Payment, permit: Permit, term: Term, recovery: bool) -> Course {
         let Flight {
             hands,
+            purpose,
             actor,
             trace,
             ..
         } = flight;
+        let polled = matches!(purpose, Purpose::Recover(Lane::Live));
         let recorder = Recorder {
             hands,
             payment,
             actor,
             trace,
+            polled,
         };
         let free_questions = u32::from(recovery);
         let in_budget = !recovery;
@@ -249,7 +251,8 @@ impl Course {
 
     async fn run(&mut self) -> Result<(), Ended> {
         loop {
-            let step = next_step(self.payment(), &self.hands().clock.moment());
+            let moment = self.hands().clock.moment();
+            let (step, at) = (next_step(self.payment(), &moment), moment.at);
             let event = match step {
                 Step::Rest | Step::Expire => return Ok(()),
                 Step::Confirm => self.send().await,
@@ -257,14 +260,14 @@ impl Course {
                     if !self.may_ask().await {
                         return Ok(());
                     }
-                    self.ask(by_order_too).await
+                    self.ask(by_order_too, at).await
                 }
                 Step::AskQuietly { .. } => {
                     if self.free_questions == 0 {
                         return Ok(());
                     }
                     self.free_questions = 0;
-                    let event = self.ask(true).await;
+                    let event = self.ask(true, at).await;
                     let moment = self.hands().clock.moment();
                     // Nothing new: a quarantined payment moves for a clear answer only.
                     if after(self.payment(), event.clone(), &moment).is_err() {
@@ -309,20 +312,17 @@ impl Course {
         judge_reply(self.payment(), &attempt, sent.unwrap_or_else(lost))
     }
 
-    async fn ask(&mut self, by_order_too: bool) -> Event {
+    async fn ask(&mut self, by_order_too: bool, at: Timestamp) -> Event {
         // A send that the answer allows is a send of this term.
         self.term = self.hands().term();
-        let claim = self.term.claim;
-        let pass = self.permit.pass();
-        ask::ask(
-            self.hands(),
-            self.payment(),
+        let asked = Question {
             by_order_too,
-            claim,
-            pass,
-            self.recorder.trace,
-        )
-        .await
+            at,
+            claim: self.term.claim,
+        };
+        let pass = self.permit.pass();
+        let trace = self.recorder.trace;
+        ask(self.hands(), self.payment(), asked, pass, trace).await
     }
 
     /// Whether another question may start in this flight; waits for its time.
@@ -342,115 +342,5 @@ impl Course {
         }
         sleep(pause).await;
         true
-    }
-}
-
-impl Recorder {
-    fn report(&self) {
-        self.actor.do_send(Advanced {
-            payment: self.payment.clone(),
-        });
-    }
-
-    /// Writes what happened. An outcome is written again and again until the database takes it; evidence of
-    /// an approval survives even a stale copy, because the reloaded payment is judged again with it.
-    async fn record(&mut self, event: Event) -> Result<(), Ended> {
-        let mut pause = REWRITE_MIN;
-        loop {
-            let moment = self.hands.clock.moment();
-            let Ok(transition) = after(&self.payment, event.clone(), &moment) else {
-                return Err(Box::new(Landing::Stale));
-            };
-            let mut next = transition.next.clone();
-            let write = Write::new(Change::Advance(transition));
-            let written = self
-                .hands
-                .journal
-                .send(write)
-                .await
-                .unwrap_or(Written::Doubtful);
-            match written {
-                Written::Committed { held } => {
-                    next.stock_held = held;
-                    self.moved(next, &event);
-                    return Ok(());
-                }
-                Written::Stale { .. } | Written::NotFound if is_evidence(&event) => {
-                    self.payment = reload(&self.hands, &self.payment).await;
-                }
-                Written::Stale { .. } | Written::NotFound => {
-                    return Err(Box::new(Landing::Stale));
-                }
-                // A quarantined payment without goods becomes DONE only by taking them.
-                Written::OutOfStock(_) => return Err(Box::new(Landing::Rested)),
-                Written::Busy | Written::Fault if event.attempt().is_none() => {
-                    return Err(Box::new(Landing::Postponed));
-                }
-                Written::Busy | Written::Fault => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(REWRITE_MAX);
-                }
-                Written::Doubtful | Written::Duplicate { .. } | Written::NotEnoughStock { .. } => {
-                    return Err(Box::new(Landing::Doubtful));
-                }
-            }
-        }
-    }
-
-    fn moved(&mut self, next: Payment, event: &Event) {
-        let (from, to) = (self.payment.status.name(), next.status.name());
-        let order = next.order.id;
-        let (trace, version, event) = (self.trace, next.version, event.name());
-        if next.status == Status::Quarantined && self.payment.status != Status::Quarantined {
-            let reason = next.quarantine.map(|reason| reason.name());
-            tracing::error!(%trace, %order, version, from, to, event, reason, "a human must look");
-        } else {
-            tracing::info!(%trace, %order, version, from, to, event, "payment moved");
-        }
-        self.payment = next;
-        self.report();
-    }
-}
-
-/// News of an approval: never discarded, whatever became of the payment meanwhile.
-const fn is_evidence(event: &Event) -> bool {
-    match event {
-        Event::Approved { .. } | Event::AmountMismatched { .. } | Event::FoundCanceled { .. } => {
-            true
-        }
-        Event::AttemptStarted { .. }
-        | Event::OwnerLost { .. }
-        | Event::RetryClaimed { .. }
-        | Event::DeadlinePassed
-        | Event::Declined { .. }
-        | Event::NotAttempted { .. }
-        | Event::Undecided { .. }
-        | Event::FoundUnconfirmed { .. }
-        | Event::FoundEnded { .. }
-        | Event::FoundWaitingForDeposit { .. }
-        | Event::FoundForeign { .. }
-        | Event::FoundNothing { .. }
-        | Event::FoundUndecided { .. }
-        | Event::QuestionLost { .. } => false,
-    }
-}
-
-/// The payment as the store has it, asked for until the store answers. An order that is gone from the
-/// store (a restored backup) stays as we knew it.
-pub async fn reload(hands: &Hands, known: &Payment) -> Payment {
-    let mut pause = REWRITE_MIN;
-    loop {
-        match hands.store.load(known.order.id).await {
-            Ok(Some(payment)) => return payment,
-            Ok(None) => {
-                tracing::error!(order = %known.order.id, "the store has lost this order");
-                return known.clone();
-            }
-            Err(fault) => {
-                tracing::warn!(order = %known.order.id, %fault, "could not reload; trying again");
-                sleep(pause).await;
-                pause = (pause * 2).min(REWRITE_MAX);
-            }
-        }
     }
 }

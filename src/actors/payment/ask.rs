@@ -4,13 +4,22 @@ use super::hands::Hands;
 use crate::actors::api::TraceId;
 use crate::actors::toss::{LookUp, Pass, Subject};
 use crate::domain::payment::{add_finding_by_order, judge_finding};
-use crate::domain::{Claim, Event, Finding, Payment};
+use crate::domain::{Claim, Event, Finding, Payment, Timestamp};
+
+/// What is asked, when, and under which claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    pub by_order_too: bool,
+    /// Before the first look-up left: what it says is judged by this instant.
+    pub at: Timestamp,
+    /// Covers the confirm that the answer may allow.
+    pub claim: Claim,
+}
 
 pub async fn ask(
     hands: &Hands,
     payment: &Payment,
-    by_order_too: bool,
-    claim: Claim,
+    asked: Question,
     pass: Pass,
     trace: TraceId,
 ) -> Event {
@@ -33,9 +42,16 @@ pub async fn ask(
     };
     let by_key = Subject::PaymentKey(attempt.payment_key.clone());
     let mut finding = look(by_key, pass).await;
-    if by_order_too && finding == Finding::NotFound {
+    if asked.by_order_too && finding == Finding::NotFound {
         let by_order = look(Subject::Order(payment.order.id), pass.spent()).await;
         finding = add_finding_by_order(attempt, by_order);
     }
-    judge_finding(payment, attempt, finding, &hands.gateway, claim)
+    judge_finding(
+        payment,
+        attempt,
+        finding,
+        &hands.gateway,
+        asked.at,
+        asked.claim,
+    )
 }

@@ -51,6 +51,7 @@ impl Callers {
     /// are those whose paymentKey the record does not name.
     pub fn answer(&mut self, payment: &Payment) -> Vec<Caller> {
         let mut strangers = Vec::new();
+        self.are_gone();
         for caller in std::mem::take(&mut self.0) {
             match payment.answer_for(&caller.key) {
                 None => strangers.push(caller),

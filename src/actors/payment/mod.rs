@@ -7,6 +7,7 @@ mod callers;
 mod check;
 mod hands;
 mod opening;
+mod recorder;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ pub use hands::{FlightLimits, Flights, Hands};
 
 use super::api::{CheckoutIdempotency, Heard, TraceId};
 use super::journal::Written;
-use crate::domain::OrderId;
+use crate::domain::{OrderId, Status};
 
 /// Write the order down: the first message of an actor whose order nobody knows yet.
 #[derive(Message, Debug)]
@@ -63,6 +64,8 @@ impl Waiter {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct Retry {
+    /// The status that the record had when the message was sent.
+    pub seen: Status,
     pub reply: Landed,
 }
 

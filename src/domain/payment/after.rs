@@ -1,7 +1,7 @@
 //! The one table: what an event makes of a payment. Every pair of status and event is either a
 //! transition or an `IllegalEvent`; the grid at the foot of this folder shows all of them at a glance.
 
-use super::super::moment::Moment;
+use super::super::moment::{Moment, Timestamp};
 use super::super::order::PaymentKey;
 use super::super::outcome::Decline;
 use super::super::retry::Rules;
@@ -24,8 +24,8 @@ pub fn after(
             gateway,
             claim,
         } => start(payment, payment_key, gateway, *claim, now),
-        Event::OwnerLost { claim } => claimed(payment, Status::InProgress, *claim),
-        Event::RetryClaimed { claim } => claimed(payment, Status::Unknown, *claim),
+        Event::OwnerLost { claim } => claimed(payment, Status::InProgress, *claim, now),
+        Event::RetryClaimed { claim } => claimed(payment, Status::Unknown, *claim, now),
         Event::DeadlinePassed => expire(payment, now),
         Event::Approved {
             attempt,
@@ -33,6 +33,7 @@ pub fn after(
             approval,
         } => approve(payment, *attempt, payment_key, approval, now),
         Event::AmountMismatched { attempt, total } => mismatch(payment, *attempt, *total, now),
+        Event::MixedUp { attempt } => mixed_up(payment, *attempt, now),
         Event::Declined { attempt, decline } => declined(payment, *attempt, decline, now),
         Event::NotAttempted { attempt, why } => undecided(payment, *attempt, false, why, now),
         Event::Undecided {
@@ -57,7 +58,15 @@ pub fn after(
             attempt,
             claim,
             ours,
-        } => found_nothing(payment, *attempt, *claim, *ours, now),
+            asked_at,
+        } => {
+            let asked = Asked {
+                claim: *claim,
+                ours: *ours,
+                at: *asked_at,
+            };
+            found_nothing(payment, *attempt, &asked, now)
+        }
         Event::FoundUndecided { attempt, why } => {
             asking(payment, *attempt).and_then(|next| ask_again(next, why, now))
         }
@@ -125,7 +134,7 @@ fn start(
 }
 
 /// One write for "the owner is gone" and "it is mine now": there is no instant in which nobody owns it.
-fn claimed(payment: &Payment, from: Status, claim: Claim) -> Change {
+fn claimed(payment: &Payment, from: Status, claim: Claim, now: &Moment<'_>) -> Change {
     if payment.status != from {
         return None;
     }
@@ -133,7 +142,7 @@ fn claimed(payment: &Payment, from: Status, claim: Claim) -> Change {
     next.status = Status::Unknown;
     next.owner = Some(claim.owner);
     next.next_attempt_at = Some(claim.deadline);
-    next.rounds = next.rounds.saturating_add(1);
+    next.rounds = next.rounds.saturating_add(u32::from(!now.polled));
     Some((next, StockMove::None, None))
 }
 
@@ -154,7 +163,8 @@ fn approve(
     approval: &Approval,
     now: &Moment<'_>,
 ) -> Change {
-    let current = payment.current_attempt().filter(|a| a.number == attempt);
+    let ours = |current: &&Attempt| current.number == attempt && current.payment_key == *key;
+    let current = payment.current_attempt().filter(ours);
     let unsigned = current.is_some_and(|a| a.approval_sign != ApprovalSign::Seen);
     let pays = match payment.status {
         Status::InProgress | Status::Unknown => unsigned,
@@ -194,6 +204,23 @@ fn mismatch(payment: &Payment, attempt: u8, total: i64, now: &Moment<'_>) -> Cha
         stock,
         Some(format!("Toss approved {total} KRW").into()),
     ))
+}
+
+/// Toss says that our order is paid, by a paymentKey that is not this attempt's: answers mixed up, or an
+/// approval that our database forgot. Nothing more is sent; look-ups by our own key decide, or a human.
+fn mixed_up(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
+    if payment.status != Status::InProgress {
+        return None;
+    }
+    let mut next = payment.clone();
+    let current = next.attempts.last_mut().filter(|a| a.number == attempt)?;
+    current.answered = true;
+    current.approval_sign = ApprovalSign::Contradicted;
+    rest_unknown(
+        next,
+        Some("Toss names another paymentKey of our order".into()),
+        now,
+    )
 }
 
 fn declined(payment: &Payment, attempt: u8, decline: &Decline, now: &Moment<'_>) -> Change {
@@ -241,7 +268,7 @@ fn found_unconfirmed(
     if !ours || !may_send || spent(&next, now) {
         return ask_again(next, "unconfirmed at Toss, and no confirm may be sent", now);
     }
-    send_again(next, claim)
+    send_again(next, claim, now)
 }
 
 fn found_ended(payment: &Payment, attempt: u8, found: &Decline, now: &Moment<'_>) -> Change {
@@ -303,13 +330,14 @@ fn found_foreign(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
     rest_unknown(next, Some("the paymentKey names another order".into()), now)
 }
 
-fn found_nothing(
-    payment: &Payment,
-    attempt: u8,
+/// A question that came to nothing: what it would have allowed, whom it went to, and when it left.
+struct Asked {
     claim: Claim,
     ours: bool,
-    now: &Moment<'_>,
-) -> Change {
+    at: Timestamp,
+}
+
+fn found_nothing(payment: &Payment, attempt: u8, asked: &Asked, now: &Moment<'_>) -> Change {
     let quiet = payment.status == Status::Quarantined && payment.may_settle_itself();
     let next = if quiet {
         payment.clone()
@@ -320,13 +348,14 @@ fn found_nothing(
         .current_attempt()
         .filter(|a| a.number == attempt)?
         .clone();
-    let over = now.rules.window_over(current.may_send_until, now.at);
+    // By the time of the question: an answer that was held up for long says nothing about now.
+    let over = now.rules.window_over(current.may_send_until, asked.at);
     let signed = current.approval_sign != ApprovalSign::None;
     if quiet {
-        let evidence = ours && over && !signed;
+        let evidence = asked.ours && over && !signed;
         return evidence.then(|| fail(next, not_found(&current))).flatten();
     }
-    match (ours, over) {
+    match (asked.ours, over) {
         (false, _) => quarantine(next, QuarantineReason::OtherGateway, StockMove::None, now),
         (true, true) if signed => quarantine(
             next,
@@ -336,7 +365,9 @@ fn found_nothing(
         ),
         (true, true) => fail(next, not_found(&current)),
         // Never answered, so the same key is safe: if the first call arrived after all, Toss replays its answer.
-        (true, false) if !current.answered && current.may_be_sent(now) => send_again(next, claim),
+        (true, false) if !current.answered && current.may_be_sent(now) => {
+            send_again(next, asked.claim, now)
+        }
         (true, false) => ask_again(next, "not found, within the confirm window", now),
     }
 }
@@ -363,7 +394,7 @@ fn spent(payment: &Payment, now: &Moment<'_>) -> bool {
 
 /// Back to IN_PROGRESS: with the next key if the last one was answered (Toss would replay that answer),
 /// with the same key if not (Toss would execute another one beside it).
-fn send_again(mut next: Payment, claim: Claim) -> Change {
+fn send_again(mut next: Payment, claim: Claim, now: &Moment<'_>) -> Change {
     let current = next.attempts.last_mut()?;
     if current.answered {
         current.n = current.n.checked_add(1)?;
@@ -374,7 +405,7 @@ fn send_again(mut next: Payment, claim: Claim) -> Change {
     next.status = Status::InProgress;
     next.owner = Some(claim.owner);
     next.next_attempt_at = Some(claim.deadline);
-    next.questions = next.questions.saturating_add(1);
+    next.questions = next.questions.saturating_add(u32::from(!now.polled));
     Some((next, StockMove::None, None))
 }
 
@@ -383,7 +414,7 @@ fn ask_again(mut next: Payment, why: &str, now: &Moment<'_>) -> Change {
     if spent(&next, now) {
         return quarantine(next, QuarantineReason::QuestionsSpent, StockMove::None, now);
     }
-    next.questions = next.questions.saturating_add(1);
+    next.questions = next.questions.saturating_add(u32::from(!now.polled));
     rest_unknown(next, Some(why.into()), now)
 }
 
@@ -423,7 +454,9 @@ fn quarantine(
 ) -> Change {
     next.status = Status::Quarantined;
     next.quarantine = Some(reason);
-    next.next_attempt_at = Some(now.at.plus_ms(now.rules.quarantine_ask_ms));
+    // Where no answer could settle it, none is asked for.
+    let asks = next.may_settle_itself();
+    next.next_attempt_at = asks.then(|| now.at.plus_ms(now.rules.quarantine_ask_ms));
     Some((next, stock, Some(reason.name().into())))
 }
 
@@ -438,7 +471,8 @@ fn quarantine_evidence(
     now: &Moment<'_>,
 ) -> Change {
     let mut next = payment.clone();
-    let known = next.attempts.iter_mut().find(|a| a.number == attempt);
+    let named = |a: &&mut Attempt| key.map_or(a.number == attempt, |key| a.payment_key == *key);
+    let known = next.attempts.iter_mut().find(named);
     match (known, key) {
         (Some(known), _) => known.approval_sign = sign,
         // Our record lost the attempt (a restored backup); Toss remembers. Keep what it said.

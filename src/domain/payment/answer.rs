@@ -54,7 +54,8 @@ impl Payment {
                 approval: approval.clone(),
             }),
             Some(Settled::Declined(decline)) => {
-                let paid = self.is_paid();
+                let seen = |a: &super::Attempt| a.approval_sign == super::ApprovalSign::Seen;
+                let paid = self.is_paid() || self.attempts.iter().any(seen);
                 Answer::Declined {
                     order_id,
                     decline: decline.clone(),

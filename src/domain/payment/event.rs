@@ -1,5 +1,6 @@
 //! What just happened to a payment, in the past tense, and the refusal of what cannot have happened.
 
+use super::super::moment::Timestamp;
 use super::super::order::PaymentKey;
 use super::super::outcome::Decline;
 use super::{Approval, Claim, GatewayIdentity, Status};
@@ -44,6 +45,10 @@ pub enum Event {
         attempt: u8,
         why: Box<str>,
     },
+    /// Toss approved our order and amount, but named another paymentKey: look up by our own before deciding.
+    MixedUp {
+        attempt: u8,
+    },
     /// An answer, or a silence, that decides nothing.
     Undecided {
         attempt: u8,
@@ -80,6 +85,8 @@ pub enum Event {
         attempt: u8,
         claim: Claim,
         ours: bool,
+        /// When the question left; an old answer says nothing about later.
+        asked_at: Timestamp,
     },
     /// Looked up, and what came back decides nothing.
     FoundUndecided {
@@ -105,6 +112,7 @@ impl Event {
             Event::AmountMismatched { .. } => "AMOUNT_MISMATCHED",
             Event::Declined { .. } => "DECLINED",
             Event::NotAttempted { .. } => "NOT_ATTEMPTED",
+            Event::MixedUp { .. } => "MIXED_UP",
             Event::Undecided { .. } => "UNDECIDED",
             Event::FoundUnconfirmed { .. } => "FOUND_UNCONFIRMED",
             Event::FoundEnded { .. } => "FOUND_ENDED",
@@ -128,6 +136,7 @@ impl Event {
             | Event::AmountMismatched { attempt, .. }
             | Event::Declined { attempt, .. }
             | Event::NotAttempted { attempt, .. }
+            | Event::MixedUp { attempt }
             | Event::Undecided { attempt, .. }
             | Event::FoundUnconfirmed { attempt, .. }
             | Event::FoundEnded { attempt, .. }

@@ -22,6 +22,7 @@ fn moment(rules: &Rules, ms: i64) -> Moment<'_> {
         at: at(ms),
         dice: Dice(u32::MAX),
         transition,
+        polled: false,
         rules,
     }
 }
@@ -100,6 +101,7 @@ fn nothing(ours: bool, ms: i64) -> Event {
         attempt: 1,
         claim: claim(1, ms + 40_000),
         ours,
+        asked_at: at(ms),
     }
 }
 
@@ -165,6 +167,7 @@ APPROVED                   QUARANTINED[take?] DONE[sell] DONE[sell] - QUARANTINE
 AMOUNT_MISMATCHED          - QUARANTINED QUARANTINED - QUARANTINED[take?] - -
 DECLINED                   - FAILED[return] UNKNOWN - - - -
 NOT_ATTEMPTED              - UNKNOWN - - - - -
+MIXED_UP                   - UNKNOWN - - - - -
 UNDECIDED                  - UNKNOWN - - - - -
 FOUND_UNCONFIRMED          - - IN_PROGRESS - - - -
 FOUND_ENDED                - - FAILED[return] - - - FAILED[return]
@@ -199,6 +202,7 @@ fn event_named(name: &str) -> Event {
             attempt: 1,
             why: "refused".into(),
         },
+        Event::MixedUp { attempt: 1 },
         undecided(true),
         unconfirmed(1, MINUTE_MS),
         Event::FoundEnded {
@@ -259,7 +263,7 @@ fn every_pair_of_status_and_event_is_decided() {
         assert_eq!(actual, expected, "{name}");
         rows += 1;
     }
-    assert_eq!(rows, 17, "an event is missing from the grid");
+    assert_eq!(rows, 18, "an event is missing from the grid");
 }
 
 #[test]
@@ -410,7 +414,7 @@ fn not_found_is_evidence_only_after_the_confirm_window() {
     assert_eq!(at_the_end.status, Status::Unknown);
     let past = moment(&rules, last + 1);
     assert_eq!(
-        after(&answered, nothing(true, last), &past)
+        after(&answered, nothing(true, last + 1), &past)
             .unwrap()
             .next
             .status,
@@ -712,7 +716,7 @@ fn an_approval_counts_only_if_key_order_and_amount_are_ours() {
     };
     assert_eq!(judge(report(|_| {})), "APPROVED");
     assert_eq!(judge(report(|r| r.total = 1)), "AMOUNT_MISMATCHED");
-    assert_eq!(judge(report(|r| r.payment_key = key("key-z"))), "UNDECIDED");
+    assert_eq!(judge(report(|r| r.payment_key = key("key-z"))), "MIXED_UP");
     assert_eq!(
         judge(report(|r| r.order_id = "another".into())),
         "UNDECIDED"
@@ -727,7 +731,12 @@ fn a_look_up_by_order_adds_positive_evidence_only() {
     let add =
         |change: fn(&mut Report)| add_finding_by_order(attempt, Finding::Found(report(change)));
     assert!(matches!(add(|_| {}), Finding::Found(_)));
-    assert_eq!(add(|r| r.payment_key = key("key-z")), Finding::NotFound);
+    let other = |status| {
+        let report = report(|r| (r.payment_key, r.status) = (key("key-z"), status));
+        add_finding_by_order(attempt, Finding::Found(report))
+    };
+    assert_eq!(other(TossStatus::Aborted), Finding::NotFound);
+    assert!(matches!(other(TossStatus::Done), Finding::PaidUnder(_)));
     let aborted = add(|r| r.status = TossStatus::Aborted);
     assert!(
         matches!(aborted, Finding::NoAnswer(_)),
@@ -744,7 +753,7 @@ fn every_finding_becomes_one_event() {
     let payment = sample(Status::Unknown);
     let attempt = payment.current_attempt().unwrap();
     let judge = |finding, asked: &GatewayIdentity| {
-        judge_finding(&payment, attempt, finding, asked, claim(1, 0)).name()
+        judge_finding(&payment, attempt, finding, asked, at(0), claim(1, 0)).name()
     };
     let found = |status| judge(Finding::Found(report(|r| r.status = status)), &gateway());
     assert_eq!(found(TossStatus::Done), "APPROVED");
@@ -773,4 +782,82 @@ fn every_finding_becomes_one_event() {
         (r.total, r.status) = (1, TossStatus::InProgress)
     }));
     assert_eq!(judge(cheap, &gateway()), "FOUND_UNDECIDED");
+}
+
+/// 83: the database forgot an approval; Toss still names it, under the key that paid.
+#[test]
+fn an_approval_under_a_forgotten_key_stops_the_second_charge() {
+    let rules = Rules::default();
+    let now = moment(&rules, MINUTE_MS);
+    let payment = sample(Status::InProgress);
+    let attempt = payment.current_attempt().unwrap();
+    let forgotten = report(|r| r.payment_key = key("key-z"));
+    let reply = Reply {
+        outcome: Outcome::Approved(forgotten.clone()),
+        answered: true,
+    };
+    let event = judge_reply(&payment, attempt, reply);
+    let warned = after(&payment, event, &now).unwrap().next;
+    assert_eq!(warned.status, Status::Unknown);
+    let held_back = after(&warned, unconfirmed(1, MINUTE_MS), &now)
+        .unwrap()
+        .next;
+    assert_eq!(held_back.status, Status::Unknown, "nothing more is sent");
+    let ended = Event::FoundEnded {
+        attempt: 1,
+        decline: decline(),
+    };
+    let human = after(&held_back, ended, &now).unwrap().next;
+    assert_eq!(
+        human.quarantine,
+        Some(QuarantineReason::ConflictingEvidence)
+    );
+    // A mere mix-up: our own key is paid.
+    assert_eq!(
+        after(&warned, approved(1), &now).unwrap().next.status,
+        Status::Done
+    );
+
+    let unknown = sample(Status::Unknown);
+    let found = Finding::PaidUnder(forgotten);
+    let event = judge_finding(&unknown, attempt, found, &gateway(), at(0), claim(1, 0));
+    let kept = after(&unknown, event, &now).unwrap().next;
+    assert_eq!(kept.quarantine, Some(QuarantineReason::LateApproval));
+    assert_eq!(kept.attempts[1].payment_key, key("key-z"));
+    assert!(kept.stock_held && !kept.may_settle_itself());
+}
+
+/// An answer that was held up for long says nothing about the time in which it is read.
+#[test]
+fn an_early_not_found_that_is_read_late_is_no_evidence() {
+    let rules = Rules::default();
+    let answered = after_all(vec![started("key-a", 1_000), undecided(true)]);
+    let late = moment(&rules, 60 * MINUTE_MS);
+    let next = after(&answered, nothing(true, MINUTE_MS), &late)
+        .unwrap()
+        .next;
+    assert_ne!(next.status, Status::Failed);
+}
+
+/// A buyer's polling spends no question and slows no pace.
+#[test]
+fn polling_spends_no_question() {
+    let rules = Rules::default();
+    let polled = Moment {
+        polled: true,
+        ..moment(&rules, MINUTE_MS)
+    };
+    let mut payment = sample(Status::Unknown);
+    for _ in 0..50 {
+        let claim = claim(1, 100_000);
+        payment = after(&payment, Event::RetryClaimed { claim }, &polled)
+            .unwrap()
+            .next;
+        let odd = Event::FoundUndecided {
+            attempt: 1,
+            why: "?".into(),
+        };
+        payment = after(&payment, odd, &polled).unwrap().next;
+    }
+    assert_eq!((payment.rounds, payment.questions), (0, 0));
 }

@@ -1,5 +1,6 @@
 //! The cross-check: what Toss says is held against what we know, and only then becomes an event.
 
+use super::super::moment::Timestamp;
 use super::super::outcome::{Decline, Finding, Outcome, Reply, Report, TossStatus};
 use super::{Approval, Attempt, Claim, Event, GatewayIdentity, Payment};
 
@@ -63,7 +64,8 @@ pub fn judge_reply(payment: &Payment, attempt: &Attempt, reply: Reply) -> Event 
                 total: report.total,
             },
             Match::OtherOrder => undecided("the answer names another order".into()),
-            Match::OtherKey => undecided("the answer names another paymentKey".into()),
+            Match::OtherKey if is_our_order(payment, &report) => Event::MixedUp { attempt: number },
+            Match::OtherKey => undecided("the answer names another payment".into()),
         },
         Outcome::Declined(decline) => Event::Declined {
             attempt: number,
@@ -79,13 +81,14 @@ pub fn judge_reply(payment: &Payment, attempt: &Attempt, reply: Reply) -> Event 
     }
 }
 
-/// What a look-up for `attempt` means for this payment. `asked` is the gateway that answered; a
-/// `claim` covers the confirm that the answer may allow.
+/// What a look-up for `attempt` means for this payment. `asked` is the gateway that answered,
+/// `asked_at` when the question left; a `claim` covers the confirm that the answer may allow.
 pub fn judge_finding(
     payment: &Payment,
     attempt: &Attempt,
     finding: Finding,
     asked: &GatewayIdentity,
+    asked_at: Timestamp,
     claim: Claim,
 ) -> Event {
     let number = attempt.number;
@@ -96,11 +99,15 @@ pub fn judge_finding(
     };
     let report = match finding {
         Finding::Found(report) => report,
-        Finding::NotFound => {
+        Finding::PaidUnder(report) if is_our_order(payment, &report) => {
+            return paid_under_another_key(payment, report);
+        }
+        Finding::PaidUnder(_) | Finding::NotFound => {
             return Event::FoundNothing {
                 attempt: number,
                 claim,
                 ours,
+                asked_at,
             };
         }
         Finding::NoAnswer(why) => {
@@ -142,16 +149,51 @@ pub fn judge_finding(
     }
 }
 
+fn is_our_order(payment: &Payment, report: &Report) -> bool {
+    *report.order_id == *payment.order.id.to_string()
+}
+
+/// Our record does not say so: an approval of an older attempt, or of one that our database forgot.
+fn paid_under_another_key(payment: &Payment, report: Report) -> Event {
+    let known = payment.attempt_with(&report.payment_key);
+    let next = u8::try_from(payment.attempts.len() + 1).unwrap_or(u8::MAX);
+    let Report {
+        payment_key,
+        approved_at,
+        method,
+        receipt_url,
+        ..
+    } = report;
+    Event::Approved {
+        attempt: known.map_or(next, |attempt| attempt.number),
+        payment_key,
+        approval: Approval {
+            approved_at,
+            method,
+            receipt_url,
+        },
+    }
+}
+
 fn ended(attempt: u8, failure: Option<Decline>, status: &str) -> Event {
     let decline = failure.unwrap_or_else(|| Decline::new(status, "The payment ended at Toss."));
     Event::FoundEnded { attempt, decline }
 }
 
-/// What a look-up by order may add to a "not found" by paymentKey: an approval of our paymentKey, or
-/// doubt. Which payment of an order Toss returns is not documented, so nothing else in it counts.
+/// What a look-up by order may add to a "not found" by paymentKey: an approval, or doubt. Which payment of an order Toss returns is not documented, so nothing else in it counts.
 pub fn add_finding_by_order(attempt: &Attempt, by_order: Finding) -> Finding {
     match by_order {
-        Finding::Found(report) if report.payment_key != attempt.payment_key => Finding::NotFound,
+        Finding::Found(report) if report.payment_key != attempt.payment_key => {
+            match report.status {
+                TossStatus::Done | TossStatus::PartialCanceled => Finding::PaidUnder(report),
+                TossStatus::Canceled
+                | TossStatus::Ready
+                | TossStatus::InProgress
+                | TossStatus::WaitingForDeposit
+                | TossStatus::Aborted
+                | TossStatus::Expired => Finding::NotFound,
+            }
+        }
         Finding::Found(report) => match report.status {
             TossStatus::Done | TossStatus::Canceled | TossStatus::PartialCanceled => {
                 Finding::Found(report)
@@ -164,7 +206,7 @@ pub fn add_finding_by_order(attempt: &Attempt, by_order: Finding) -> Finding {
                 Finding::NoAnswer("found by order, not found by paymentKey".into())
             }
         },
-        Finding::NotFound => Finding::NotFound,
+        Finding::PaidUnder(_) | Finding::NotFound => Finding::NotFound,
         Finding::NoAnswer(why) => Finding::NoAnswer(why),
     }
 }

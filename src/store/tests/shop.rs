@@ -88,6 +88,7 @@ pub fn step(payment: &Payment, event: Event) -> Transition {
         at: NOW.plus_ms(1_000),
         dice: Dice(0),
         transition: TransitionId(Uuid::now_v7()),
+        polled: false,
         rules: &rules,
     };
     after(payment, event, &moment).unwrap()

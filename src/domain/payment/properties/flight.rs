@@ -199,7 +199,8 @@ impl World {
                 };
                 tampered = heard != finding;
                 let gateway = self.nodes[node].gateway.clone();
-                judge_finding(&payment, &attempt, heard, &gateway, claim)
+                let asked_at = since.plus_ms(self.nodes[node].skew_ms);
+                judge_finding(&payment, &attempt, heard, &gateway, asked_at, claim)
             }
         };
         if tampered && matches!(event, Event::Approved { .. }) {
@@ -259,7 +260,7 @@ impl World {
     fn tamper_finding(&mut self, order: usize, line: Line, finding: Finding) -> Finding {
         match finding {
             Finding::Found(report) => Finding::Found(self.tamper(order, line, report)),
-            Finding::NotFound | Finding::NoAnswer(_) => finding,
+            Finding::PaidUnder(_) | Finding::NotFound | Finding::NoAnswer(_) => finding,
         }
     }
 

@@ -194,6 +194,7 @@ impl World {
             at: self.clock(node),
             dice: Dice(dice),
             transition,
+            polled: false,
             rules: &RULES,
         }
     }

@@ -1,0 +1,163 @@
+//! What a flight writes with: the payment as last committed, and the way to the journal. An outcome is written
+//! again and again until the database takes it.
+
+use std::time::Duration;
+
+use actix::Addr;
+use tokio::time::sleep;
+
+use super::actor::{Advanced, PaymentActor};
+use super::advance::Landing;
+use super::hands::{Hands, SharedHands};
+use crate::actors::api::TraceId;
+use crate::actors::journal::{Write, Written};
+use crate::domain::{Event, Moment, OrderId, Payment, Status, after};
+use crate::store::{Change, StoreFault};
+
+/// Pauses between tries to write an outcome while the database is away.
+const REWRITE_MIN: Duration = Duration::from_millis(50);
+const REWRITE_MAX: Duration = Duration::from_secs(2);
+
+/// What writes: the payment as last committed, and the way to the journal.
+#[derive(Debug)]
+pub struct Recorder {
+    pub hands: SharedHands,
+    pub payment: Payment,
+    pub actor: Addr<PaymentActor>,
+    pub trace: TraceId,
+    /// Whether a caller's polling led to this flight.
+    pub polled: bool,
+}
+
+impl Recorder {
+    pub fn report(&self) {
+        self.actor.do_send(Advanced {
+            payment: self.payment.clone(),
+        });
+    }
+
+    /// Writes what happened. An outcome is written again and again until the database takes it; evidence of
+    /// an approval survives even a stale copy, because the reloaded payment is judged again with it.
+    pub async fn record(&mut self, event: Event) -> Result<(), Box<Landing>> {
+        let mut pause = REWRITE_MIN;
+        loop {
+            let moment = Moment {
+                polled: self.polled,
+                ..self.hands.clock.moment()
+            };
+            let Ok(transition) = after(&self.payment, event.clone(), &moment) else {
+                return Err(Box::new(Landing::Stale));
+            };
+            let mut next = transition.next.clone();
+            let write = Write::new(Change::Advance(transition));
+            let written = self
+                .hands
+                .journal
+                .send(write)
+                .await
+                .unwrap_or(Written::Doubtful);
+            match written {
+                Written::Committed { held } => {
+                    next.stock_held = held;
+                    self.moved(next, &event);
+                    return Ok(());
+                }
+                Written::Stale { .. } | Written::NotFound if is_evidence(&event) => {
+                    self.refresh().await?;
+                }
+                Written::Stale { .. } | Written::NotFound => {
+                    return Err(Box::new(Landing::Stale));
+                }
+                // A quarantined payment without goods becomes DONE only by taking them.
+                Written::OutOfStock(_) => {
+                    let order = self.payment.order.id;
+                    tracing::error!(%order, event = event.name(), "paid, and its goods are gone");
+                    return Err(Box::new(Landing::Rested));
+                }
+                Written::Busy | Written::Fault if event.attempt().is_none() => {
+                    return Err(Box::new(Landing::Postponed));
+                }
+                Written::Busy | Written::Fault => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(REWRITE_MAX);
+                }
+                Written::Doubtful if event.attempt().is_some() => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(REWRITE_MAX);
+                    self.refresh().await?;
+                }
+                Written::Doubtful | Written::Duplicate { .. } | Written::NotEnoughStock { .. } => {
+                    return Err(Box::new(Landing::Doubtful));
+                }
+            }
+        }
+    }
+
+    async fn refresh(&mut self) -> Result<(), Box<Landing>> {
+        let reloaded = reload(&self.hands, self.payment.order.id).await;
+        self.payment = reloaded.ok_or_else(|| Box::new(Landing::Gone))?;
+        Ok(())
+    }
+
+    fn moved(&mut self, next: Payment, event: &Event) {
+        let (from, to) = (self.payment.status.name(), next.status.name());
+        let order = next.order.id;
+        let (trace, version, event) = (self.trace, next.version, event.name());
+        if next.status == Status::Quarantined && self.payment.status != Status::Quarantined {
+            let reason = next.quarantine.map(|reason| reason.name());
+            tracing::error!(%trace, %order, version, from, to, event, reason, "a human must look");
+        } else {
+            tracing::info!(%trace, %order, version, from, to, event, "payment moved");
+        }
+        self.payment = next;
+        self.report();
+    }
+}
+
+/// News of an approval: never discarded, whatever became of the payment meanwhile.
+const fn is_evidence(event: &Event) -> bool {
+    match event {
+        Event::Approved { .. } | Event::AmountMismatched { .. } | Event::FoundCanceled { .. } => {
+            true
+        }
+        Event::AttemptStarted { .. }
+        | Event::OwnerLost { .. }
+        | Event::RetryClaimed { .. }
+        | Event::DeadlinePassed
+        | Event::Declined { .. }
+        | Event::NotAttempted { .. }
+        | Event::MixedUp { .. }
+        | Event::Undecided { .. }
+        | Event::FoundUnconfirmed { .. }
+        | Event::FoundEnded { .. }
+        | Event::FoundWaitingForDeposit { .. }
+        | Event::FoundForeign { .. }
+        | Event::FoundNothing { .. }
+        | Event::FoundUndecided { .. }
+        | Event::QuestionLost { .. } => false,
+    }
+}
+
+/// The payment as the store has it, asked for until the store answers. `None`: the store does not have
+/// it (rows deleted, a file swapped under us), or cannot make sense of it; then nothing can be decided here.
+pub async fn reload(hands: &Hands, order: OrderId) -> Option<Payment> {
+    let mut pause = REWRITE_MIN;
+    loop {
+        match hands.store.load(order).await {
+            Ok(Some(payment)) => return Some(payment),
+            Ok(None) => {
+                tracing::error!(%order, "the store has lost this order");
+                return None;
+            }
+            Err(fault @ StoreFault::Broken { .. }) => {
+                tracing::error!(%order, %fault, "the order cannot be read");
+                return None;
+            }
+            Err(fault) => {
+                tracing::warn!(%order, %fault, "could not reload; trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(REWRITE_MAX);
+            }
+        }
+    }
+}
