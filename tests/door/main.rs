@@ -1,4 +1,5 @@
 //! The door, from outside: every error code with its status, advice and headers, bodies that fit nothing, and who may.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod access;
 #[path = "../common/mod.rs"]
