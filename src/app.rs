@@ -27,9 +27,11 @@ pub enum AppFault {
     Store(#[from] StoreFault),
     #[error("the gateway: {0}")]
     Gateway(#[from] GatewayFault),
-    #[error("the sandbox: {0}")]
+    #[error(
+        "the sandbox: {0}; PAYONCE_SANDBOX__BIND and PAYONCE_SANDBOX__LEDGER_PATH say where it lives"
+    )]
     Sandbox(#[from] SandboxFault),
-    #[error("the door: {0}")]
+    #[error("the door: {0}; PAYONCE_SERVER__BIND says where it is")]
     Door(#[from] DoorFault),
     #[error("a start-up task broke off: {0}")]
     Join(#[from] tokio::task::JoinError),

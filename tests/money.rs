@@ -1,5 +1,7 @@
 //! Money: whatever Toss answers, or does not, the order is paid at most once and no approval is lost.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Operations: what starts and what refuses to, what is logged and what never is, and how it leaves.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Recovery: what a dead process leaves behind settles by itself, by asking Toss first.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod common;
 
 use std::time::Duration;

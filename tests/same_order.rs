@@ -1,5 +1,7 @@
 //! One order, many requests: one call to Toss, one answer for all.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The scenarios of the system that payonce re-implements: 32 callers, a gateway that takes its time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,7 @@
 //! Stock: taken with the intent, given back with the refusal, never below zero, never forgotten.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The actors among themselves: a real store, real shards, and a stub in the place of Toss.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

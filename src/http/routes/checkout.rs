@@ -99,7 +99,7 @@ fn parse(body: &[u8]) -> Result<(UserId, BTreeMap<ProductId, Quantity>), Refusal
 }
 
 fn line([product, quantity]: &[Field<'_>; 2]) -> Result<(ProductId, Quantity), Rejection> {
-    let wants = "a positive integer";
+    let wants = "an integer from 1 to 9007199254740991";
     let id = ProductId::new(product.whole(wants)?).ok_or_else(|| product.refuse(wants))?;
     let wants = format!("an integer from 1 to {}", Quantity::MOST);
     let count = Quantity::new(quantity.whole(&wants)?).ok_or_else(|| quantity.refuse(wants))?;
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn each_unfit_checkout_names_the_field() {
         let list = "orderedProductList: a list of 1 to 100";
-        let product = "orderedProductList[0].productId: a positive integer";
+        let product = "orderedProductList[0].productId: an integer from 1 to 9007199254740991";
         let quantity = "orderedProductList[0].quantity: an integer from 1 to 10000";
         let many = |n| {
             format!(

@@ -132,7 +132,7 @@ fn listing(id: ProductId, body: &[u8]) -> Result<Listing, Refusal> {
 }
 
 fn seller_id(field: &Field<'_>) -> Result<i64, Rejection> {
-    let wants = "a positive integer";
+    let wants = "an integer from 1 to 9007199254740991";
     let id = field.whole(wants)?;
     let fits = (1..=Won::MAX.get()).contains(&id);
     fits.then_some(id).ok_or_else(|| field.refuse(wants))
@@ -191,7 +191,7 @@ mod tests {
         assert!(of(&format!("\"{most}\""), "1", "2").is_ok());
         let name = "name: 1 to 90 characters, none a control character";
         let price = "price: whole won, plain digits only: 0 to 9007199254740991";
-        let seller = "sellerId: a positive integer";
+        let seller = "sellerId: an integer from 1 to 9007199254740991";
         for (read, expected) in [
             (of("7", "1", "2"), "name: a string"),
             (of("\"  \"", "1", "2"), name),
