@@ -20,7 +20,11 @@ pub fn check(world: &mut World) -> Result<(), String> {
 }
 
 fn approvals(world: &World, order: usize) -> u32 {
-    let of_order = world.toss.sessions.iter().filter(|session| session.order == order);
+    let of_order = world
+        .toss
+        .sessions
+        .iter()
+        .filter(|session| session.order == order);
     of_order.map(|session| session.approvals).sum()
 }
 
@@ -39,11 +43,17 @@ fn no_lost_approval(world: &World, order: usize) -> Result<(), String> {
     let approved = approvals(world, order) > 0 && !world.lied.contains(&order);
     let closed = matches!(status, Status::Failed | Status::Expired);
     if approved && closed {
-        return Err(format!("I2: order {order} is {} and approved", status.name()));
+        return Err(format!(
+            "I2: order {order} is {} and approved",
+            status.name()
+        ));
     }
     let kept = matches!(status, Status::Done | Status::Quarantined);
     if world.heard.contains(&order) && !kept {
-        return Err(format!("I2: an approval of order {order} was heard; it is {}", status.name()));
+        return Err(format!(
+            "I2: an approval of order {order} was heard; it is {}",
+            status.name()
+        ));
     }
     Ok(())
 }
@@ -57,26 +67,40 @@ fn no_phantom(world: &World, order: usize) -> Result<(), String> {
         let answer = payment.answer_for(&session.key);
         matches!(answer, Some(Answer::Paid(_))) && session.approvals == 1
     };
-    let same = |session: &Session| session.order == order && session.total == payment.order.total.get();
+    let same =
+        |session: &Session| session.order == order && session.total == payment.order.total.get();
     match world.toss.sessions.iter().find(paid) {
         Some(session) if same(session) => Ok(()),
-        Some(_) | None => Err(format!("I3: order {order} is DONE without its approval at Toss")),
+        Some(_) | None => Err(format!(
+            "I3: order {order} is DONE without its approval at Toss"
+        )),
     }
 }
 
 fn held(payment: &Payment) -> impl Iterator<Item = (crate::domain::ProductId, i64)> {
     let lines = payment.stock_held.then(|| payment.order.lines.clone());
-    let lines: Vec<_> = lines.iter().flat_map(|lines| lines.iter().copied()).collect();
-    lines.into_iter().map(|line| (line.product, i64::from(line.quantity.get())))
+    let lines: Vec<_> = lines
+        .iter()
+        .flat_map(|lines| lines.iter().copied())
+        .collect();
+    lines
+        .into_iter()
+        .map(|line| (line.product, i64::from(line.quantity.get())))
 }
 
 fn stock_is_conserved(world: &World) -> Result<(), String> {
     for (product, received) in &world.journal.received {
         let payments = world.journal.payments.iter();
-        let out: i64 = payments.flat_map(held).filter(|(id, _)| id == product).map(|(_, n)| n).sum();
+        let out: i64 = payments
+            .flat_map(held)
+            .filter(|(id, _)| id == product)
+            .map(|(_, n)| n)
+            .sum();
         let stock = world.journal.shelf[product];
         if stock < 0 || stock + out != *received {
-            return Err(format!("I4: product {product}: {received} received, {stock} in stock, {out} out"));
+            return Err(format!(
+                "I4: product {product}: {received} received, {stock} in stock, {out} out"
+            ));
         }
     }
     for payment in &world.journal.payments {
@@ -87,7 +111,10 @@ fn stock_is_conserved(world: &World) -> Result<(), String> {
         };
         if !right {
             let (status, held) = (payment.status.name(), payment.stock_held);
-            return Err(format!("I4: {} is {status} with stock_held = {held}", payment.order.id));
+            return Err(format!(
+                "I4: {} is {status} with stock_held = {held}",
+                payment.order.id
+            ));
         }
     }
     Ok(())
@@ -98,9 +125,13 @@ fn answers_are_stable(world: &mut World, order: usize) -> Result<(), String> {
     for attempt in &payment.attempts {
         let answer = match payment.answer_for(&attempt.payment_key) {
             // Only the advice depends on `paid`.
-            Some(Answer::Declined { order_id, decline, .. }) => {
-                Some(Answer::Declined { order_id, decline, paid: false })
-            }
+            Some(Answer::Declined {
+                order_id, decline, ..
+            }) => Some(Answer::Declined {
+                order_id,
+                decline,
+                paid: false,
+            }),
             other => other,
         };
         let heard = (order, attempt.payment_key.clone());
@@ -115,7 +146,11 @@ fn answers_are_stable(world: &mut World, order: usize) -> Result<(), String> {
         }
     }
     let tried = |key| payment.attempt_with(key).is_some();
-    match world.told.keys().find(|(of, key)| *of == order && !tried(key)) {
+    match world
+        .told
+        .keys()
+        .find(|(of, key)| *of == order && !tried(key))
+    {
         Some((_, key)) => Err(format!("I5: order {order} has forgotten {key}")),
         None => Ok(()),
     }
@@ -142,14 +177,18 @@ fn history_is_one_legal_chain(world: &World, order: usize) -> Result<(), String>
     for (version, row) in (1..).zip(rows) {
         let whole = row.version == version && row.history.from == from;
         if !whole || !is_legal(from, row.history.to) {
-            return Err(format!("I7: order {order}: row {version} is {row:?} after {from:?}"));
+            return Err(format!(
+                "I7: order {order}: row {version} is {row:?} after {from:?}"
+            ));
         }
         from = Some(row.history.to);
     }
     let last = rows.last().map(|row| row.version);
     match last == Some(payment.version) && from == Some(payment.status) {
         true => Ok(()),
-        false => Err(format!("I7: order {order}: the history ends elsewhere than the payment")),
+        false => Err(format!(
+            "I7: order {order}: the history ends elsewhere than the payment"
+        )),
     }
 }
 
@@ -166,7 +205,13 @@ fn every_end_has_its_evidence(world: &World, order: usize) -> Result<(), String>
         attempts += u8::from(history.event == "ATTEMPT_STARTED");
         let of_attempt = |call: &&Call| call.order_id == id && call.attempt == attempts;
         let before = |call: &Call| (call.left_at <= history.at).then_some(call.left_at);
-        let last = world.toss.calls.iter().filter(of_attempt).filter_map(before).max();
+        let last = world
+            .toss
+            .calls
+            .iter()
+            .filter(of_attempt)
+            .filter_map(before)
+            .max();
         let quiet = last.is_none_or(|last| history.at.ms_since(last) > WINDOW_MS);
         let declined = |attempt: &Attempt| world.toss.declined.contains(&attempt.payment_key);
         let fits = match (history.event, history.to) {
@@ -175,7 +220,9 @@ fn every_end_has_its_evidence(world: &World, order: usize) -> Result<(), String>
             ("FOUND_NOTHING", Status::Failed) => quiet,
             (_, Status::Failed) => false,
             ("QUESTION_LOST", to) => to == Status::Unknown,
-            (_, Status::Quarantined) => history.reason.as_deref() != Some("QUESTIONS_SPENT") || quiet,
+            (_, Status::Quarantined) => {
+                history.reason.as_deref() != Some("QUESTIONS_SPENT") || quiet
+            }
             ("ATTEMPT_STARTED", _) => history.at < payment.expires_at,
             ("APPROVED", _) => true,
             (_, to) => to != Status::Done,
@@ -210,7 +257,10 @@ pub fn check_settled(world: &World) -> Result<(), String> {
         }
         let honest = !world.odd.contains(&order) && !world.lied.contains(&order);
         if honest && approvals(world, order) == 1 && status != Status::Done {
-            return Err(format!("I2: order {order} was approved honestly and ends {}", status.name()));
+            return Err(format!(
+                "I2: order {order} was approved honestly and ends {}",
+                status.name()
+            ));
         }
     }
     Ok(())

@@ -39,7 +39,13 @@ pub struct Manner {
 impl World {
     /// A flight makes its next step, or repeats the call that nobody has answered.
     pub fn proceed(&mut self, flight: usize, manner: Manner) -> Result<(), String> {
-        let Flight { node, payment, doing, claim, .. } = self.flights[flight].clone();
+        let Flight {
+            node,
+            payment,
+            doing,
+            claim,
+            ..
+        } = self.flights[flight].clone();
         let moment = self.moment(node, manner.dice);
         match doing {
             Doing::Deciding => match next_step(&payment, &moment) {
@@ -48,12 +54,18 @@ impl World {
                 }
                 Step::Confirm if manner.refused || moment.at > claim.deadline => {
                     let attempt = payment.current_attempt().unwrap().number;
-                    let event = Event::NotAttempted { attempt, why: "not sent".into() };
+                    let event = Event::NotAttempted {
+                        attempt,
+                        why: "not sent".into(),
+                    };
                     self.record(flight, &event, (manner.dice, manner.commit));
                 }
                 Step::Confirm => {
                     let (call, since) = (self.send(flight)?, self.now);
-                    self.flights[flight].doing = Doing::Sending { series: vec![call], since };
+                    self.flights[flight].doing = Doing::Sending {
+                        series: vec![call],
+                        since,
+                    };
                 }
                 Step::Ask { by_order_too, .. } => self.ask(flight, by_order_too, manner),
                 Step::AskQuietly { .. } => self.ask(flight, true, manner),
@@ -72,24 +84,39 @@ impl World {
 
     /// A confirm leaves the house; what must be true of it then is checked here.
     fn send(&mut self, flight: usize) -> Result<usize, String> {
-        let Flight { node, order, payment, .. } = &self.flights[flight];
+        let Flight {
+            node,
+            order,
+            payment,
+            ..
+        } = &self.flights[flight];
         let attempt = payment.current_attempt().unwrap();
         let key = attempt.idempotency_key(&payment.order);
         let before = format!("{}:{}:{}", payment.order.id, attempt.number, attempt.n - 1);
         if attempt.n > 1 && !self.toss.answered.contains(&before) {
             return Err(format!("{key} is used before {before} was answered"));
         }
-        if self.answered.get(&key).is_some_and(|since| payment.version >= *since) {
-            return Err(format!("{key} is used again though it is on record as answered"));
+        if self
+            .answered
+            .get(&key)
+            .is_some_and(|since| payment.version >= *since)
+        {
+            return Err(format!(
+                "{key} is used again though it is on record as answered"
+            ));
         }
         if attempt.doubted_decline.is_some() || attempt.gateway != self.nodes[*node].gateway {
-            return Err(format!("{key} is sent after a decline, or to another gateway"));
+            return Err(format!(
+                "{key} is sent after a decline, or to another gateway"
+            ));
         }
         let (owner, me) = (payment.owner, self.nodes[*node].incarnation);
         if owner != Some(me) {
             return Err(format!("{me} sends for the claim of {owner:?}"));
         }
-        let written = self.journal.payments[*order].attempts.get(usize::from(attempt.number) - 1);
+        let written = self.journal.payments[*order]
+            .attempts
+            .get(usize::from(attempt.number) - 1);
         let until = written.map(|attempt| attempt.may_send_until);
         if until.is_none_or(|until| until < self.clock(*node)) {
             return Err(format!("{key} leaves after the last instant on record"));
@@ -110,11 +137,18 @@ impl World {
 
     /// Toss answers at once, from one of its copies; when that is heard is another matter.
     fn ask(&mut self, flight: usize, by_order_too: bool, manner: Manner) {
-        let Flight { node, order, ref payment, .. } = self.flights[flight];
+        let Flight {
+            node,
+            order,
+            ref payment,
+            ..
+        } = self.flights[flight];
         let attempt = payment.current_attempt().unwrap();
         let home = self.nodes[node].gateway == ours();
         let mut finding = match home {
-            true => self.toss.look_up(&attempt.payment_key, manner.view, self.now),
+            true => self
+                .toss
+                .look_up(&attempt.payment_key, manner.view, self.now),
             false => Finding::NotFound,
         };
         if by_order_too && finding == Finding::NotFound {
@@ -132,7 +166,13 @@ impl World {
 
     /// A flight hears what it waits for, if it is there, or nothing at all.
     pub fn hear(&mut self, flight: usize, line: Line, manner: Manner) -> Result<(), String> {
-        let Flight { node, order, payment, doing, claim } = self.flights[flight].clone();
+        let Flight {
+            node,
+            order,
+            payment,
+            doing,
+            claim,
+        } = self.flights[flight].clone();
         let attempt = payment.current_attempt().unwrap().clone();
         let tampered;
         let event = match doing {
@@ -141,7 +181,10 @@ impl World {
                 let reply = self.reply_to(&series);
                 let lost = line == Line::Broken || self.is_too_late(since);
                 let reply = match reply {
-                    _ if lost => Reply { outcome: Outcome::Unknown("silence".into()), answered: false },
+                    _ if lost => Reply {
+                        outcome: Outcome::Unknown("silence".into()),
+                        answered: false,
+                    },
                     Some(reply) => reply,
                     None => return Ok(()),
                 };
@@ -160,7 +203,9 @@ impl World {
             }
         };
         if tampered && matches!(event, Event::Approved { .. }) {
-            return Err(format!("I3: an approval of order {order} that is not ours counts"));
+            return Err(format!(
+                "I3: an approval of order {order} that is not ours counts"
+            ));
         }
         if payment.status == Status::Quarantined {
             // A quiet question: written only if it settles something.
@@ -175,7 +220,9 @@ impl World {
         let failed = self.journal.payments[order].status == Status::Failed;
         let moved = self.journal.payments[order].version == payment.version + 1;
         if matches!(event, Event::FoundNothing { .. }) && stranger && failed && moved {
-            return Err(format!("I2: order {order} failed on the word of another gateway"));
+            return Err(format!(
+                "I2: order {order} failed on the word of another gateway"
+            ));
         }
         Ok(())
     }
@@ -186,10 +233,12 @@ impl World {
 
     /// Any answer to any call of the series; one that decides is preferred to one that does not.
     fn reply_to(&self, series: &[usize]) -> Option<Reply> {
-        let replies = series.iter().filter_map(|call| match &self.toss.calls[*call].place {
-            Place::Answered(reply) => Some(reply.clone()),
-            Place::Travelling | Place::Processing { .. } | Place::Gone => None,
-        });
+        let replies = series
+            .iter()
+            .filter_map(|call| match &self.toss.calls[*call].place {
+                Place::Answered(reply) => Some(reply.clone()),
+                Place::Travelling | Place::Processing { .. } | Place::Gone => None,
+            });
         replies.max_by_key(|reply| reply.answered)
     }
 

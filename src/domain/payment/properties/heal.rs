@@ -13,7 +13,7 @@ const ROUNDS: usize = 400;
 const QUIET_ROUNDS: usize = 4;
 
 impl World {
-    pub fn heal(&mut self, verdict: Verdict) -> Result<(), String> {
+    pub fn heal(&mut self, verdict: Verdict, view: View) -> Result<(), String> {
         for node in 0..self.nodes.len() {
             if self.nodes[node].gateway != ours() {
                 self.restart(node, true);
@@ -24,7 +24,7 @@ impl World {
         for _ in 0..ROUNDS {
             self.toss_works(verdict);
             for hop in 0.. {
-                if !self.fly()? {
+                if !self.fly(view)? {
                     break;
                 }
                 if hop == ROUNDS {
@@ -34,10 +34,15 @@ impl World {
                 check(self)?;
             }
             let settled = self.journal.payments.iter().all(|p| {
-                matches!(p.status, Status::Done | Status::Failed | Status::Expired | Status::Quarantined)
+                matches!(
+                    p.status,
+                    Status::Done | Status::Failed | Status::Expired | Status::Quarantined
+                )
             });
             quiet += usize::from(settled);
-            let Some(due) = self.next_due().filter(|_| quiet <= QUIET_ROUNDS) else { break };
+            let Some(due) = self.next_due().filter(|_| quiet <= QUIET_ROUNDS) else {
+                break;
+            };
             let ahead_ms = due.ms_since(self.now) + 1;
             self.wait(ahead_ms.max(1));
             self.recover();
@@ -54,14 +59,24 @@ impl World {
     }
 
     /// Every flight makes one move; false when all have landed.
-    fn fly(&mut self) -> Result<bool, String> {
-        let manner = Manner { dice: u32::MAX, commit: Commit::Heard, view: View::Fresh, refused: false };
+    fn fly(&mut self, view: View) -> Result<bool, String> {
+        let manner = Manner {
+            dice: u32::MAX,
+            commit: Commit::Heard,
+            view,
+            refused: false,
+        };
         for flight in (0..self.flights.len()).rev() {
             let clock = self.clock(self.flights[flight].node);
-            let later = self.flights[flight].payment.next_attempt_at.is_some_and(|at| at > clock);
+            let later = self.flights[flight]
+                .payment
+                .next_attempt_at
+                .is_some_and(|at| at > clock);
             match self.flights[flight].doing.clone() {
                 // The flight's budget is spent after one question; the timer goes on.
-                Doing::Deciding if later && self.flights[flight].payment.status == Status::Unknown => {
+                Doing::Deciding
+                    if later && self.flights[flight].payment.status == Status::Unknown =>
+                {
                     let owned = self.flights[flight].claim.deadline;
                     match self.flights[flight].payment.next_attempt_at == Some(owned) {
                         true => self.proceed(flight, manner)?,
@@ -71,7 +86,11 @@ impl World {
                 Doing::Deciding => self.proceed(flight, manner)?,
                 Doing::Sending { series, .. } => {
                     let gone = |call: &usize| matches!(self.toss.calls[*call].place, Place::Gone);
-                    let line = if series.iter().all(gone) { Line::Broken } else { Line::Clean };
+                    let line = if series.iter().all(gone) {
+                        Line::Broken
+                    } else {
+                        Line::Clean
+                    };
                     self.hear(flight, line, manner)?;
                 }
                 Doing::Asking { .. } => self.hear(flight, Line::Clean, manner)?,
@@ -81,9 +100,20 @@ impl World {
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        let slowest = self.nodes.iter().map(|node| -node.skew_ms).max().unwrap_or(0);
+        let slowest = self
+            .nodes
+            .iter()
+            .map(|node| -node.skew_ms)
+            .max()
+            .unwrap_or(0);
         let moves = |p: &&Payment| p.status != Status::Quarantined || p.may_settle_itself();
-        let due = self.journal.payments.iter().filter(moves).filter_map(Payment::due_at).min();
+        let due = self
+            .journal
+            .payments
+            .iter()
+            .filter(moves)
+            .filter_map(Payment::due_at)
+            .min();
         due.map(|due| due.plus_ms(slowest))
     }
 

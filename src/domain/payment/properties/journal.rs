@@ -45,7 +45,13 @@ pub struct Journal {
 impl Journal {
     pub fn new(shelf: BTreeMap<ProductId, i64>) -> Journal {
         let received = shelf.clone();
-        Journal { payments: Vec::new(), rows: Vec::new(), shelf, received, ghosts: Vec::new() }
+        Journal {
+            payments: Vec::new(),
+            rows: Vec::new(),
+            shelf,
+            received,
+            ghosts: Vec::new(),
+        }
     }
 
     pub fn check_out(&mut self, transition: Transition) {
@@ -56,7 +62,10 @@ impl Journal {
 
     pub fn place_of(&self, transition: &Transition) -> usize {
         let id = transition.order_id();
-        self.payments.iter().position(|payment| payment.order.id == id).unwrap()
+        self.payments
+            .iter()
+            .position(|payment| payment.order.id == id)
+            .unwrap()
     }
 
     pub fn commit(&mut self, transition: Transition) -> Written {
@@ -77,14 +86,28 @@ impl Journal {
                 wanted
             }
         };
-        self.payments[place] = Payment { stock_held: held, ..transition.next.clone() };
+        self.payments[place] = Payment {
+            stock_held: held,
+            ..transition.next.clone()
+        };
         self.remember(place, transition);
         Written::Committed { held }
     }
 
     fn remember(&mut self, place: usize, transition: Transition) {
-        let Transition { id, next, history, outbox, .. } = transition;
-        self.rows[place].push(Row { version: next.version, id, history, outbox });
+        let Transition {
+            id,
+            next,
+            history,
+            outbox,
+            ..
+        } = transition;
+        self.rows[place].push(Row {
+            version: next.version,
+            id,
+            history,
+            outbox,
+        });
     }
 
     /// Whether the write under this name is in the record.

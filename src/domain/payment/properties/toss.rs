@@ -68,7 +68,10 @@ impl Session {
 
     /// What a confirm hears; nobody lies about that.
     fn approval(&self) -> Report {
-        Report { status: TossStatus::Done, ..self.report(Stage::Approved) }
+        Report {
+            status: TossStatus::Done,
+            ..self.report(Stage::Approved)
+        }
     }
 
     fn report(&self, stage: Stage) -> Report {
@@ -83,7 +86,10 @@ impl Session {
             Stage::Expired => TossStatus::Expired,
             Stage::Canceled => TossStatus::Canceled,
         };
-        let approved = self.stages.iter().find(|(_, stage)| *stage == Stage::Approved);
+        let approved = self
+            .stages
+            .iter()
+            .find(|(_, stage)| *stage == Stage::Approved);
         Report {
             payment_key: self.key.clone(),
             order_id: self.order_id.clone(),
@@ -156,7 +162,10 @@ pub struct Toss {
 }
 
 fn answered(outcome: Outcome) -> Reply {
-    Reply { outcome, answered: true }
+    Reply {
+        outcome,
+        answered: true,
+    }
 }
 
 impl Toss {
@@ -194,16 +203,29 @@ impl Toss {
 
     /// The call stands before Toss: replayed, turned away, or taken up.
     pub fn arrive(&mut self, call: usize, verdict: Verdict, now: Timestamp) {
-        let Call { idempotency_key, payment_key, elsewhere, place, .. } = self.calls[call].clone();
+        let Call {
+            idempotency_key,
+            payment_key,
+            elsewhere,
+            place,
+            ..
+        } = self.calls[call].clone();
         if !matches!(place, Place::Travelling) {
             return;
         }
         let forgotten = |at: Timestamp| now.ms_since(at) > KEY_LIFETIME_MS;
-        let kept = self.first_answers.get(&idempotency_key).filter(|(at, _)| !forgotten(*at));
+        let kept = self
+            .first_answers
+            .get(&idempotency_key)
+            .filter(|(at, _)| !forgotten(*at));
         let processing = |other: &&Call| {
             matches!(other.place, Place::Processing { .. }) && other.payment_key == payment_key
         };
-        let rival = self.calls.iter().find(processing).map(|c| c.idempotency_key.clone());
+        let rival = self
+            .calls
+            .iter()
+            .find(processing)
+            .map(|c| c.idempotency_key.clone());
         self.calls[call].place = match (kept, rival) {
             (Some((_, first)), _) => Place::Answered(first.clone()),
             (None, Some(rival)) if rival == idempotency_key => Place::Answered(Reply {
@@ -219,7 +241,10 @@ impl Toss {
                 self.answered.insert(idempotency_key);
                 Place::Answered(reply)
             }
-            (None, None) => Place::Processing { since: now, verdict },
+            (None, None) => Place::Processing {
+                since: now,
+                verdict,
+            },
         };
     }
 
@@ -231,8 +256,16 @@ impl Toss {
 
     /// Toss is done with the call: what it does, and what it says, once.
     pub fn finish(&mut self, call: usize, now: Timestamp) {
-        let Place::Processing { verdict, .. } = self.calls[call].place else { return };
-        let Call { idempotency_key, payment_key, order_id, total, .. } = self.calls[call].clone();
+        let Place::Processing { verdict, .. } = self.calls[call].place else {
+            return;
+        };
+        let Call {
+            idempotency_key,
+            payment_key,
+            order_id,
+            total,
+            ..
+        } = self.calls[call].clone();
         let refuse = |code: &str| answered(Outcome::Unknown(code.into()));
         let Some(session) = self.session_mut(&payment_key) else {
             let reply = self.keep(idempotency_key, refuse("NOT_FOUND_PAYMENT"), now);
@@ -240,7 +273,9 @@ impl Toss {
             return;
         };
         let reply = match session.stage() {
-            _ if session.order_id != order_id || session.total != total => refuse("FORBIDDEN_REQUEST"),
+            _ if session.order_id != order_id || session.total != total => {
+                refuse("FORBIDDEN_REQUEST")
+            }
             Stage::Authorized => execute(session, verdict, now),
             Stage::Opened | Stage::Aborted | Stage::Expired => refuse("NOT_FOUND_PAYMENT_SESSION"),
             Stage::Approved | Stage::Canceled | Stage::AwaitingDeposit => {
@@ -273,7 +308,8 @@ impl Toss {
                 Place::Travelling if now.ms_since(self.calls[call].left_at) > TRAVEL_MS => {
                     self.calls[call].place = Place::Gone;
                 }
-                Place::Travelling | Place::Processing { .. } | Place::Answered(_) | Place::Gone => {}
+                Place::Travelling | Place::Processing { .. } | Place::Answered(_) | Place::Gone => {
+                }
             }
         }
         let calls = &self.calls;
@@ -298,7 +334,9 @@ impl Toss {
     }
 
     pub fn look_up(&self, key: &PaymentKey, view: View, now: Timestamp) -> Finding {
-        let Some(session) = self.session(key) else { return Finding::NotFound };
+        let Some(session) = self.session(key) else {
+            return Finding::NotFound;
+        };
         let stage = match view {
             View::Silent => return Finding::NoAnswer("FAILED_INTERNAL_SYSTEM_PROCESSING".into()),
             View::Hidden if session.lies => None,
@@ -306,7 +344,9 @@ impl Toss {
             View::Hidden | View::Fresh => Some(session.stage()),
             View::Lagging => session.stage_at(now.plus_ms(-LAG_MS)),
         };
-        stage.map_or(Finding::NotFound, |stage| Finding::Found(session.report(stage)))
+        stage.map_or(Finding::NotFound, |stage| {
+            Finding::Found(session.report(stage))
+        })
     }
 
     /// Which payment of an order is returned is not documented: any of them.
@@ -337,11 +377,15 @@ fn execute(session: &mut Session, verdict: Verdict, now: Timestamp) -> Reply {
             session.enter(Stage::Aborted, now);
             answered(Outcome::Declined(Decline::new("REJECT_CARD_PAYMENT", "no")))
         }
-        Verdict::DeclineAndKeepOpen => {
-            answered(Outcome::Declined(Decline::new("EXCEED_MAX_AMOUNT", "too much")))
-        }
+        Verdict::DeclineAndKeepOpen => answered(Outcome::Declined(Decline::new(
+            "EXCEED_MAX_AMOUNT",
+            "too much",
+        ))),
         Verdict::Temporary => answered(Outcome::Temporary("PROVIDER_ERROR".into())),
         Verdict::ServerError => server_error(),
-        Verdict::BadGateway => Reply { outcome: Outcome::Unknown("502".into()), answered: false },
+        Verdict::BadGateway => Reply {
+            outcome: Outcome::Unknown("502".into()),
+            answered: false,
+        },
     }
 }

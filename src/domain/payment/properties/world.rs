@@ -39,8 +39,14 @@ pub struct Node {
 pub enum Doing {
     Deciding,
     /// A series of calls with one key; any of them may be the one that is answered.
-    Sending { series: Vec<usize>, since: Timestamp },
-    Asking { finding: Finding, since: Timestamp },
+    Sending {
+        series: Vec<usize>,
+        since: Timestamp,
+    },
+    Asking {
+        finding: Finding,
+        since: Timestamp,
+    },
 }
 
 /// One run of the loop on one node, with its own copy of the payment.
@@ -101,9 +107,16 @@ fn order(number: usize, quantities: (u8, u8)) -> Order {
     let line = |(id, quantity): (i64, u8)| {
         let quantity = Quantity::new(i64::from(quantity))?;
         let amount = Won::new(1_000)?.checked_mul(quantity.get())?;
-        Some(Line { product: ProductId::new(id)?, quantity, amount })
+        Some(Line {
+            product: ProductId::new(id)?,
+            quantity,
+            amount,
+        })
     };
-    let lines: Vec<Line> = [(1, quantities.0), (2, quantities.1)].into_iter().filter_map(line).collect();
+    let lines: Vec<Line> = [(1, quantities.0), (2, quantities.1)]
+        .into_iter()
+        .filter_map(line)
+        .collect();
     let total = Won::total(lines.iter().map(|line| line.amount)).unwrap();
     Order {
         id: OrderId::new(Uuid::from_u128(0xabc0 + number as u128)),
@@ -143,11 +156,15 @@ impl World {
             let order = order(number, *quantities);
             let (id, total) = (order.id.to_string(), order.total.get());
             for key in 0..KEYS {
-                world.toss.open(key_of(number, key), (number, &id), total, now);
+                world
+                    .toss
+                    .open(key_of(number, key), (number, &id), total, now);
             }
             let transition = TransitionId(world.fresh_id());
             let ready = Payment::ready(order, now.plus_ms(EXPIRES_MS));
-            world.journal.check_out(Transition::checkout(transition, ready, now));
+            world
+                .journal
+                .check_out(Transition::checkout(transition, ready, now));
         }
         world.restart(0, false);
         world.restart(1, false);
@@ -173,12 +190,20 @@ impl World {
 
     pub fn moment(&mut self, node: usize, dice: u32) -> Moment<'static> {
         let transition = TransitionId(self.fresh_id());
-        Moment { at: self.clock(node), dice: Dice(dice), transition, rules: &RULES }
+        Moment {
+            at: self.clock(node),
+            dice: Dice(dice),
+            transition,
+            rules: &RULES,
+        }
     }
 
     pub fn claim(&self, node: usize) -> Claim {
         let deadline = self.clock(node).plus_ms(CLAIM_MS);
-        Claim { owner: self.nodes[node].incarnation, deadline }
+        Claim {
+            owner: self.nodes[node].incarnation,
+            deadline,
+        }
     }
 
     /// The process of a node dies and another one takes its place. Calls that have left travel on.
@@ -189,7 +214,11 @@ impl World {
         let node = &mut self.nodes[node];
         (node.incarnation, node.known) = (incarnation, known);
         if moved {
-            node.gateway = if node.gateway == ours() { elsewhere() } else { ours() };
+            node.gateway = if node.gateway == ours() {
+                elsewhere()
+            } else {
+                ours()
+            };
         }
     }
 
@@ -199,7 +228,9 @@ impl World {
     }
 
     pub fn flight_of(&self, node: usize, order: usize) -> Option<usize> {
-        self.flights.iter().position(|flight| (flight.node, flight.order) == (node, order))
+        self.flights
+            .iter()
+            .position(|flight| (flight.node, flight.order) == (node, order))
     }
 
     fn reload(&mut self, node: usize, order: usize) -> Payment {
@@ -209,14 +240,25 @@ impl World {
     }
 
     /// A buyer comes to a node with a paymentKey, tried before or not: the rules must refuse a used one.
-    pub fn confirm(&mut self, node: usize, order: usize, key: PaymentKey, dice: u32, commit: Commit) {
+    pub fn confirm(
+        &mut self,
+        node: usize,
+        order: usize,
+        key: PaymentKey,
+        dice: u32,
+        commit: Commit,
+    ) {
         let known = self.nodes[node].known[order].clone();
         if self.flight_of(node, order).is_some() {
             return;
         }
         let claim = self.claim(node);
         let gateway = self.nodes[node].gateway.clone();
-        let event = Event::AttemptStarted { payment_key: key, gateway, claim };
+        let event = Event::AttemptStarted {
+            payment_key: key,
+            gateway,
+            claim,
+        };
         self.take_off(node, known, event, (dice, commit));
     }
 
@@ -263,28 +305,51 @@ impl World {
         }
         record.next_attempt_at = Some(now.plus_ms(RULES.quarantine_ask_ms));
         let (payment, claim) = (self.reload(node, order), self.claim(node));
-        self.flights.push(Flight { node, order, payment, claim, doing: Doing::Deciding });
+        self.flights.push(Flight {
+            node,
+            order,
+            payment,
+            claim,
+            doing: Doing::Deciding,
+        });
     }
 
     fn place(&self, payment: &Payment) -> usize {
-        self.journal.payments.iter().position(|p| p.order.id == payment.order.id).unwrap()
+        self.journal
+            .payments
+            .iter()
+            .position(|p| p.order.id == payment.order.id)
+            .unwrap()
     }
 
     /// A flight begins with what it writes.
     fn take_off(&mut self, node: usize, payment: Payment, event: Event, with: (u32, Commit)) {
         let (order, claim) = (self.place(&payment), self.claim(node));
-        self.flights.push(Flight { node, order, payment, claim, doing: Doing::Deciding });
+        self.flights.push(Flight {
+            node,
+            order,
+            payment,
+            claim,
+            doing: Doing::Deciding,
+        });
         self.record(self.flights.len() - 1, &event, with);
     }
 
     /// Judges and writes what happened, as the loop does: a stale copy is given up, except for evidence of an
     /// approval, which the reloaded payment judges again. Says whether the flight goes on.
     pub fn record(&mut self, flight: usize, event: &Event, (dice, commit): (u32, Commit)) -> bool {
-        let Flight { node, order, payment, .. } = self.flights[flight].clone();
+        let Flight {
+            node,
+            order,
+            payment,
+            ..
+        } = self.flights[flight].clone();
         let mut payment = payment;
         for _ in 0..3 {
             let moment = self.moment(node, dice);
-            let Ok(transition) = after(&payment, event.clone(), &moment) else { break };
+            let Ok(transition) = after(&payment, event.clone(), &moment) else {
+                break;
+            };
             let mut next = transition.next.clone();
             match self.write(transition, commit) {
                 Some(Written::Committed { held }) => {
@@ -322,12 +387,20 @@ impl World {
     }
 
     fn moved(&mut self, flight: usize, next: Payment, event: &Event, dice: u32) -> bool {
-        let Flight { node, order, payment: before, .. } = self.flights[flight].clone();
+        let Flight {
+            node,
+            order,
+            payment: before,
+            ..
+        } = self.flights[flight].clone();
         if is_evidence(event) {
             self.heard.insert(order);
         }
-        if let (Event::Undecided { answered: true, .. }, Some(attempt)) = (event, before.current_attempt()) {
-            self.answered.insert(attempt.idempotency_key(&before.order), next.version);
+        if let (Event::Undecided { answered: true, .. }, Some(attempt)) =
+            (event, before.current_attempt())
+        {
+            self.answered
+                .insert(attempt.idempotency_key(&before.order), next.version);
         }
         self.nodes[node].known[order] = next.clone();
         self.flights[flight].payment = next.clone();
@@ -350,7 +423,10 @@ impl World {
     /// In Toss's dashboard somebody refunds, or takes back an authorization.
     pub fn cancel(&mut self, any: usize) {
         let session = any % self.toss.sessions.len();
-        let (key, order) = (self.toss.sessions[session].key.clone(), self.toss.sessions[session].order);
+        let (key, order) = (
+            self.toss.sessions[session].key.clone(),
+            self.toss.sessions[session].order,
+        );
         self.odd.insert(order);
         let from = self.toss.sessions[session].stage();
         if matches!(from, Stage::Approved | Stage::Authorized) {
