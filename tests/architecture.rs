@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+#[path = "architecture/broken.rs"]
+mod broken;
 #[path = "architecture/doors.rs"]
 mod doors;
 #[path = "architecture/finding.rs"]
@@ -19,14 +21,18 @@ mod manners;
 mod paths;
 #[path = "architecture/purity.rs"]
 mod purity;
-#[path = "architecture/broken.rs"]
-mod broken;
 
 use finding::Finding;
 use house::House;
 
 fn inspect(house: &House) -> Vec<Finding> {
-    let checks = [doors::check, purity::check, lengths::check, manners::check, layout::check];
+    let checks = [
+        doors::check,
+        purity::check,
+        lengths::check,
+        manners::check,
+        layout::check,
+    ];
     let found = checks.iter().flat_map(|check| check(house));
     let mut findings: Vec<Finding> = house.findings.iter().cloned().chain(found).collect();
     findings.sort();
@@ -38,7 +44,10 @@ fn inspect(house: &House) -> Vec<Finding> {
 fn the_house_is_in_order() {
     let root = std::env::var_os("ARCHITECTURE_ROOT").map(PathBuf::from);
     let house = House::read(&root.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()));
-    assert!(house.sources.len() > 10, "there is hardly a house to look at");
+    assert!(
+        house.sources.len() > 10,
+        "there is hardly a house to look at"
+    );
     let findings: Vec<String> = inspect(&house).iter().map(Finding::to_string).collect();
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
 }

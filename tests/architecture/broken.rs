@@ -29,8 +29,16 @@ pub mod http; pub mod loadtest; pub mod sandbox; pub mod settings; pub mod store
 
 fn house(files: &[(&str, &str)], top: &[&str]) -> House {
     let mut all = BTreeMap::from([("src/lib.rs".to_owned(), MAP.to_owned())]);
-    all.extend(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
-    House::new(all, top.iter().map(|name| (*name).to_owned()).collect(), MANIFEST)
+    all.extend(
+        files
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned())),
+    );
+    House::new(
+        all,
+        top.iter().map(|name| (*name).to_owned()).collect(),
+        MANIFEST,
+    )
 }
 
 fn found(files: &[(&str, &str)]) -> Vec<String> {
@@ -94,6 +102,8 @@ const ONE_FILE: &[(&str, &str, usize, &str)] = &[
     ("src/http/mod.rs", "//! x\nfn a() {\n    format!(\"{}\", b().expect(\"c\"));\n}", 3, "panic"),
     ("src/http/mod.rs", "//! x\nfn a() { b().unwrap_or_default(); }", 0, ""),
     ("src/http/mod.rs", "//! x\n#[cfg(test)]\nmod tests {\n    fn a() { b().unwrap(); }\n}", 0, ""),
+    ("src/http/mod.rs", "//! x\n#[cfg(all(test, unix))]\nmod tests {\n    fn a() { b().unwrap(); }\n}", 0, ""),
+    ("src/http/mod.rs", "//! x\n#[cfg(any(test, unix))]\nmod a { fn a() { b().unwrap(); } }", 3, "panic"),
     ("src/http/mod.rs", "//! x\n#[cfg(not(test))]\nmod a { fn a() { b().unwrap(); } }", 3, "panic"),
     ("src/main.rs", "//! x\nfn main() { a().unwrap(); }", 0, ""),
     ("src/http/mod.rs", "//! x\nfn a() { todo!() }", 2, "unfinished"),
@@ -116,19 +126,37 @@ fn every_breach_is_found_where_it_is() {
 #[test]
 fn test_code_is_known_by_where_it_is_declared() {
     let panics = ("src/http/tests.rs", "//! x\nfn a() { b().unwrap(); }");
-    assert!(found(&[("src/http/mod.rs", "//! x\n#[cfg(test)]\nmod tests;"), panics]).is_empty());
+    assert!(
+        found(&[
+            ("src/http/mod.rs", "//! x\n#[cfg(test)]\nmod tests;"),
+            panics
+        ])
+        .is_empty()
+    );
     let declared = ("src/http/mod.rs", "//! x\nmod tests;");
     assert_eq!(found(&[declared, panics]), ["src/http/tests.rs:2: panic"]);
-    let elsewhere = ("src/http/mod.rs", "//! x\n#[cfg(test)]\n#[path = \"odd.rs\"]\nmod tests;");
+    let elsewhere = (
+        "src/http/mod.rs",
+        "//! x\n#[cfg(test)]\n#[path = \"odd.rs\"]\nmod tests;",
+    );
     let odd = ("src/http/odd.rs", panics.1);
     assert!(found(&[elsewhere, odd]).is_empty());
 }
 
 #[test]
 fn doors_are_judged_from_where_a_module_stands() {
-    let deep = |text| [("src/http.rs", "//! x\nmod a;"), ("src/http/a.rs", "//! x\nmod b;"), ("src/http/a/b.rs", text)];
+    let deep = |text| {
+        [
+            ("src/http.rs", "//! x\nmod a;"),
+            ("src/http/a.rs", "//! x\nmod b;"),
+            ("src/http/a/b.rs", text),
+        ]
+    };
     assert!(found(&deep("//! x\nuse super::super::c;")).is_empty());
-    assert_eq!(found(&deep("//! x\nuse super::super::super::store::S;")), ["src/http/a/b.rs:2: door"]);
+    assert_eq!(
+        found(&deep("//! x\nuse super::super::super::store::S;")),
+        ["src/http/a/b.rs:2: door"]
+    );
 }
 
 #[test]
@@ -138,7 +166,10 @@ fn what_is_too_long_is_found() {
     let long = found(&[("src/http/mod.rs", &body(FUNCTION_LINES + 1))]);
     assert_eq!(long, ["src/http/mod.rs:2: function length"]);
     assert!(found(&[("tests/a.rs", &body(TEST_LINES))]).is_empty());
-    assert_eq!(found(&[("tests/a.rs", &body(TEST_LINES + 1))]), ["tests/a.rs:2: function length"]);
+    assert_eq!(
+        found(&[("tests/a.rs", &body(TEST_LINES + 1))]),
+        ["tests/a.rs:2: function length"]
+    );
     let file = |lines: usize| format!("//! x\n{}", "\n".repeat(lines - 1));
     assert!(found(&[("src/http/mod.rs", &file(FILE_LINES))]).is_empty());
     let long = found(&[("src/http/mod.rs", &file(FILE_LINES + 1))]);
@@ -147,7 +178,10 @@ fn what_is_too_long_is_found() {
 
 #[test]
 fn migrations_are_numbered_without_gaps_and_are_of_the_store() {
-    let store = ("src/store/mod.rs", "//! x\n#[path = \"../../migrations/mod.rs\"]\nmod numbered;");
+    let store = (
+        "src/store/mod.rs",
+        "//! x\n#[path = \"../../migrations/mod.rs\"]\nmod numbered;",
+    );
     let list = ("migrations/mod.rs", "//! x\nmod m0001_a;\nmod m0002_b;");
     let first = ("migrations/m0001_a.rs", "//! x\nuse sea_orm::Value;");
     let second = |name| (name, "//! x\nuse reqwest::Client;");
@@ -155,14 +189,32 @@ fn migrations_are_numbered_without_gaps_and_are_of_the_store() {
     assert!(sound.is_empty(), "{sound:?}");
     let odd = found(&[store, list, first, second("migrations/m0002_b.rs")]);
     assert_eq!(odd, ["migrations/m0002_b.rs:2: crate"]);
+    let nosy = (
+        "migrations/m0001_a.rs",
+        "//! x\nuse super::text;\nuse super::super::Store;",
+    );
+    let curious = found(&[store, list, nosy, ("migrations/m0002_b.rs", "//! x")]);
+    assert_eq!(curious, ["migrations/m0001_a.rs:3: door"]);
     let gap = found(&[store, list, first, ("migrations/m0003_c.rs", "//! x")]);
     assert_eq!(gap, ["migrations/m0003_c.rs:1: migration number"]);
 }
 
 #[test]
 fn the_top_level_is_short() {
-    let top = ["Cargo.toml", "Cargo.lock", "LICENSE-MIT", "README.md", ".ci", "src", "tests", "scripts"];
+    let top = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "LICENSE-MIT",
+        "README.md",
+        ".ci",
+        "src",
+        "tests",
+        "scripts",
+    ];
     let findings = inspect(&house(&[], &top));
-    let names: Vec<&str> = findings.iter().map(|finding| finding.file.as_str()).collect();
+    let names: Vec<&str> = findings
+        .iter()
+        .map(|finding| finding.file.as_str())
+        .collect();
     assert_eq!(names, ["scripts"]);
 }

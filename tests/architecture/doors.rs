@@ -1,7 +1,7 @@
 //! Which room may look into which, and which third-party crate is used where.
 
 use crate::finding::Finding;
-use crate::house::House;
+use crate::house::{House, Source};
 use crate::paths::{Named, named};
 
 /// A room, and what it may look into: another room, or only a part of it.
@@ -45,11 +45,16 @@ const OF_DOMAIN: [&str; 3] = ["uuid", "thiserror", "proptest"];
 
 pub fn check(house: &House) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for source in house.sources.iter().filter(|source| !source.path.starts_with("tests/")) {
+    for source in house
+        .sources
+        .iter()
+        .filter(|source| !source.path.starts_with("tests/"))
+    {
         let (names, local) = named(source);
         for name in names {
             let room = source.room();
             let broken = match name.from_root() {
+                Some(path) if is_own_step(source, &path) => None,
                 Some(path) => look(room, &path),
                 None => {
                     let first = name.segments.first().map_or("", String::as_str);
@@ -59,10 +64,24 @@ pub fn check(house: &House) -> Vec<Finding> {
                 }
             };
             let Some((rule, why)) = broken else { continue };
-            findings.push(Finding::new(&source.path, name.line, rule, told(&name, &why)));
+            findings.push(Finding::new(
+                &source.path,
+                name.line,
+                rule,
+                told(&name, &why),
+            ));
         }
     }
     findings
+}
+
+/// Migrations are modules of the store by `#[path]`, but only their own list is theirs.
+fn is_own_step(source: &Source, path: &[String]) -> bool {
+    let list = match source.path.ends_with("/mod.rs") {
+        true => &source.module[..],
+        false => &source.module[..source.module.len().saturating_sub(1)],
+    };
+    source.room() == "migrations" && path.starts_with(list)
 }
 
 type Broken = Option<(&'static str, String)>;
@@ -85,21 +104,35 @@ fn look(room: &str, path: &[String]) -> Broken {
     if !DOORS.iter().any(|(known, _)| *known == other) {
         return None;
     }
-    let allowed = DOORS.iter().find(|(known, _)| *known == room).map_or(&[][..], |(_, to)| to);
+    let allowed = DOORS
+        .iter()
+        .find(|(known, _)| *known == room)
+        .map_or(&[][..], |(_, to)| to);
     let path = format!("{}::", path.join("::"));
     let open = |door: &&&str| path.starts_with(&format!("{door}::"));
     match allowed.iter().find(open) {
         Some(_) => None,
         None if allowed.is_empty() => Some(("door", format!("{room} looks into no other room"))),
-        None => Some(("door", format!("{room} looks only into {}", allowed.join(", ")))),
+        None => Some((
+            "door",
+            format!("{room} looks only into {}", allowed.join(", ")),
+        )),
     }
 }
 
 fn reach(room: &str, name: &str) -> Broken {
     if room == "domain" && !OF_DOMAIN.contains(&name) {
-        return Some(("crate", format!("domain uses only {}", OF_DOMAIN.join(", "))));
+        return Some((
+            "crate",
+            format!("domain uses only {}", OF_DOMAIN.join(", ")),
+        ));
     }
     let (_, rooms) = CRATES.iter().find(|(known, _)| *known == name)?;
     let open = room == "main" || rooms.contains(&room);
-    (!open).then(|| ("crate", format!("{name} is used only in {}", rooms.join(", "))))
+    (!open).then(|| {
+        (
+            "crate",
+            format!("{name} is used only in {}", rooms.join(", ")),
+        )
+    })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{Attribute, Expr, ExprLit, Item, ItemMod, Lit, Meta};
 
 use crate::finding::Finding;
@@ -67,7 +68,9 @@ impl House {
                 }
                 Err(error) => {
                     let line = error.span().start().line;
-                    house.findings.push(Finding::new(&path, line, "syntax", error.to_string()));
+                    house
+                        .findings
+                        .push(Finding::new(&path, line, "syntax", error.to_string()));
                 }
             }
         }
@@ -81,18 +84,32 @@ impl House {
             }
             let module = path.split('/').map(str::to_owned).collect();
             let is_test = path.starts_with("tests/");
-            house.sources.push(Source { path, text, syntax, module, is_test });
+            house.sources.push(Source {
+                path,
+                text,
+                syntax,
+                module,
+                is_test,
+            });
         }
         house
     }
 
     /// Follows `mod x;` from file to file, so that `#[cfg(test)]` and the module path come along.
     fn enter(&mut self, path: String, module: Vec<String>, is_test: bool, waiting: &mut Waiting) {
-        let Some((text, syntax)) = waiting.remove(&path) else { return };
+        let Some((text, syntax)) = waiting.remove(&path) else {
+            return;
+        };
         let mut children = Vec::new();
         let own = own_folder(&path);
         declared(&syntax.items, &path, &own, &module, is_test, &mut children);
-        self.sources.push(Source { path, text, syntax, module, is_test });
+        self.sources.push(Source {
+            path,
+            text,
+            syntax,
+            module,
+            is_test,
+        });
         for child in children {
             let found = child.paths.iter().find(|path| waiting.contains_key(*path));
             if let Some(found) = found.cloned() {
@@ -120,7 +137,15 @@ fn declared(
     children: &mut Vec<Child>,
 ) {
     for item in items {
-        let Item::Mod(ItemMod { attrs, ident, content, .. }) = item else { continue };
+        let Item::Mod(ItemMod {
+            attrs,
+            ident,
+            content,
+            ..
+        }) = item
+        else {
+            continue;
+        };
         let name = ident.to_string();
         let is_test = is_test || is_cfg_test(attrs);
         let module = [module, std::slice::from_ref(&name)].concat();
@@ -130,11 +155,19 @@ fn declared(
             (None, Some(path)) => {
                 let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let paths = vec![normal(&format!("{beside}/{path}"))];
-                children.push(Child { paths, module, is_test });
+                children.push(Child {
+                    paths,
+                    module,
+                    is_test,
+                });
             }
             (None, None) => {
                 let paths = vec![format!("{inside}.rs"), format!("{inside}/mod.rs")];
-                children.push(Child { paths, module, is_test });
+                children.push(Child {
+                    paths,
+                    module,
+                    is_test,
+                });
             }
         }
     }
@@ -164,7 +197,10 @@ fn normal(path: &str) -> String {
 fn path_attribute(attrs: &[Attribute]) -> Option<String> {
     attrs.iter().find_map(|attr| match &attr.meta {
         Meta::NameValue(pair) if pair.path.is_ident("path") => match &pair.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text),
+                ..
+            }) => Some(text.value()),
             _ => None,
         },
         _ => None,
@@ -173,15 +209,38 @@ fn path_attribute(attrs: &[Attribute]) -> Option<String> {
 
 pub fn is_cfg_test(attrs: &[Attribute]) -> bool {
     attrs.iter().any(|attr| {
-        let only_test = |list: &syn::MetaList| list.tokens.to_string() == "test";
+        let only_test = |list: &syn::MetaList| needs_test(list.tokens.clone());
         attr.path().is_ident("cfg") && attr.meta.require_list().is_ok_and(only_test)
     })
 }
 
+/// `test`, or `all(..)` with `test` among its parts.
+fn needs_test(condition: TokenStream) -> bool {
+    let tokens: Vec<TokenTree> = condition.into_iter().collect();
+    match &tokens[..] {
+        [TokenTree::Ident(name)] => name == "test",
+        [TokenTree::Ident(name), TokenTree::Group(parts)] if name == "all" => {
+            let parts: Vec<TokenTree> = parts.stream().into_iter().collect();
+            let comma = |token: &TokenTree| token.to_string() == ",";
+            parts
+                .split(comma)
+                .any(|part| needs_test(part.iter().cloned().collect()))
+        }
+        _ => false,
+    }
+}
+
 /// `#[test]`, `#[tokio::test]`, `#[actix_web::test]`.
 pub fn is_test_function(attrs: &[Attribute]) -> bool {
-    let last = |attr: &Attribute| attr.path().segments.last().map(|last| last.ident.to_string());
-    attrs.iter().any(|attr| last(attr).as_deref() == Some("test"))
+    let last = |attr: &Attribute| {
+        attr.path()
+            .segments
+            .last()
+            .map(|last| last.ident.to_string())
+    };
+    attrs
+        .iter()
+        .any(|attr| last(attr).as_deref() == Some("test"))
 }
 
 /// What `[dependencies]` and its sisters name.
@@ -200,18 +259,24 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
 }
 
 fn is_ignored(rules: &str, name: &str) -> bool {
-    rules.lines().map(|rule| rule.trim().trim_matches('/')).filter(|rule| !rule.is_empty()).any(|rule| {
-        match rule.split_once('*') {
+    rules
+        .lines()
+        .map(|rule| rule.trim().trim_matches('/'))
+        .filter(|rule| !rule.is_empty())
+        .any(|rule| match rule.split_once('*') {
             None => rule == name,
             Some((head, tail)) => {
-                name.len() >= head.len() + tail.len() && name.starts_with(head) && name.ends_with(tail)
+                name.len() >= head.len() + tail.len()
+                    && name.starts_with(head)
+                    && name.ends_with(tail)
             }
-        }
-    })
+        })
 }
 
 fn collect(root: &Path, folder: &str, files: &mut BTreeMap<String, String>) {
-    let Ok(entries) = fs::read_dir(root.join(folder)) else { return };
+    let Ok(entries) = fs::read_dir(root.join(folder)) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {

@@ -18,10 +18,19 @@ pub fn check(house: &House) -> Vec<Finding> {
         let lines = source.text.lines().count();
         if lines > FILE_LINES {
             let what = format!("{lines} lines; at most {FILE_LINES}");
-            findings.push(Finding::new(&source.path, FILE_LINES + 1, "file length", what));
+            findings.push(Finding::new(
+                &source.path,
+                FILE_LINES + 1,
+                "file length",
+                what,
+            ));
         }
         let is_test = source.is_test;
-        let mut ruler = Ruler { path: &source.path, is_test, findings: &mut findings };
+        let mut ruler = Ruler {
+            path: &source.path,
+            is_test,
+            findings: &mut findings,
+        };
         ruler.visit_file(&source.syntax);
     }
     findings
@@ -43,7 +52,8 @@ impl Ruler<'_> {
         if lines > most {
             let what = format!("`{name}` has {lines} lines; at most {most}");
             let line = name.span().start().line;
-            self.findings.push(Finding::new(self.path, line, "function length", what));
+            self.findings
+                .push(Finding::new(self.path, line, "function length", what));
         }
     }
 }

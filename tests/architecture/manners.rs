@@ -2,7 +2,7 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, ExprMethodCall, ImplItemFn, ItemFn, ItemMod};
+use syn::{Attribute, ExprMethodCall, ImplItemFn, ItemFn, ItemImpl, ItemMod};
 
 use crate::finding::Finding;
 use crate::house::{House, is_cfg_test, is_test_function};
@@ -15,14 +15,22 @@ const PANICKING: [&str; 4] = ["unwrap", "expect", "unwrap_err", "expect_err"];
 
 pub fn check(house: &House) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for source in house.sources.iter().filter(|source| !source.path.starts_with("tests/")) {
+    for source in house
+        .sources
+        .iter()
+        .filter(|source| !source.path.starts_with("tests/"))
+    {
         let opening = source.text.lines().next().unwrap_or_default();
         if !opening.starts_with("//! ") && source.path.starts_with("src/") {
             let what = "the first line says with `//!` what the file is for";
             findings.push(Finding::new(&source.path, 1, "opening", what));
         }
         if !source.is_test {
-            let mut reader = Reader { path: &source.path, is_test: false, findings: &mut findings };
+            let mut reader = Reader {
+                path: &source.path,
+                is_test: false,
+                findings: &mut findings,
+            };
             reader.visit_file(&source.syntax);
         }
     }
@@ -45,7 +53,8 @@ impl Reader<'_> {
 
     fn found(&mut self, span: proc_macro2::Span, rule: &'static str, what: String) {
         if !self.is_test {
-            self.findings.push(Finding::new(self.path, span.start().line, rule, what));
+            self.findings
+                .push(Finding::new(self.path, span.start().line, rule, what));
         }
     }
 
@@ -64,7 +73,9 @@ impl Reader<'_> {
             let called = matches!(next, Some(TokenTree::Group(_)));
             let bang = next.is_some_and(|next| next.to_string() == "!");
             match token {
-                TokenTree::Ident(name) if called && before.as_deref() == Some(".") => self.panics(name),
+                TokenTree::Ident(name) if called && before.as_deref() == Some(".") => {
+                    self.panics(name)
+                }
                 TokenTree::Ident(name) if bang => self.unfinished(name),
                 TokenTree::Group(group) => self.scan(group.stream()),
                 TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
@@ -84,12 +95,18 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.within(&item.attrs, |reader| visit::visit_item_mod(reader, item));
     }
 
+    fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
+        self.within(&item.attrs, |reader| visit::visit_item_impl(reader, item));
+    }
+
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
         self.within(&item.attrs, |reader| visit::visit_item_fn(reader, item));
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
-        self.within(&item.attrs, |reader| visit::visit_impl_item_fn(reader, item));
+        self.within(&item.attrs, |reader| {
+            visit::visit_impl_item_fn(reader, item)
+        });
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
-use syn::{Attribute, ImplItemFn, ItemFn, ItemMod, ItemUse, MetaList, UseTree};
+use syn::{Attribute, ImplItemFn, ItemFn, ItemImpl, ItemMod, ItemUse, MetaList, UseTree};
 
 use crate::house::{Source, is_cfg_test, is_test_function};
 
@@ -29,7 +29,11 @@ impl Named {
             "crate" | "payonce" => Some(rest()),
             "self" => Some([self.module.clone(), rest()].concat()),
             "super" => {
-                let ups = self.segments.iter().take_while(|segment| *segment == "super").count();
+                let ups = self
+                    .segments
+                    .iter()
+                    .take_while(|segment| *segment == "super")
+                    .count();
                 let kept = self.module.len().checked_sub(ups)?;
                 Some([&self.module[..kept], &self.segments[ups..]].concat())
             }
@@ -66,7 +70,13 @@ impl Reader {
     fn push(&mut self, segments: Vec<String>, span: Span, is_use: bool) {
         let line = span.start().line;
         let (module, is_test) = (self.module.clone(), self.is_test);
-        self.found.push(Named { segments, line, module, is_test, is_use });
+        self.found.push(Named {
+            segments,
+            line,
+            module,
+            is_test,
+            is_use,
+        });
     }
 
     fn within(&mut self, attrs: &[Attribute], walk: impl FnOnce(&mut Reader)) {
@@ -80,7 +90,10 @@ impl Reader {
         let with = |name: String| [so_far, &[name]].concat();
         match tree {
             UseTree::Path(path) => self.flatten(&path.tree, &with(path.ident.to_string())),
-            UseTree::Group(group) => group.items.iter().for_each(|tree| self.flatten(tree, so_far)),
+            UseTree::Group(group) => group
+                .items
+                .iter()
+                .for_each(|tree| self.flatten(tree, so_far)),
             UseTree::Glob(glob) => self.push(with("*".into()), glob.span(), true),
             UseTree::Name(name) => {
                 if !so_far.is_empty() {
@@ -147,12 +160,18 @@ impl<'ast> Visit<'ast> for Reader {
         self.module.pop();
     }
 
+    fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
+        self.within(&item.attrs, |reader| visit::visit_item_impl(reader, item));
+    }
+
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
         self.within(&item.attrs, |reader| visit::visit_item_fn(reader, item));
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
-        self.within(&item.attrs, |reader| visit::visit_impl_item_fn(reader, item));
+        self.within(&item.attrs, |reader| {
+            visit::visit_impl_item_fn(reader, item)
+        });
     }
 
     fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {
@@ -160,7 +179,11 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let segments = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let segments = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string())
+            .collect();
         self.push(segments, path.span(), false);
         visit::visit_path(self, path);
     }

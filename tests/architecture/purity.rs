@@ -28,7 +28,10 @@ const IMPURE: [(&str, &str); 14] = [
 const IMPURE_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 pub fn check(house: &House) -> Vec<Finding> {
-    let of_domain = house.sources.iter().filter(|source| source.room() == "domain" && !source.is_test);
+    let of_domain = house
+        .sources
+        .iter()
+        .filter(|source| source.room() == "domain" && !source.is_test);
     of_domain.flat_map(check_source).collect()
 }
 
@@ -36,8 +39,11 @@ fn check_source(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in named(source).0.iter().filter(|name| !name.is_test) {
         let text = format!("{}::", name.text());
-        let led = IMPURE.iter().find(|(path, _)| text.starts_with(&format!("{path}::")));
-        let printed = name.segments.len() == 1 && IMPURE_MACROS.contains(&name.segments[0].as_str());
+        let led = IMPURE
+            .iter()
+            .find(|(path, _)| text.starts_with(&format!("{path}::")));
+        let printed =
+            name.segments.len() == 1 && IMPURE_MACROS.contains(&name.segments[0].as_str());
         let what = match (led, printed) {
             (Some((_, what)), _) => *what,
             (None, true) => "I/O",
@@ -46,7 +52,10 @@ fn check_source(source: &Source) -> Vec<Finding> {
         let what = format!("`{}` is {what}", name.text());
         findings.push(Finding::new(&source.path, name.line, "pure", what));
     }
-    let mut waits = Waits { path: &source.path, findings: &mut findings };
+    let mut waits = Waits {
+        path: &source.path,
+        findings: &mut findings,
+    };
     waits.visit_file(&source.syntax);
     findings
 }
@@ -58,7 +67,8 @@ struct Waits<'a> {
 
 impl Waits<'_> {
     fn found(&mut self, span: proc_macro2::Span, what: &str) {
-        self.findings.push(Finding::new(self.path, span.start().line, "pure", what));
+        self.findings
+            .push(Finding::new(self.path, span.start().line, "pure", what));
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 mod actions;
+mod beginnings;
 mod checks;
 mod flight;
 mod heal;
@@ -14,24 +15,31 @@ mod journal;
 mod toss;
 mod world;
 
-use actions::{Action, opening, story, verdict};
+use actions::{Action, What, opening, story, verdict};
+use beginnings::{beginning, not_found_while_travelling};
+use flight::Line;
+use journal::Commit;
 use toss::{Verdict, View};
 use world::{Opening, World};
 
-fn live_through(opening: &Opening, story: &[Action], last: (Verdict, View)) -> Result<(), String> {
-    let mut world = World::new(opening);
+fn live_through(
+    world: &mut World,
+    story: &[Action],
+    last: Verdict,
+    view: View,
+) -> Result<(), String> {
     for (number, action) in story.iter().enumerate() {
         let told = |broken| format!("{broken}, after action {number}");
         world.perform(action).map_err(told)?;
-        checks::check(&mut world).map_err(told)?;
+        checks::check(world).map_err(told)?;
     }
-    world.heal(last.0, last.1)
+    world.heal(last, view)
 }
 
 proptest! {
     #![proptest_config(Config {
         // PROPTEST_CASES asks for more.
-        cases: Config::default().cases.max(3_000),
+        cases: Config::default().cases.max(2_500),
         failure_persistence: None,
         ..Config::default()
     })]
@@ -39,10 +47,44 @@ proptest! {
     #[test]
     fn the_promise_holds_whatever_happens(
         opening in opening(),
+        beginning in beginning(),
         story in story(),
-        last in (verdict(), prop_oneof![Just(View::Fresh), Just(View::Hidden)]),
+        last in verdict(),
+        view in prop_oneof![Just(View::Fresh), Just(View::Hidden)],
     ) {
-        let lived = live_through(&opening, &story, last);
+        let story = [beginning, story].concat();
+        let lived = live_through(&mut World::new(&opening), &story, last, view);
         prop_assert!(lived.is_ok(), "{}", lived.unwrap_err());
     }
+}
+
+/// A node sends, hears nothing, asks, and is told "not found"; before it can act on that it sleeps for twelve
+/// minutes (a suspended machine, a stopped container), in which the call arrives and is approved. The old
+/// "not found" must not be believed because the window is over by the time it is heard.
+#[test]
+#[ignore = "a real counterexample: \"not found\" is judged by when it is heard, not by when it was asked"]
+fn a_not_found_from_within_the_window_is_no_evidence_after_it() {
+    let action = |what| Action {
+        what,
+        pick: 0,
+        node: 0,
+        dice: 1,
+        commit: Commit::Heard,
+    };
+    let mut story = not_found_while_travelling();
+    story.extend([
+        action(What::Arrive(Verdict::Approve)),
+        action(What::Finish),
+        action(What::Wait { ms: 720_000 }),
+        action(What::Hear(Line::Clean)),
+    ]);
+    let opening = Opening {
+        orders: vec![(1, 0)],
+        shelf: (1, 1),
+        skews_ms: (0, 0),
+    };
+    let mut world = World::new(&opening);
+    world.hears_late = true;
+    let lived = live_through(&mut world, &story, Verdict::Approve, View::Fresh);
+    assert_eq!(lived, Ok(()));
 }
