@@ -53,7 +53,7 @@ pub fn check(house: &House) -> Vec<Finding> {
         let (names, local) = named(source);
         for name in names {
             let room = source.room();
-            let broken = match name.from_root() {
+            let broken = match name.rooted() {
                 Some(path) if is_own_step(source, &path) => None,
                 Some(path) => look(room, &path),
                 None => {

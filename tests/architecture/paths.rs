@@ -21,8 +21,8 @@ pub struct Named {
 }
 
 impl Named {
-    /// Its path from the crate root, or `None` where it does not start inside the crate.
-    pub fn from_root(&self) -> Option<Vec<String>> {
+    /// The path from the crate root, or `None` where it does not start inside the crate.
+    pub fn rooted(&self) -> Option<Vec<String>> {
         let first = self.segments.first().map(String::as_str)?;
         let rest = || self.segments[1..].to_vec();
         match first {
