@@ -39,7 +39,7 @@ fn live_through(
 proptest! {
     #![proptest_config(Config {
         // PROPTEST_CASES asks for more.
-        cases: Config::default().cases.max(2_500),
+        cases: Config::default().cases.max(2_000),
         failure_persistence: None,
         ..Config::default()
     })]
@@ -50,7 +50,7 @@ proptest! {
         beginning in beginning(),
         story in story(),
         last in verdict(),
-        view in prop_oneof![Just(View::Fresh), Just(View::Hidden)],
+        view in prop_oneof![Just(View::Fresh), Just(View::Hidden), Just(View::Lagging)],
     ) {
         let story = [beginning, story].concat();
         let lived = live_through(&mut World::new(&opening), &story, last, view);
