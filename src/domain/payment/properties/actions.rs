@@ -58,6 +58,15 @@ pub struct Action {
     pub commit: Commit,
 }
 
+/// What keeps a call dangerous that has been left behind.
+fn treacherous() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        Just(Verdict::Approve),
+        Just(Verdict::DeclineAndKeepOpen),
+        Just(Verdict::ServerError),
+    ]
+}
+
 pub fn verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![
         6 => Just(Verdict::Approve),
@@ -117,21 +126,25 @@ enum Style {
 
 fn style() -> impl Strategy<Value = Style> {
     prop_oneof![
-        3 => Just(Style::Mixed),
+        2 => Just(Style::Mixed),
         3 => Just(Style::LateCalls),
-        3 => Just(Style::Rivals),
-        1 => Just(Style::Lies),
+        2 => Just(Style::Rivals),
+        2 => Just(Style::Lies),
         1 => Just(Style::Oddities),
     ]
 }
 
 fn what(style: Style) -> impl Strategy<Value = What> {
+    let verdict = || match style {
+        Style::LateCalls => treacherous().boxed(),
+        Style::Mixed | Style::Rivals | Style::Lies | Style::Oddities => verdict().boxed(),
+    };
     // Exchange, proceed, arrive, take over, crash, wait, lie, oddities.
     let weights = match style {
         Style::Mixed => [300, 240, 160, 80, 30, 100, 1, 10],
-        Style::LateCalls => [400, 160, 100, 40, 10, 20, 1, 1],
+        Style::LateCalls => [500, 120, 60, 30, 10, 15, 1, 1],
         Style::Rivals => [300, 240, 120, 200, 10, 20, 1, 1],
-        Style::Lies => [300, 240, 160, 160, 10, 40, 40, 10],
+        Style::Lies => [300, 160, 160, 120, 10, 15, 200, 10],
         Style::Oddities => [300, 160, 100, 100, 20, 60, 1, 60],
     };
     let [exchange, proceed, arrive, over, crash, waits, lie, odd] = weights;
@@ -180,7 +193,7 @@ fn action(style: Style) -> impl Strategy<Value = Action> {
 }
 
 pub fn story() -> impl Strategy<Value = Vec<Action>> {
-    style().prop_flat_map(|style| vec(action(style), 25..=60))
+    style().prop_flat_map(|style| vec(action(style), 1..=80))
 }
 
 pub fn opening() -> impl Strategy<Value = Opening> {
@@ -266,7 +279,7 @@ impl World {
             What::Wait { ms } => self.wait(ms),
             What::LandGhost => self.land_ghost(pick),
             What::CancelAtToss => self.cancel(pick),
-            What::Lie => self.lie(pick),
+            What::Lie => self.lie(),
             What::Deposit => self.deposit(pick),
         }
         Ok(())
@@ -316,11 +329,11 @@ impl World {
         nth(fitting.len(), pick).map(|at| fitting[at])
     }
 
-    fn lie(&mut self, pick: usize) {
-        let session = pick % self.toss.sessions.len();
-        let session = &mut self.toss.sessions[session];
-        session.lies = true;
-        self.lied.insert(session.order);
+    fn lie(&mut self) {
+        for session in &mut self.toss.sessions {
+            session.lies = true;
+            self.lied.insert(session.order);
+        }
     }
 
     fn deposit(&mut self, pick: usize) {

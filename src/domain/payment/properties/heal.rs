@@ -13,7 +13,7 @@ const ROUNDS: usize = 400;
 const QUIET_ROUNDS: usize = 4;
 
 impl World {
-    pub fn heal(&mut self, verdict: Verdict) -> Result<(), String> {
+    pub fn heal(&mut self, verdict: Verdict, view: View) -> Result<(), String> {
         for node in 0..self.nodes.len() {
             if self.nodes[node].gateway != ours() {
                 self.restart(node, true);
@@ -24,7 +24,7 @@ impl World {
         for _ in 0..ROUNDS {
             self.toss_works(verdict);
             for hop in 0.. {
-                if !self.fly()? {
+                if !self.fly(view)? {
                     break;
                 }
                 if hop == ROUNDS {
@@ -59,11 +59,11 @@ impl World {
     }
 
     /// Every flight makes one move; false when all have landed.
-    fn fly(&mut self) -> Result<bool, String> {
+    fn fly(&mut self, view: View) -> Result<bool, String> {
         let manner = Manner {
             dice: u32::MAX,
             commit: Commit::Heard,
-            view: View::Fresh,
+            view,
             refused: false,
         };
         for flight in (0..self.flights.len()).rev() {

@@ -41,7 +41,7 @@ pub struct Session {
     /// Oldest first; the last one is the present.
     stages: Vec<(Timestamp, Stage)>,
     pub approvals: u32,
-    /// Look-ups say ABORTED, or 404, of what can still be approved or was.
+    /// Look-ups say ABORTED, or 404, of what can still be approved or was; the lagging copy is honest.
     pub lies: bool,
 }
 
@@ -66,19 +66,10 @@ impl Session {
         past.map(|(_, stage)| *stage)
     }
 
-    /// What a confirm hears; nobody lies about that.
-    fn approval(&self) -> Report {
-        Report {
-            status: TossStatus::Done,
-            ..self.report(Stage::Approved)
-        }
-    }
-
     fn report(&self, stage: Stage) -> Report {
         let failure = (stage == Stage::Expired).then(|| Decline::new("EXPIRED_PAYMENT", "expired"));
         let status = match stage {
             Stage::Opened => TossStatus::Ready,
-            Stage::Authorized | Stage::Approved if self.lies => TossStatus::Aborted,
             Stage::Authorized => TossStatus::InProgress,
             Stage::AwaitingDeposit => TossStatus::WaitingForDeposit,
             Stage::Approved => TossStatus::Done,
@@ -344,6 +335,11 @@ impl Toss {
             View::Hidden | View::Fresh => Some(session.stage()),
             View::Lagging => session.stage_at(now.plus_ms(-LAG_MS)),
         };
+        let lie = session.lies && view != View::Lagging;
+        let stage = stage.map(|stage| match stage {
+            Stage::Authorized | Stage::Approved if lie => Stage::Aborted,
+            honest => honest,
+        });
         stage.map_or(Finding::NotFound, |stage| {
             Finding::Found(session.report(stage))
         })
@@ -371,7 +367,7 @@ fn execute(session: &mut Session, verdict: Verdict, now: Timestamp) -> Reply {
         }
         Verdict::Approve => {
             session.enter(Stage::Approved, now);
-            answered(Outcome::Approved(session.approval()))
+            answered(Outcome::Approved(session.report(Stage::Approved)))
         }
         Verdict::Decline => {
             session.enter(Stage::Aborted, now);

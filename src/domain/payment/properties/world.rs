@@ -70,7 +70,7 @@ pub struct World {
     pub hears_late: bool,
     /// Every settled answer that a caller may have heard.
     pub told: BTreeMap<(usize, PaymentKey), Answer>,
-    /// Approvals and refunds that were heard and written down.
+    /// Orders of which an approval or a refund was heard, and the journal was there.
     pub heard: BTreeSet<usize>,
     /// Orders about which Toss has lied: what it did behind our back is not our fault.
     pub lied: BTreeSet<usize>,
@@ -346,6 +346,7 @@ impl World {
             ..
         } = self.flights[flight].clone();
         let mut payment = payment;
+        let kept = is_evidence(event) && commit == Commit::Heard;
         for _ in 0..3 {
             let moment = self.moment(node, dice);
             let Ok(transition) = after(&payment, event.clone(), &moment) else {
@@ -366,6 +367,9 @@ impl World {
                 }
                 None => break,
             }
+        }
+        if kept {
+            self.heard.insert(order);
         }
         self.reload(node, order);
         self.flights.remove(flight);
