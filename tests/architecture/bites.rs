@@ -253,6 +253,7 @@ fn giving_up_is_found() {
         "fn f() {\n    all.map(Option::unwrap); // here\n}",
         "fn f() {\n    todo!() // here\n}",
         "fn f() {\n    unimplemented!(\"later\") // here\n}",
+        "#[cfg(any(test, unix))]\nfn f() {\n    open().unwrap(); // here\n}",
         "#[cfg(not(test))]\nfn f() {\n    open().unwrap(); // here\n}",
         "#[cfg(test)]\nmod tests {}\nfn f() {\n    open().unwrap(); // here\n}",
     ] {

@@ -150,14 +150,17 @@ fn module_of(file: &str) -> Vec<String> {
     parts
 }
 
+/// `cfg(test)`, `cfg(all(test, ..))`, `#[test]` and its kin such as `#[tokio::test]`.
 fn only_in_tests(attrs: &[syn::Attribute]) -> bool {
     attrs.iter().any(|attr| match &attr.meta {
-        syn::Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
-        syn::Meta::Path(path) => path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "test"),
-        syn::Meta::NameValue(_) => false,
+        syn::Meta::List(list) if list.path.is_ident("cfg") => {
+            let condition = list.tokens.to_string().replace(' ', "");
+            condition == "test" || condition.starts_with("all(test,")
+        }
+        meta => {
+            let last = meta.path().segments.last();
+            last.is_some_and(|last| last.ident == "test")
+        }
     })
 }
 

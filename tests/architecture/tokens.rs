@@ -81,7 +81,10 @@ fn import(
     let mut at = skip_colons(trees, at);
     let line = trees.get(at).map_or(0, |tree| tree.span().start().line);
     let (own, next) = path_from(trees, at);
-    let path: Vec<String> = prefix.iter().cloned().chain(own).collect();
+    let mut path: Vec<String> = prefix.iter().cloned().chain(own).collect();
+    if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
+        path.pop();
+    }
     at = skip_colons(trees, next);
     match trees.get(at) {
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
