@@ -36,7 +36,6 @@ async fn must_be_done_once(house: &House, order: &Order) {
     house.audit();
 }
 
-/// 1
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_lost_after_the_approval_ends_done_with_one_approval() {
     let house = quick().start();
@@ -50,7 +49,6 @@ async fn an_answer_lost_after_the_approval_ends_done_with_one_approval() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 2
 #[tokio::test(flavor = "multi_thread")]
 async fn already_processed_is_looked_up_and_never_failed() {
     let house = quick().start();
@@ -69,7 +67,6 @@ async fn already_processed_is_looked_up_and_never_failed() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 3
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_of_any_kind_is_unknown_and_never_failed() {
     let silences = [
@@ -94,7 +91,6 @@ async fn silence_of_any_kind_is_unknown_and_never_failed() {
     }
 }
 
-/// 4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_200_whose_status_is_not_done_is_not_paid() {
     let house = quick().start();
@@ -112,7 +108,6 @@ async fn a_200_whose_status_is_not_done_is_not_paid() {
     house.heal().await;
 }
 
-/// 7
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_error_once_is_paid_in_the_same_request_with_a_fresh_key() {
     let house = quick().start();
@@ -129,7 +124,6 @@ async fn a_provider_error_once_is_paid_in_the_same_request_with_a_fresh_key() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 6
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_error_that_lasts_is_pending_and_then_settled_by_the_timer() {
     let house = quick().env("CONFIRM__FLIGHT_BUDGET_MS", 600).start();
@@ -149,7 +143,6 @@ async fn a_provider_error_that_lasts_is_pending_and_then_settled_by_the_timer() 
     must_be_done_once(&house, &order).await;
 }
 
-/// 9
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_merchant_key_fails_no_order() {
     for code in [
@@ -172,7 +165,6 @@ async fn a_wrong_merchant_key_fails_no_order() {
     }
 }
 
-/// 10
 #[tokio::test(flavor = "multi_thread")]
 async fn still_processing_burns_no_budget() {
     let house = quick().env("RECOVERY__QUESTIONS", 1).start();
@@ -184,7 +176,6 @@ async fn still_processing_burns_no_budget() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 12
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_look_up_is_no_answer_and_allows_nothing() {
     let house = quick().start();
@@ -210,7 +201,6 @@ async fn a_slow_look_up_is_no_answer_and_allows_nothing() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 13
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_of_another_amount_is_not_ours() {
     let house = quick().start();
@@ -232,7 +222,7 @@ async fn an_approval_of_another_amount_is_not_ours() {
     house.heal().await;
 }
 
-/// 13, 8: an answer that names another payment decides nothing; the look-up by our own key does.
+/// An answer that names another payment decides nothing; the look-up by our own key does.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_names_another_payment_is_looked_up() {
     for (field, value) in [
@@ -249,7 +239,6 @@ async fn an_answer_that_names_another_payment_is_looked_up() {
     }
 }
 
-/// 14
 #[tokio::test(flavor = "multi_thread")]
 async fn the_approval_time_keeps_its_offset() {
     let house = quick().start();
@@ -272,7 +261,6 @@ async fn the_approval_time_keeps_its_offset() {
     assert_eq!(parse(ours), parse(&at_toss));
 }
 
-/// 15
 #[tokio::test(flavor = "multi_thread")]
 async fn an_early_not_found_is_not_failed() {
     let house = quick().start();
@@ -289,7 +277,6 @@ async fn an_early_not_found_is_not_failed() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 73
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_session_on_confirm_is_not_believed() {
     for code in ["NOT_FOUND_PAYMENT_SESSION", "NOT_FOUND_PAYMENT"] {
@@ -335,7 +322,7 @@ async fn a_declined_card_is_402_and_another_card_pays_the_same_order() {
 
     let second = house.authorize(&order).await;
     assert_eq!(house.confirm(&order, &second).await.status, 200);
-    // 77: the first key comes back; its answer is the same, only the advice changes.
+    // The first key comes back; its answer is the same, only the advice changes.
     let again = house.confirm(&order, &key).await;
     assert_eq!((again.status.as_u16(), again.code()), (402, "E03010"));
     assert_eq!(
@@ -346,7 +333,6 @@ async fn a_declined_card_is_402_and_another_card_pays_the_same_order() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 85
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replayed_key_of_another_order_locks_up_nothing() {
     let house = quick().start();
@@ -366,7 +352,6 @@ async fn a_replayed_key_of_another_order_locks_up_nothing() {
     house.audit();
 }
 
-/// 74
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_canceled_at_toss_was_paid() {
     let house = quick().start();
@@ -396,7 +381,6 @@ async fn a_payment_canceled_at_toss_was_paid() {
     );
 }
 
-/// 5
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_cannot_be_saved_is_kept_until_it_can() {
     use sea_orm::{ConnectionTrait, Database};
@@ -434,7 +418,6 @@ async fn an_outcome_that_cannot_be_saved_is_kept_until_it_can() {
     must_be_done_once(&house, &order).await;
 }
 
-/// 82
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_merchant_key_fails_no_unsettled_payment() {
     let mut house = quick().own_toss().start();

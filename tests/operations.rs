@@ -33,7 +33,6 @@ fn refused(env: &[(&str, &str)]) -> String {
     }
 }
 
-/// 88, 67
 #[test]
 fn a_forgotten_toss_key_never_approves_for_free() {
     let key = "sha256:".to_owned() + &"ab".repeat(32);
@@ -46,7 +45,6 @@ fn a_forgotten_toss_key_never_approves_for_free() {
     assert!(refused(&off).contains("PAYONCE_TOSS__SECRET_KEY"));
 }
 
-/// 67
 #[test]
 fn a_live_key_and_the_sandbox_refuse_each_other() {
     let log = refused(&[
@@ -124,7 +122,6 @@ async fn a_second_server_on_the_same_file_refuses_and_readers_are_welcome() {
     house.audit();
 }
 
-/// 68
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_payment_key_or_card_number_reaches_a_log_or_an_error() {
     let house = House::plan()
@@ -189,7 +186,6 @@ async fn one_trace_id_runs_through_door_actors_and_gateway() {
     }
 }
 
-/// 58
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_confirms_in_flight_settle_and_exits_cleanly() {
     let mut house = House::plan().own_toss().start();
@@ -220,7 +216,7 @@ async fn sigterm_lets_confirms_in_flight_settle_and_exits_cleanly() {
     house.audit();
 }
 
-/// 58: idle keep-alive connections hold nothing up.
+/// Idle keep-alive connections hold nothing up.
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_does_not_wait_for_idle_connections() {
     let mut house = House::start();

@@ -34,7 +34,7 @@ async fn send_confirm(
     tokio::spawn(async move { drop(request.send().await) })
 }
 
-/// 32, 46: the intent was journaled, the process died, the call arrived.
+/// The intent was journaled, the process died, the call arrived.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_in_progress_whose_owner_is_dead_is_settled_after_restart() {
     let mut house = with_own_toss().start();
@@ -55,7 +55,7 @@ async fn a_payment_in_progress_whose_owner_is_dead_is_settled_after_restart() {
     house.audit();
 }
 
-/// 32: the intent was journaled and the process died before anything was sent.
+/// The intent was journaled and the process died before anything was sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_intent_that_never_left_is_sent_once_after_restart() {
     let mut house = with_own_toss().start();
@@ -76,7 +76,6 @@ async fn an_intent_that_never_left_is_sent_once_after_restart() {
     house.audit();
 }
 
-/// 33, 34
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_of_a_declined_payment_comes_back_once_across_crashes() {
     let mut house = with_own_toss().start();
@@ -136,7 +135,7 @@ async fn an_unknown_payment_is_settled_by_the_timer_with_nobody_asking() {
     house.audit();
 }
 
-/// Also 45: however slow Toss is, nobody else touches a payment whose owner is at it.
+/// However slow Toss is, nobody else touches a payment whose owner is at it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_in_progress_with_a_live_owner_is_left_alone() {
     let house = House::plan().env("RECOVERY__TICK_MS", 50).start();
@@ -153,7 +152,7 @@ async fn a_payment_in_progress_with_a_live_owner_is_left_alone() {
     );
 }
 
-/// 43, 42: rows that cannot be read stay where they are; everybody else is settled.
+/// Rows that cannot be read stay where they are; everybody else is settled.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_payment_blocks_no_other() {
     let mut house = with_own_toss().start();
@@ -192,7 +191,7 @@ async fn one_bad_payment_blocks_no_other() {
     }
 }
 
-/// 48: a late, stale timer cannot write over a DONE: every write names the version that it replaces.
+/// A late, stale timer cannot write over a DONE: every write names the version that it replaces.
 #[tokio::test(flavor = "multi_thread")]
 async fn recovery_under_fire_overwrites_no_done() {
     let house = House::plan()

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(15);
 
-/// 20
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reloaded_success_page_hears_the_same_answer() {
     let house = House::start();
@@ -30,7 +29,6 @@ async fn a_reloaded_success_page_hears_the_same_answer() {
     assert_eq!(house.counted(&order, "confirmCalls").await, 1);
 }
 
-/// 21, 22, 24
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_identical_confirms_are_one_call_and_a_thousand_equal_answers() {
     let house = House::start();
@@ -53,7 +51,6 @@ async fn a_thousand_identical_confirms_are_one_call_and_a_thousand_equal_answers
     house.audit();
 }
 
-/// 21
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_unit_confirmed_twice_is_sold_once_and_done() {
     let house = House::start();
@@ -65,7 +62,7 @@ async fn the_last_unit_confirmed_twice_is_sold_once_and_done() {
     assert_eq!(house.shelf(500).await, (0, 0, 1, 1));
 }
 
-/// 23: nothing here expires while Toss is slow; a second caller joins however long it takes.
+/// Nothing here expires while Toss is slow; a second caller joins however long it takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_gateway_call_lets_no_second_caller_in() {
     let house = House::start();
@@ -82,7 +79,6 @@ async fn a_slow_gateway_call_lets_no_second_caller_in() {
     assert_eq!(house.counted(&order, "confirmCalls").await, 1);
 }
 
-/// 25
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_key_is_bound_to_its_user_and_body_and_survives_a_restart() {
     let mut house = House::start();
@@ -125,7 +121,6 @@ async fn a_checkout_key_is_bound_to_its_user_and_body_and_survives_a_restart() {
     assert_eq!(racing.iter().filter(|reply| reply.status == 201).count(), 1);
 }
 
-/// 26
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_leaves_cancels_nothing() {
     let house = House::start();
@@ -143,7 +138,6 @@ async fn a_caller_who_leaves_cancels_nothing() {
     assert_eq!(house.counted(&order, "confirmCalls").await, 1);
 }
 
-/// 26
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_patience_ends_hears_pending_and_the_attempt_goes_on() {
     let house = House::plan().env("CONFIRM__PATIENCE_MS", 300).start();
@@ -168,7 +162,7 @@ async fn a_caller_whose_patience_ends_hears_pending_and_the_attempt_goes_on() {
     assert_eq!(house.counted(&order, "confirmCalls").await, 1);
 }
 
-/// 27: an order exists before anyone hears its id.
+/// An order exists before anyone hears its id.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_can_be_confirmed_the_moment_its_id_is_heard() {
     let house = House::start();
@@ -241,7 +235,6 @@ async fn another_key_waits_while_one_is_in_flight_and_is_refused_once_it_has_pai
     assert_eq!(house.approvals(&order).await, 1);
 }
 
-/// 28
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_amount_or_user_changes_nothing() {
     let house = House::start();

@@ -19,7 +19,6 @@ fn count(replies: &[Reply], status: u16) -> usize {
         .count()
 }
 
-/// 41
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_buyers_for_a_hundred_items_are_a_hundred_sales_and_two_hundred_answers() {
     let house = House::start();
@@ -39,7 +38,7 @@ async fn two_hundred_buyers_for_a_hundred_items_are_a_hundred_sales_and_two_hund
     house.audit();
 }
 
-/// 35: crossing orders, each product first for somebody.
+/// Crossing orders, each product first for somebody.
 #[tokio::test(flavor = "multi_thread")]
 async fn crossing_orders_neither_deadlock_nor_run_out() {
     let house = House::start();
@@ -61,7 +60,6 @@ async fn crossing_orders_neither_deadlock_nor_run_out() {
     house.audit();
 }
 
-/// 36
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_short_on_its_second_line_leaves_both_shelves_alone() {
     let house = House::start();
@@ -92,13 +90,12 @@ async fn an_order_short_on_its_second_line_leaves_both_shelves_alone() {
         0,
         "a sold-out order costs no call"
     );
-    // 40: a restock is seen at once, with the same order and the same paymentKey.
+    // A restock is seen at once, with the same order and the same paymentKey.
     house.put_product(704, 100, 1).await;
     assert_eq!(house.confirm(&order, &key).await.status, 200);
     assert_eq!((house.stock(703).await, house.stock(704).await), (3, 0));
 }
 
-/// 37
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirm_of_a_settled_payment_takes_no_stock() {
     let house = House::start();
@@ -111,7 +108,6 @@ async fn a_confirm_of_a_settled_payment_takes_no_stock() {
     assert_eq!(house.shelf(705).await, (6, 0, 4, 10));
 }
 
-/// 38, 40
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_is_held_while_the_outcome_is_unknown_and_for_sale_again_when_it_is_released() {
     let house = House::plan()
@@ -142,7 +138,7 @@ async fn stock_is_held_while_the_outcome_is_unknown_and_for_sale_again_when_it_i
     house.audit();
 }
 
-/// 39: nothing is held before the intent, so no restart of the payment window can renew a hold.
+/// Nothing is held before the intent, so no restart of the payment window can renew a hold.
 #[tokio::test(flavor = "multi_thread")]
 async fn checkout_and_authorization_hold_nothing() {
     let house = House::start();
@@ -153,7 +149,6 @@ async fn checkout_and_authorization_hold_nothing() {
     assert_eq!(house.shelf(1).await, (59, 0, 0, 59));
 }
 
-/// 30
 #[tokio::test(flavor = "multi_thread")]
 async fn one_product_on_two_lines_is_counted_once_and_summed() {
     let house = House::start();

@@ -58,12 +58,8 @@ impl Crew {
         toss: Toss,
         runtime: &Arc<tokio::runtime::Runtime>,
     ) -> Crew {
-        let arbiter = || {
-            let runtime = Arc::clone(runtime);
-            Arbiter::with_tokio_rt(move || runtime)
-        };
-        let workers: Vec<Arbiter> = (0..settings.shards.max(1)).map(|_| arbiter()).collect();
-        let common = arbiter();
+        let arbiters = (0..settings.shards.max(1)).map(|_| arbiter(runtime));
+        let (workers, common) = (arbiters.collect::<Vec<_>>(), arbiter(runtime));
         let clock = Clock::new(settings.rules);
         let gates = workers.iter().map(Arbiter::handle).collect();
         let products = Products::new(gates, settings.product_recheck);
@@ -91,13 +87,8 @@ impl Crew {
             #[cfg(test)]
             sabotage: false.into(),
         });
-        let shard = |worker: &Arbiter| {
-            let (hands, limits) = (hands.clone(), settings.shard);
-            Shard::start_in_arbiter(&worker.handle(), move |_| Shard::new(hands, limits))
-        };
-        let shards = workers.iter().map(shard).collect();
-        let rt = runtime.handle().clone();
-        let directory = Directory::new(hands, shards, settings.checkout, rt);
+        let shards = start_shards(&workers, &hands, settings.shard);
+        let directory = Directory::new(hands, shards, settings.checkout, runtime.handle().clone());
 
         let node = NodeActor {
             incarnation,
@@ -147,4 +138,17 @@ impl Crew {
             arbiter.stop();
         }
     }
+}
+
+fn arbiter(runtime: &Arc<tokio::runtime::Runtime>) -> Arbiter {
+    let runtime = Arc::clone(runtime);
+    Arbiter::with_tokio_rt(move || runtime)
+}
+
+fn start_shards(workers: &[Arbiter], hands: &Arc<Hands>, limits: ShardLimits) -> Vec<Addr<Shard>> {
+    let start = |worker: &Arbiter| {
+        let hands = Arc::clone(hands);
+        Shard::start_in_arbiter(&worker.handle(), move |_| Shard::new(hands, limits))
+    };
+    workers.iter().map(start).collect()
 }

@@ -218,7 +218,6 @@ fn is_paid(heard: &Heard) -> bool {
     matches!(heard, Heard::Answer(Answer::Paid(_)))
 }
 
-/// 52
 #[actix::test]
 async fn a_slow_gateway_call_stalls_no_mailbox() {
     let gate = Arc::new(Notify::new());
@@ -247,7 +246,6 @@ async fn a_slow_gateway_call_stalls_no_mailbox() {
     assert!(is_paid(&paid), "{paid:?}");
 }
 
-/// 53
 #[actix::test]
 async fn callers_of_one_order_and_the_journal_are_bounded() {
     let gate = Arc::new(Notify::new());
@@ -294,7 +292,6 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
     assert!(matches!(written, Written::Committed { .. }), "{written:?}");
 }
 
-/// 54
 #[actix::test]
 async fn an_order_is_reachable_again_after_its_actor_panicked() {
     let stage = stage(PLAN, None).await;
@@ -307,7 +304,7 @@ async fn an_order_is_reachable_again_after_its_actor_panicked() {
     assert_eq!(stage.confirms(), 1);
 }
 
-/// 86, 54: a panic between the reservation in memory and the journal.
+/// A panic between the reservation in memory and the journal.
 #[actix::test]
 async fn a_panic_in_a_flight_answers_its_callers_and_leaks_no_reservation() {
     let stage = stage(PLAN, None).await;
@@ -332,7 +329,7 @@ async fn a_panic_in_a_flight_answers_its_callers_and_leaks_no_reservation() {
     assert_eq!(shortage.available, 0);
 }
 
-/// 55, 56: retiring and starting race with messages all the time; none is lost, and no order has two actors.
+/// Retiring and starting race with messages all the time; none is lost, and no order has two actors.
 #[actix::test]
 async fn no_message_is_lost_when_an_idle_actor_retires() {
     let stage = stage(
@@ -360,7 +357,6 @@ async fn no_message_is_lost_when_an_idle_actor_retires() {
         .expect("the idle retire");
 }
 
-/// 56
 #[actix::test]
 async fn a_storm_on_an_order_that_is_not_loaded_starts_one_actor_and_one_flight() {
     let stage = stage(
@@ -380,7 +376,7 @@ async fn a_storm_on_an_order_that_is_not_loaded_starts_one_actor_and_one_flight(
     assert_eq!((stage.confirms(), stage.directory.loaded().await), (1, 1));
 }
 
-/// 40: what the gate believes is told by the journal, at once, in both directions.
+/// What the gate believes is told by the journal, at once, in both directions.
 #[actix::test]
 async fn the_gate_knows_a_restock_at_once_and_asks_again_when_its_knowledge_is_old() {
     let stage = stage(PLAN, None).await;

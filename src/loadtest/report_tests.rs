@@ -1,3 +1,5 @@
+//! The report: what it counts, what it shows, and what it calls a failure.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::{Value, json};

@@ -315,7 +315,6 @@ async fn a_full_door_sheds_a_confirm_before_anything_is_written() {
     assert_eq!(house.confirm(&second, &other).await.status, 200);
 }
 
-/// 29
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
     let house = House::start();
@@ -368,7 +367,7 @@ async fn a_checkout_that_makes_no_sense_is_refused_by_the_name_of_its_field() {
     assert_eq!(house.shelf(1).await, (59, 0, 0, 59));
 }
 
-/// 31: each field of a confirm, of another type or of no sense; nothing of it reaches Toss.
+/// Each field of a confirm, of another type or of no sense; nothing of it reaches Toss.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirm_whose_field_is_of_another_type_is_refused_by_the_name_of_that_field() {
     let house = House::start();
@@ -404,7 +403,6 @@ async fn a_confirm_whose_field_is_of_another_type_is_refused_by_the_name_of_that
     assert_eq!(house.confirm(&order, &key).await.status, 200);
 }
 
-/// 31
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_no_json_of_ours_is_refused_wherever_one_is_taken() {
     let house = House::start();

@@ -18,7 +18,25 @@ pub fn after(
     event: Event,
     now: &Moment<'_>,
 ) -> Result<Transition, IllegalEvent> {
-    let change = match &event {
+    let change = changed(payment, &event, now);
+    let illegal = IllegalEvent {
+        status: payment.status,
+        event: event.name(),
+    };
+    let (next, stock, reason) = change.ok_or(illegal)?;
+    Ok(Transition::new(
+        now.transition,
+        payment,
+        next,
+        stock,
+        &event,
+        reason,
+        now.at,
+    ))
+}
+
+fn changed(payment: &Payment, event: &Event, now: &Moment<'_>) -> Change {
+    match event {
         Event::AttemptStarted {
             payment_key,
             gateway,
@@ -73,21 +91,7 @@ pub fn after(
         Event::QuestionLost { attempt, why } => {
             asking(payment, *attempt).and_then(|next| rest_unknown(next, Some(why.clone()), now))
         }
-    };
-    let illegal = IllegalEvent {
-        status: payment.status,
-        event: event.name(),
-    };
-    let (next, stock, reason) = change.ok_or(illegal)?;
-    Ok(Transition::new(
-        now.transition,
-        payment,
-        next,
-        stock,
-        &event,
-        reason,
-        now.at,
-    ))
+    }
 }
 
 fn start(

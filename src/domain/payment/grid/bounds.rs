@@ -1,0 +1,108 @@
+//! Where a payment stops trying: keys, look-ups, questions and age.
+
+use super::*;
+
+#[test]
+fn an_eleventh_payment_key_and_a_late_one_are_refused() {
+    let rules = Rules::default();
+    let mut payment = sample(Status::Ready);
+    for number in 1..=10 {
+        let now = moment(&rules, MINUTE_MS);
+        payment = after(&payment, started(&format!("key-{number}"), MINUTE_MS), &now)
+            .unwrap()
+            .next;
+        let event = Event::Declined {
+            attempt: number,
+            decline: decline(),
+        };
+        payment = after(&payment, event, &now).unwrap().next;
+    }
+    assert!(
+        after(
+            &payment,
+            started("key-11", MINUTE_MS),
+            &moment(&rules, MINUTE_MS)
+        )
+        .is_err()
+    );
+    let late = moment(&rules, 40 * MINUTE_MS);
+    assert!(after(&sample(Status::Ready), started("key-a", 0), &late).is_err());
+    assert!(after(&sample(Status::Failed), started("key-b", 0), &late).is_err());
+}
+
+/// An old, paid paymentKey of another order is replayed; the new order must not lock its stock.
+#[test]
+fn a_foreign_payment_key_fails_after_two_look_ups() {
+    let rules = Rules::default();
+    let now = moment(&rules, MINUTE_MS);
+    let found = || Event::FoundForeign { attempt: 1 };
+    let once = after(&sample(Status::Unknown), found(), &now).unwrap().next;
+    assert_eq!(once.status, Status::Unknown);
+    let twice = after(&once, found(), &now).unwrap();
+    assert_eq!(
+        (twice.next.status, twice.stock),
+        (Status::Failed, StockMove::Return)
+    );
+    let settled = twice.next.current_attempt().unwrap().settled.clone();
+    assert!(
+        matches!(settled, Some(Settled::Declined(d)) if &*d.code == Decline::FOREIGN_PAYMENT_KEY)
+    );
+}
+
+/// Retries run out -> FAILED without ever asking. the budget ends before the confirm window does.
+#[test]
+fn spent_questions_call_a_human_and_never_before_the_window_ends() {
+    let rules = Rules::default();
+    let odd = || Event::FoundUndecided {
+        attempt: 1,
+        why: "?".into(),
+    };
+    let mut payment = sample(Status::Unknown);
+    for second in 0..100 {
+        let early = moment(&rules, MINUTE_MS + second);
+        payment = after(&payment, odd(), &early).unwrap().next;
+        assert_eq!(payment.status, Status::Unknown);
+    }
+    let past = moment(&rules, 13 * MINUTE_MS);
+    // Toss's silence spends nothing, however long it lasts.
+    let lost = Event::QuestionLost {
+        attempt: 1,
+        why: "silence".into(),
+    };
+    let silent = after(&payment, lost, &past).unwrap().next;
+    assert_eq!(
+        (silent.status, silent.questions),
+        (Status::Unknown, payment.questions)
+    );
+    let human = after(&payment, odd(), &past).unwrap().next;
+    assert_eq!(human.quarantine, Some(QuarantineReason::QuestionsSpent));
+    // The last question may still decide.
+    let ended = Event::FoundEnded {
+        attempt: 1,
+        decline: decline(),
+    };
+    assert_eq!(
+        after(&payment, ended, &past).unwrap().next.status,
+        Status::Failed
+    );
+    assert_eq!(
+        after(&payment, approved(1), &past).unwrap().next.status,
+        Status::Done
+    );
+    // And a quarantined payment follows a clear answer.
+    assert_eq!(
+        after(&human, approved(1), &past).unwrap().next.status,
+        Status::Done
+    );
+}
+
+#[test]
+fn an_attempt_older_than_its_idempotency_key_is_only_looked_up() {
+    let rules = Rules::default();
+    let old = Rules::KEY_LIFETIME_MS + 2_000;
+    let silent = sample(Status::Unknown);
+    let next = after(&silent, unconfirmed(1, old), &moment(&rules, old))
+        .unwrap()
+        .next;
+    assert_eq!(next.status, Status::Unknown);
+}
