@@ -1,6 +1,8 @@
 //! The house keeps its own rules: who may look where, which crate enters by which door, how long things may grow.
 //! The rules are in `architecture/`, the proofs that each of them bites in `architecture/bites.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 #[path = "architecture/bites.rs"]
 mod bites;
 #[path = "architecture/doors.rs"]

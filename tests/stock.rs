@@ -45,7 +45,7 @@ async fn crossing_orders_neither_deadlock_nor_run_out() {
     house.put_product(701, 100, 200).await;
     house.put_product(702, 100, 200).await;
     let one = async |turn: usize| {
-        let lines = if turn % 2 == 0 {
+        let lines = if turn.is_multiple_of(2) {
             [(701, 1), (702, 1)]
         } else {
             [(702, 1), (701, 1)]

@@ -57,6 +57,9 @@ pub fn judge_reply(payment: &Payment, attempt: &Attempt, reply: Reply) -> Event 
         why,
     };
     match reply.outcome {
+        Outcome::Approved(report) if report.status != TossStatus::Done => {
+            undecided("approved, and yet not DONE".into())
+        }
         Outcome::Approved(report) => match compare(payment, attempt, &report) {
             Match::Ours => approved(attempt, report),
             Match::OtherAmount => Event::AmountMismatched {
@@ -126,26 +129,54 @@ pub fn judge_finding(
         Match::OtherAmount => false,
         Match::Ours => true,
     };
+    if amount_is_ours {
+        reported(attempt, report, claim, ours)
+    } else {
+        reported_other_amount(number, &report)
+    }
+}
+
+/// A report of our payment, by its status.
+fn reported(attempt: &Attempt, report: Report, claim: Claim, ours: bool) -> Event {
+    let number = attempt.number;
     match report.status {
-        TossStatus::Done if amount_is_ours => approved(attempt, report),
-        TossStatus::Done => Event::AmountMismatched {
-            attempt: number,
-            total: report.total,
-        },
-        TossStatus::InProgress if amount_is_ours => Event::FoundUnconfirmed {
+        TossStatus::Done => approved(attempt, report),
+        TossStatus::InProgress => Event::FoundUnconfirmed {
             attempt: number,
             claim,
             ours,
         },
-        // The buyer authorized another amount: no confirm of ours can succeed, so none is sent. It expires at Toss.
-        TossStatus::InProgress => undecided("authorized for another amount"),
-        TossStatus::Ready => undecided("not authorized yet"),
+        TossStatus::Ready => Event::FoundUndecided {
+            attempt: number,
+            why: "not authorized yet".into(),
+        },
         TossStatus::WaitingForDeposit => Event::FoundWaitingForDeposit { attempt: number },
         TossStatus::Canceled | TossStatus::PartialCanceled => {
             Event::FoundCanceled { attempt: number }
         }
         TossStatus::Aborted => ended(number, report.failure, "ABORTED"),
         TossStatus::Expired => ended(number, report.failure, "EXPIRED"),
+    }
+}
+
+/// The buyer authorized, or Toss approved, another amount than the order's.
+fn reported_other_amount(attempt: u8, report: &Report) -> Event {
+    let undecided = |why: &str| Event::FoundUndecided {
+        attempt,
+        why: why.into(),
+    };
+    match report.status {
+        TossStatus::Done => Event::AmountMismatched {
+            attempt,
+            total: report.total,
+        },
+        // No confirm of ours can succeed, so none is sent. It expires at Toss.
+        TossStatus::InProgress => undecided("authorized for another amount"),
+        TossStatus::Ready => undecided("not authorized yet"),
+        TossStatus::WaitingForDeposit => Event::FoundWaitingForDeposit { attempt },
+        TossStatus::Canceled | TossStatus::PartialCanceled => Event::FoundCanceled { attempt },
+        TossStatus::Aborted => ended(attempt, report.failure.clone(), "ABORTED"),
+        TossStatus::Expired => ended(attempt, report.failure.clone(), "EXPIRED"),
     }
 }
 

@@ -31,7 +31,7 @@ fn an_approval_counts_only_if_key_order_and_amount_are_ours() {
     };
     assert_eq!(judge(report(|_| {})), "APPROVED");
     assert_eq!(judge(report(|r| r.total = 1)), "AMOUNT_MISMATCHED");
-    assert_eq!(judge(report(|r| r.payment_key = key("key-z"))), "UNDECIDED");
+    assert_eq!(judge(report(|r| r.payment_key = key("key-z"))), "MIXED_UP");
     assert_eq!(
         judge(report(|r| r.order_id = "another".into())),
         "UNDECIDED"
