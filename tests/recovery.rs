@@ -291,3 +291,43 @@ async fn an_order_that_nobody_confirms_expires_by_itself_and_is_refused_before_t
     assert_eq!(house.counted(&order, "confirmCalls").await, 0);
     house.audit();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_count_of_questions_survives_a_restart() {
+    let mut house = with_own_toss()
+        .env("RECOVERY__BACKOFF_MIN_MS", 50)
+        .env("RECOVERY__BACKOFF_MAX_MS", 100)
+        .env("RECOVERY__TICK_MS", 50)
+        .start();
+    let (order, key) = house.authorized().await;
+    let odd = json!({"kind": "tamper", "field": "status", "value": "READY"});
+    house
+        .faults(json!([
+            {"on": "confirm", "do": {"kind": "reset_before"}},
+            {"on": "lookup", "do": odd},
+        ]))
+        .await;
+    house.confirm(&order, &key).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    house.server.kill_9();
+    let asked = questions(&house, &order).await;
+    assert!(asked >= 2, "{asked}");
+    house.restart(&[]);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    house.server.kill_9();
+    assert!(questions(&house, &order).await > asked);
+}
+
+async fn questions(house: &House, order: &common::Order) -> i64 {
+    let file = format!("sqlite://{}", house.database().display());
+    let database = Database::connect(file).await.unwrap();
+    let sql = format!(
+        "SELECT questions FROM payments WHERE order_id = '{}'",
+        order.id
+    );
+    let statement = sea_orm::Statement::from_string(database.get_database_backend(), sql);
+    let row = database.query_one_raw(statement).await.unwrap().unwrap();
+    let questions = row.try_get_by(0).unwrap();
+    database.close().await.unwrap();
+    questions
+}

@@ -14,6 +14,8 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod toss;
+#[cfg(test)]
+mod toss_tests;
 
 pub use api::{
     CheckedOut, CheckoutIdempotency, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience,
