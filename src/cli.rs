@@ -102,7 +102,7 @@ pub fn run() -> anyhow::Result<bool> {
         return Ok(new_key());
     }
     let runtime = Runtime::new().context("could not start the runtime")?;
-    let load = || settings::load(arguments.config.as_deref(), std::env::vars());
+    let load = || settings::load(arguments.config.as_deref(), environment());
     match command {
         Command::Demo(args) => runtime.block_on(crate::demo::run(args)),
         Command::Loadtest(args) => runtime.block_on(crate::loadtest::run(args)),
@@ -128,6 +128,14 @@ pub fn run() -> anyhow::Result<bool> {
         Command::Audit { json } => runtime.block_on(audit::run(&load()?, &runtime, json)),
         Command::Key(KeyCommand::New) => Ok(new_key()),
     }
+}
+
+/// Variables that are not text cannot be settings of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text)
 }
 
 fn serve(settings: Settings, runtime: Runtime) -> anyhow::Result<bool> {

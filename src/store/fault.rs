@@ -12,7 +12,7 @@ pub enum StoreFault {
     #[error("database.url: {0}")]
     Url(String),
     #[error(
-        "another payonce serves {}; a SQLite file has one server (use PostgreSQL or MySQL for more)",
+        "another payonce serves {}; a SQLite file has one server",
         path.display()
     )]
     AlreadyServed { path: PathBuf },
