@@ -164,7 +164,7 @@ async fn no_secret_payment_key_or_card_number_reaches_a_log_or_an_error() {
 
 /// One trace id through door, actors and gateway.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_trace_id_runs_through_door_actors_and_gateway() {
+async fn one_trace_id_runs_through_door_actors_journal_and_gateway() {
     let house = House::plan().env("LOG__FILTER", "debug").start();
     let (order, key) = house.authorized().await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -178,7 +178,12 @@ async fn one_trace_id_runs_through_door_actors_and_gateway() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let log = house.server.logged();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(trace)).collect();
-    for part in ["payonce::http", "payonce::actors", "payonce::gateway"] {
+    for part in [
+        "payonce::http",
+        "payonce::actors::payment",
+        "payonce::actors::journal",
+        "payonce::gateway",
+    ] {
         assert!(
             lines.iter().any(|line| line.contains(part)),
             "{part}:\n{log}"

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::api::TraceId;
 use super::product::{Products, ShelfSeen};
 use crate::domain::rejection::Shortage;
 use crate::domain::{OrderId, ProductId, StockMove};
@@ -17,6 +18,7 @@ use crate::store::{Change, CommitFault, Committed, Landing, Store, Verdict};
 pub struct Write {
     change: Change,
     kind: Kind,
+    trace: TraceId,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +35,8 @@ impl Write {
     /// A write that opens something new: it may be refused as busy.
     pub fn opening(change: Change) -> Write {
         Write {
-            change,
             kind: Kind::Opening,
+            ..Write::new(change)
         }
     }
 
@@ -47,7 +49,17 @@ impl Write {
             | Change::Register { .. }
             | Change::Close { .. } => Kind::Outcome,
         };
-        Write { change, kind }
+        let trace = TraceId::default();
+        Write {
+            change,
+            kind,
+            trace,
+        }
+    }
+
+    /// On behalf of the request with this trace id.
+    pub fn traced(self, trace: TraceId) -> Write {
+        Write { trace, ..self }
     }
 }
 
@@ -221,7 +233,15 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
     while let Some(entries) = todo.pop() {
         let (changes, waiting): (Vec<Change>, Vec<_>) = entries
             .into_iter()
-            .map(|e| (e.write.change, (e.write.kind, e.reply)))
+            .map(|entry| {
+                let Write {
+                    change,
+                    kind,
+                    trace,
+                } = entry.write;
+                let reply = entry.reply;
+                (change, Writer { kind, trace, reply })
+            })
             .unzip();
         match store.commit(&changes).await {
             Ok(committed) => settle(&products, &changes, waiting, committed),
@@ -252,29 +272,58 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
     }
 }
 
-type Waiting = Vec<(Kind, oneshot::Sender<Written>)>;
+/// Who waits for one change.
+struct Writer {
+    kind: Kind,
+    trace: TraceId,
+    reply: oneshot::Sender<Written>,
+}
+
+impl Writer {
+    fn tell(self, written: Written) {
+        let trace = self.trace;
+        match written {
+            Written::Fault | Written::Doubtful => tracing::warn!(%trace, ?written, "not journaled"),
+            Written::Committed { .. }
+            | Written::Stale { .. }
+            | Written::OutOfStock(_)
+            | Written::Duplicate { .. }
+            | Written::NotFound
+            | Written::NotEnoughStock { .. }
+            | Written::Busy => tracing::debug!(%trace, ?written, "journaled"),
+        }
+        _ = self.reply.send(written);
+    }
+}
+
+type Waiting = Vec<Writer>;
 
 fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
     let pairs = changes.into_iter().zip(waiting);
     pairs
-        .map(|(change, (kind, reply))| Entry {
-            write: Write { change, kind },
-            reply,
+        .map(|(change, writer)| {
+            let Writer { kind, trace, reply } = writer;
+            let write = Write {
+                change,
+                kind,
+                trace,
+            };
+            Entry { write, reply }
         })
         .collect()
 }
 
 fn answer_all(waiting: Waiting, written: &Written) {
-    for (_, reply) in waiting {
-        _ = reply.send(written.clone());
+    for writer in waiting {
+        writer.tell(written.clone());
     }
 }
 
 /// Gates first, callers second: a caller who hears of a sale finds the gate informed.
 fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: Committed) {
     let mut taken: HashMap<ProductId, i64> = HashMap::new();
-    for ((change, verdict), (kind, _)) in changes.iter().zip(&committed.verdicts).zip(&waiting) {
-        let reserved = *kind == Kind::Opening && matches!(verdict, Verdict::Committed { .. });
+    for ((change, verdict), writer) in changes.iter().zip(&committed.verdicts).zip(&waiting) {
+        let reserved = writer.kind == Kind::Opening && matches!(verdict, Verdict::Committed { .. });
         let Change::Advance(transition) = change else {
             continue;
         };
@@ -294,14 +343,14 @@ fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: 
             },
         );
     }
-    for (verdict, (_, reply)) in committed.verdicts.into_iter().zip(waiting) {
-        _ = reply.send(verdict.into());
+    for (verdict, writer) in committed.verdicts.into_iter().zip(waiting) {
+        writer.tell(verdict.into());
     }
 }
 
 /// Proof by the transition's own id, one change at a time: anything less finds another's write and takes it for its own.
 async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, waiting: Waiting) {
-    for (change, (kind, reply)) in changes.into_iter().zip(waiting) {
+    for (change, writer) in changes.into_iter().zip(waiting) {
         let transition = match &change {
             Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
             Change::Postpone { .. }
@@ -310,7 +359,7 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
             | Change::Register { .. }
             | Change::Heartbeat { .. }
             | Change::Close { .. } => {
-                _ = reply.send(Written::Doubtful);
+                writer.tell(Written::Doubtful);
                 continue;
             }
         };
@@ -319,7 +368,7 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
             .await;
         let written = match landing {
             Ok(Landing::Landed { held }) => {
-                if kind == Kind::Opening && transition.stock == StockMove::Take {
+                if writer.kind == Kind::Opening && transition.stock == StockMove::Take {
                     recount(
                         store,
                         products,
@@ -341,7 +390,7 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
                 Written::Doubtful
             }
         };
-        _ = reply.send(written);
+        writer.tell(written);
     }
 }
 

@@ -291,7 +291,7 @@ impl Handler<Checkout> for PaymentActor {
         let written = self
             .hands
             .journal
-            .send(Write::new(Change::Checkout { transition, key }));
+            .send(Write::new(Change::Checkout { transition, key }).traced(trace));
         ctx.spawn(written.into_actor(self).map(move |written, actor, ctx| {
             let written = written.unwrap_or(Written::Doubtful);
             if matches!(written, Written::Committed { .. }) {

@@ -50,7 +50,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     let payment = transition.next.clone();
     let written = hands
         .journal
-        .send(Write::opening(Change::Advance(transition)))
+        .send(Write::opening(Change::Advance(transition)).traced(flight.trace))
         .await;
     match written.unwrap_or(Written::Doubtful) {
         Written::Committed { .. } => {

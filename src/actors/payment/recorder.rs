@@ -49,7 +49,7 @@ impl Recorder {
                 return Err(Box::new(Landing::Stale));
             };
             let mut next = transition.next.clone();
-            let write = Write::new(Change::Advance(transition));
+            let write = Write::new(Change::Advance(transition)).traced(self.trace);
             let written = self
                 .hands
                 .journal
