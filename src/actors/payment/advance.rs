@@ -159,7 +159,6 @@ struct Course {
     first_send: Option<Instant>,
     /// Questions that may start without looking at the budget: a recovery has one.
     free_questions: u32,
-    in_budget: bool,
 }
 
 impl Course {
@@ -180,14 +179,12 @@ impl Course {
             polled,
         };
         let free_questions = u32::from(recovery);
-        let in_budget = !recovery;
         Course {
             recorder,
             permit,
             term,
             first_send: None,
             free_questions,
-            in_budget,
         }
     }
 
@@ -331,7 +328,7 @@ impl Course {
             self.free_questions -= 1;
             return true;
         }
-        let Some(began) = self.first_send.filter(|_| self.in_budget) else {
+        let Some(began) = self.first_send else {
             return false;
         };
         let dice = self.hands().clock.moment().dice;
