@@ -310,6 +310,12 @@ impl Payment {
         }
     }
 
+    /// Toss has claimed an approval of this order, under whichever paymentKey: nothing is failed any more.
+    fn is_signed(&self) -> bool {
+        let signed = |attempt: &Attempt| attempt.approval_sign != ApprovalSign::None;
+        self.attempts.iter().any(signed)
+    }
+
     /// A quarantined payment may follow a clear answer by itself only while no approval was seen and
     /// nobody was told how the current attempt ended.
     pub fn may_settle_itself(&self) -> bool {

@@ -237,7 +237,9 @@ fn mixed_up(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
 fn declined(payment: &Payment, attempt: u8, decline: &Decline, now: &Moment<'_>) -> Change {
     let current = payment.current_attempt().filter(|a| a.number == attempt)?;
     match payment.status {
-        Status::InProgress if current.decline_is_final() => fail(payment.clone(), decline.clone()),
+        Status::InProgress if current.decline_is_final() && !payment.is_signed() => {
+            fail(payment.clone(), decline.clone())
+        }
         Status::InProgress | Status::Unknown => {
             let mut next = payment.clone();
             let kept = next.attempts.last_mut()?;

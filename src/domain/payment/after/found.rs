@@ -37,16 +37,16 @@ pub(super) fn found_ended(
         | Status::Expired => return None,
     }
     let current = payment.current_attempt().filter(|a| a.number == attempt)?;
-    match (current.approval_sign, payment.status) {
-        (ApprovalSign::None, _) => {
+    match (payment.is_signed(), payment.status) {
+        (false, _) => {
             let decline = current
                 .doubted_decline
                 .clone()
                 .unwrap_or_else(|| found.clone());
             fail(payment.clone(), decline)
         }
-        (ApprovalSign::Contradicted | ApprovalSign::Seen, Status::Quarantined) => None,
-        (ApprovalSign::Contradicted | ApprovalSign::Seen, _) => {
+        (true, Status::Quarantined) => None,
+        (true, _) => {
             let reason = QuarantineReason::ConflictingEvidence;
             quarantine(payment.clone(), reason, StockMove::None, now)
         }
@@ -68,7 +68,7 @@ pub(super) fn found_canceled(payment: &Payment, attempt: u8, now: &Moment<'_>) -
 pub(super) fn found_foreign(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
     let mut next = asking(payment, attempt)?;
     let current = next.attempts.last_mut()?;
-    if current.approval_sign != ApprovalSign::None {
+    if payment.is_signed() {
         return quarantine(
             next,
             QuarantineReason::ConflictingEvidence,
@@ -109,7 +109,7 @@ pub(super) fn found_nothing(
         .clone();
     // By the time of the question: an answer that was held up for long says nothing about now.
     let over = now.rules.window_over(current.may_send_until, asked.at);
-    let signed = current.approval_sign != ApprovalSign::None;
+    let signed = payment.is_signed();
     if quiet {
         // Toss has shown us an account that waits for its deposit: it may come days later.
         let shown = payment.quarantine == Some(QuarantineReason::WaitingForDeposit);

@@ -176,3 +176,22 @@ fn polling_spends_no_question() {
     }
     assert_eq!((payment.rounds, payment.questions), (0, 0));
 }
+
+/// Toss claimed an approval of an older attempt; a refusal of the newer one does not make the order unpaid.
+#[test]
+fn a_claimed_approval_of_any_attempt_stops_every_failure() {
+    let rules = Rules::default();
+    let now = moment(&rules, MINUTE_MS);
+    let again = started("key-b", MINUTE_MS);
+    let second = after(&sample(Status::Failed), again, &now).unwrap().next;
+    let claimed = Event::AmountMismatched {
+        attempt: 1,
+        total: 1,
+    };
+    let signed = after(&second, claimed, &now).unwrap().next;
+    let ended = Event::FoundEnded {
+        attempt: 2,
+        decline: decline(),
+    };
+    assert!(after(&signed, ended, &now).is_err());
+}
