@@ -1,15 +1,16 @@
 //! The timed heart: every order confirmed once by somebody, or by everybody at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::buyer::{Answer, AtOnce, Buyer, Silence};
-use super::pace::{Latencies, closed_loop, latencies, progress_bar, record};
+use super::pace::{Latencies, Pace, Timed, closed_loop, latencies, paced, progress_bar, record};
 use super::phases::Ticket;
-use super::report::millis;
+use super::report::{Phase, millis, rounded};
 use super::steal::CpuTime;
 use super::tally::{Oddities, Outcome, Tally};
 use super::{LoadtestArgs, Scenario};
@@ -21,8 +22,24 @@ pub struct Confirmed {
     /// The places of the orders that may be anywhere.
     pub open: Vec<usize>,
     pub same_order: Option<SameOrder>,
+    pub open_loop: Option<OpenLoop>,
     pub steal_percent: Option<f64>,
     pub odd: Vec<String>,
+}
+
+/// What `--rate` adds: what was asked of the server, what came of it, and how quickly it said no.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OpenLoop {
+    /// Confirms a second that should leave.
+    pub rate: f64,
+    /// Confirms a second that did, from the first one's turn to the last one's.
+    pub offered_per_second: f64,
+    /// Paid orders a second.
+    pub goodput_per_second: f64,
+    /// The confirms that ended paid.
+    pub paid: Phase,
+    /// The confirms that were refused before anything was written.
+    pub refusals: Phase,
 }
 
 /// What `same-order` adds: how long the last of an order's callers waits, and whether all heard the same.
@@ -91,21 +108,71 @@ async fn one_by_one(
     tickets: &Arc<[Ticket]>,
 ) -> anyhow::Result<Confirmed> {
     let (buyer, asked) = (Arc::clone(buyer), Arc::clone(tickets));
-    let lap = closed_loop("confirm", tickets.len(), args.callers(), move |at| {
+    let pace = args.rate.map_or(Pace::Closed, Pace::Open);
+    let refusals = Arc::new(AtomicUsize::new(0));
+    let job = move |at: usize| {
         let (buyer, asked) = (Arc::clone(&buyer), Arc::clone(&asked));
+        let refusals = Arc::clone(&refusals);
         async move {
+            let left = Instant::now();
             let heard = buyer.confirm(&asked[at].confirm()).await;
             let outcome = Outcome::of(&heard);
             // Kept only where it needs an explanation: the others' bodies would fill the memory.
-            (outcome, outcome.is_odd().then_some(heard))
+            let told_often = outcome == Outcome::Refused
+                && refusals.fetch_add(1, Ordering::Relaxed) >= Oddities::MOST;
+            (
+                left,
+                outcome,
+                (outcome.is_odd() && !told_often).then_some(heard),
+            )
         }
-    });
-    let lap = lap.await?;
-    let mut ledger = Sorted::default();
-    for (at, (outcome, odd)) in lap.results.iter().enumerate() {
-        ledger.add(at, *outcome, odd.as_ref());
+    };
+    let lap = paced("confirm", tickets.len(), args.callers(), pace, job).await?;
+    let mut sorted = Sorted::default();
+    for (at, timed) in lap.results.iter().enumerate() {
+        let (_, outcome, odd) = &timed.result;
+        sorted.add(at, *outcome, odd.as_ref());
     }
-    Ok(ledger.into_confirmed(lap.latencies, lap.took, None))
+    let open_loop = match args.rate {
+        Some(rate) => Some(open_loop(rate, &lap.results, lap.took)?),
+        None => None,
+    };
+    let confirmed = sorted.into_confirmed(lap.latencies, lap.took, None);
+    Ok(Confirmed {
+        open_loop,
+        ..confirmed
+    })
+}
+
+type Sent = (Instant, Outcome, Option<Result<Answer, Silence>>);
+
+fn open_loop(rate: f64, sent: &[Timed<Sent>], took: Duration) -> anyhow::Result<OpenLoop> {
+    let (mut paid, mut refusals) = (latencies()?, latencies()?);
+    for Timed { result, latency } in sent {
+        match result.1 {
+            Outcome::Done => record(&mut paid, *latency),
+            Outcome::Refused => record(&mut refusals, *latency),
+            Outcome::Declined
+            | Outcome::OutOfStock
+            | Outcome::Pending
+            | Outcome::Unsent
+            | Outcome::Lost
+            | Outcome::Unexpected => {}
+        }
+    }
+    let left = sent.iter().map(|timed| timed.result.0);
+    let spread = left.clone().max().zip(left.min());
+    let spread = spread.map_or(Duration::ZERO, |(last, first)| last - first);
+    let gaps = sent.len().saturating_sub(1) as f64;
+    let offered = gaps / spread.as_secs_f64().max(f64::EPSILON);
+    let (paid, refusals) = (Phase::of(&paid, took), Phase::of(&refusals, took));
+    Ok(OpenLoop {
+        rate,
+        offered_per_second: rounded(offered),
+        goodput_per_second: paid.per_second,
+        paid,
+        refusals,
+    })
 }
 
 async fn all_at_once(
@@ -178,6 +245,7 @@ impl Sorted {
             tally: self.tally,
             open: self.open,
             same_order,
+            open_loop: None,
             steal_percent: None,
             odd: self.odd.into_vec(),
         }

@@ -53,6 +53,10 @@ pub struct LoadtestArgs {
     /// How many callers there are; each waits for its answer before it calls again
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub concurrency: u32,
+    /// Confirms a second, by the clock: they leave whether or not earlier ones are answered, and are timed from
+    /// when they should have left. `--concurrency` then bounds how many may wait at once
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub rate: Option<f64>,
     /// Who meets whom
     #[arg(long, value_enum, default_value_t = Scenario::Distinct)]
     pub scenario: Scenario,
@@ -67,6 +71,12 @@ pub struct LoadtestArgs {
     pub json: Option<PathBuf>,
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok();
+    let fits = rate.filter(|rate| (0.1..=1_000_000.0).contains(rate));
+    fits.ok_or_else(|| "wants a number of confirms a second, 0.1 to 1000000".to_owned())
+}
+
 impl LoadtestArgs {
     fn callers(&self) -> usize {
         self.concurrency as usize
@@ -75,6 +85,11 @@ impl LoadtestArgs {
 
 /// Runs the load, prints the report, and says whether it was clean: the audit found nothing, no answer was lost.
 pub async fn run(args: LoadtestArgs) -> anyhow::Result<bool> {
+    if args.rate.is_some() && args.scenario == Scenario::SameOrder {
+        bail!(
+            "--rate paces orders one by one; same-order sends all callers at once: leave one of them out"
+        );
+    }
     buyer::allow_many_connections();
     let buyer = Buyer::new(&args.url, &args.sandbox, args.api_key.clone())?;
     let buyer = Arc::new(buyer);
@@ -123,6 +138,7 @@ async fn load(buyer: &Arc<Buyer>, args: &LoadtestArgs) -> anyhow::Result<Report>
         not_opened: checkout.not_opened,
         settled_later,
         same_order: confirm.same_order,
+        open_loop: confirm.open_loop,
         steal_percent: confirm.steal_percent.map(report::rounded),
         audit,
         odd: [checkout.odd, confirm.odd].concat(),
@@ -140,6 +156,7 @@ mod tests {
             orders,
             concurrency: 4,
             scenario,
+            rate: None,
             products,
             api_key: None,
             json: None,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Scenario;
 use super::buyer::grouped;
-use super::confirms::SameOrder;
+use super::confirms::{OpenLoop, SameOrder};
 use super::pace::Latencies;
 use super::tally::Tally;
 use super::verify::Audit;
@@ -31,6 +31,8 @@ pub struct Report {
     pub settled_later: u64,
     #[serde(flatten)]
     pub same_order: Option<SameOrder>,
+    #[serde(flatten)]
+    pub open_loop: Option<OpenLoop>,
     /// Of all CPU time during the confirms; `null` where the system does not tell.
     pub steal_percent: Option<f64>,
     pub audit: Audit,
@@ -131,6 +133,25 @@ impl fmt::Display for Report {
     }
 }
 
+fn write_phase(f: &mut fmt::Formatter<'_>, name: &str, phase: &Phase) -> fmt::Result {
+    let Phase {
+        count,
+        seconds,
+        per_second,
+        p50_ms,
+        p90_ms,
+        p99_ms,
+        p999_ms,
+        max_ms,
+    } = phase;
+    let (count, per_second) = (grouped(*count), grouped(per_second.round() as u64));
+    write!(f, "{name:<10} {count:>9} {seconds:>8.2} {per_second:>8} ")?;
+    for ms in [p50_ms, p90_ms, p99_ms, p999_ms, max_ms] {
+        write!(f, " {ms:>7.1}")?;
+    }
+    writeln!(f)
+}
+
 impl Report {
     fn write_phases(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -139,26 +160,18 @@ impl Report {
             "phase", "count", "s", "per s", "p50 ms", "p90", "p99", "p99.9", "max"
         )?;
         let Phases { checkout, confirm } = &self.phases;
-        for (name, phase) in [("checkout", checkout), ("confirm", confirm)] {
-            let count = grouped(phase.count);
-            let per_second = grouped(phase.per_second.round() as u64);
-            write!(
+        write_phase(f, "checkout", checkout)?;
+        write_phase(f, "confirm", confirm)?;
+        if let Some(open) = &self.open_loop {
+            write_phase(f, "  paid", &open.paid)?;
+            write_phase(f, "  refused", &open.refusals)?;
+            let whole = |rate: f64| grouped(rate.round() as u64);
+            let (rate, offered) = (whole(open.rate), whole(open.offered_per_second));
+            let goodput = whole(open.goodput_per_second);
+            writeln!(
                 f,
-                "{name:<10} {count:>9} {:>8.2} {per_second:>8} ",
-                phase.seconds
+                "\nby the clock: {rate} per s wanted, {offered} per s left, {goodput} per s paid"
             )?;
-            let Phase {
-                p50_ms,
-                p90_ms,
-                p99_ms,
-                p999_ms,
-                max_ms,
-                ..
-            } = phase;
-            for ms in [p50_ms, p90_ms, p99_ms, p999_ms, max_ms] {
-                write!(f, " {ms:>7.1}")?;
-            }
-            writeln!(f)?;
         }
         let Some(same) = &self.same_order else {
             return writeln!(f);

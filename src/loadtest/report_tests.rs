@@ -31,6 +31,7 @@ fn report() -> Report {
         not_opened: 0,
         settled_later: 0,
         same_order: None,
+        open_loop: None,
         steal_percent: Some(0.25),
         audit: Audit {
             ok: true,

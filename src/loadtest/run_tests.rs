@@ -40,6 +40,30 @@ async fn a_shop_that_keeps_its_promises_is_clean_in_every_scenario() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_the_clock_every_order_is_confirmed_once_and_the_report_tells_the_pace() {
+    let url = fake_shop::open(Lie::None).await.unwrap();
+    let mut args = tests::args(Scenario::Distinct, 20, 6);
+    (args.url, args.sandbox, args.rate) = (url.clone(), url, Some(100.0));
+    let buyer = Arc::new(Buyer::new(&args.url, &args.sandbox, None).unwrap());
+    let report = load(&buyer, &args).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    let open = report.open_loop.as_ref().unwrap();
+    assert_eq!((open.paid.count, open.refusals.count), (20, 0), "{report}");
+    // Twenty turns of 10 ms: it cannot have been quicker.
+    assert!(open.offered_per_second <= 101.0, "{report}");
+    assert!(
+        report
+            .to_string()
+            .contains("by the clock: 100 per s wanted"),
+        "{report}"
+    );
+
+    args.scenario = Scenario::SameOrder;
+    let why = run(args).await.unwrap_err().to_string();
+    assert!(why.starts_with("--rate"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shop_that_breaks_a_promise_is_found_out() {
     use crate::audit::Invariant::{I1, I2, I3, I4, I7};
     for (lie, invariant) in [

@@ -98,7 +98,7 @@ impl Tally {
 pub struct Oddities(Vec<String>);
 
 impl Oddities {
-    const MOST: usize = 5;
+    pub const MOST: usize = 5;
 
     pub fn keep(&mut self, heard: &Result<Answer, Silence>) {
         self.keep_text(match heard {
