@@ -11,6 +11,9 @@ pub mod gateway;
 /// How to remember: the database, and nothing but the database.
 pub mod store;
 
+/// What the process does, counted.
+pub mod metrics;
+
 /// Who does what: one actor per order, the gates, the journal, the timer.
 pub mod actors;
 

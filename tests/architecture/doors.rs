@@ -6,8 +6,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("gateway", &["domain"]),
     ("store", &["domain"]),
-    ("actors", &["domain", "gateway", "store"]),
-    ("http", &["domain", "actors"]),
+    ("metrics", &["domain"]),
+    ("actors", &["domain", "gateway", "store", "metrics"]),
+    ("http", &["domain", "actors", "metrics"]),
     ("sandbox", &["gateway::wire"]),
     ("audit", &["domain", "store", "gateway"]),
     ("loadtest", &["audit"]),
@@ -16,8 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "domain", "gateway", "store", "actors", "http", "sandbox", "audit", "loadtest", "demo",
-            "settings",
+            "domain", "gateway", "store", "metrics", "actors", "http", "sandbox", "audit",
+            "loadtest", "demo", "settings",
         ],
     ),
     (
@@ -42,6 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // The command line starts the System that the actors live in.
     ("actix", &["actors", "http", "app", "cli"]),
     ("actix_rt", &["actors", "http", "app", "cli"]),
+    ("prometheus", &["metrics"]),
     ("governor", &["actors"]),
     ("backon", &["actors"]),
     ("clap", &["cli", "loadtest", "demo"]),
