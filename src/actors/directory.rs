@@ -13,7 +13,7 @@ use super::api::{
     CheckedOut, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience, PaymentView,
     ProductView, Refused,
 };
-use super::journal::Written;
+use super::journal::NoVerdict;
 use super::payment::{Confirm, Hands, Request, Retry, Timeout, Waiter};
 use super::product::{List, Refusal, Restock};
 use super::shard::{Count, Deliver, ForOrder, Open, Shard};
@@ -22,7 +22,7 @@ use crate::domain::product::Listing;
 use crate::domain::{
     Answer, Order, OrderId, Payment, Product, ProductId, Quantity, Rejection, Status, UserId,
 };
-use crate::store::{Counted, HistoryRow, StoreFault};
+use crate::store::{Counted, HistoryRow, StoreFault, Verdict};
 
 /// What a directory is told at start-up.
 #[derive(Clone, Copy, Debug)]
@@ -116,23 +116,24 @@ impl Directory {
             reply,
             trace,
         });
-        match written.await.unwrap_or(Written::Doubtful) {
-            Written::Committed { .. } => Ok(CheckedOut {
+        match written.await.unwrap_or(Err(NoVerdict::Doubtful)) {
+            Ok(Verdict::Committed { .. }) => Ok(CheckedOut {
                 payment,
                 replayed: false,
             }),
-            Written::Duplicate {
+            Ok(Verdict::Duplicate {
                 order,
                 body_hash: winner,
-            } => self.replay(order, body_hash == Some(winner)).await,
-            Written::Busy => Err(Rejection::Busy { retry_after_s: 1 }.into()),
+            }) => self.replay(order, body_hash == Some(winner)).await,
+            Err(NoVerdict::Busy) => Err(Rejection::Busy { retry_after_s: 1 }.into()),
             // Nobody has heard the id: an order that landed after all expires unpaid.
-            Written::Fault
-            | Written::Doubtful
-            | Written::Stale { .. }
-            | Written::OutOfStock(_)
-            | Written::NotFound
-            | Written::NotEnoughStock { .. } => Err(Refused::Fault),
+            Err(NoVerdict::Fault | NoVerdict::Doubtful)
+            | Ok(
+                Verdict::Stale { .. }
+                | Verdict::OutOfStock(_)
+                | Verdict::NotFound
+                | Verdict::NotEnoughStock { .. },
+            ) => Err(Refused::Fault),
         }
     }
 
