@@ -8,8 +8,7 @@ use tokio::sync::oneshot;
 
 use super::api::TraceId;
 use super::product::{Products, ShelfSeen};
-use crate::domain::rejection::Shortage;
-use crate::domain::{OrderId, ProductId, StockMove};
+use crate::domain::{ProductId, StockMove};
 use crate::store::{Change, CommitFault, Committed, Landing, Store, Verdict};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
@@ -63,46 +62,17 @@ impl Write {
     }
 }
 
-/// What became of one write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// Durable. `held` is the payment's `stock_held` as it was written.
-    Committed {
-        held: bool,
-    },
-    /// It names a version that is not there any more.
-    Stale {
-        version: Option<i64>,
-    },
-    OutOfStock(Vec<Shortage>),
-    /// The checkout's idempotency key is another order's.
-    Duplicate {
-        order: OrderId,
-        body_hash: [u8; 32],
-    },
-    NotFound,
-    NotEnoughStock {
-        stock: i64,
-    },
+/// What the store decided about a write, or why nobody can tell.
+pub type Written = Result<Verdict, NoVerdict>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoVerdict {
     /// The queue is full; nothing was written.
     Busy,
     /// Surely not written.
     Fault,
     /// The commit's answer was lost, and reading back does not prove either way: it may still land.
     Doubtful,
-}
-
-impl From<Verdict> for Written {
-    fn from(verdict: Verdict) -> Written {
-        match verdict {
-            Verdict::Committed { held } => Written::Committed { held },
-            Verdict::Stale { version } => Written::Stale { version },
-            Verdict::OutOfStock(shortages) => Written::OutOfStock(shortages),
-            Verdict::Duplicate { order, body_hash } => Written::Duplicate { order, body_hash },
-            Verdict::NotFound => Written::NotFound,
-            Verdict::NotEnoughStock { stock } => Written::NotEnoughStock { stock },
-        }
-    }
 }
 
 /// Wait until all that is queued now is written.
@@ -201,7 +171,7 @@ impl Handler<Write> for JournalActor {
 
     fn handle(&mut self, write: Write, ctx: &mut Self::Context) -> Self::Result {
         if write.kind == Kind::Opening && self.openings >= self.limits.queue {
-            return Box::pin(std::future::ready(Written::Busy));
+            return Box::pin(std::future::ready(Err(NoVerdict::Busy)));
         }
         let (reply, written) = oneshot::channel();
         self.openings += usize::from(write.kind == Kind::Opening);
@@ -212,7 +182,7 @@ impl Handler<Write> for JournalActor {
         line.push_back(Entry { write, reply });
         self.commit_next(ctx);
         // A batch that panicked drops its replies; what it wrote is not known.
-        Box::pin(async move { written.await.unwrap_or(Written::Doubtful) })
+        Box::pin(async move { written.await.unwrap_or(Err(NoVerdict::Doubtful)) })
     }
 }
 
@@ -258,11 +228,11 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
             }
             Err(CommitFault::Refused(why)) => {
                 tracing::error!(why, "the database refused a change");
-                answer_all(waiting, &Written::Fault);
+                answer_all(waiting, NoVerdict::Fault);
             }
             Err(CommitFault::Unavailable(why)) => {
                 tracing::error!(why, "the database is not available; nothing was written");
-                answer_all(waiting, &Written::Fault);
+                answer_all(waiting, NoVerdict::Fault);
             }
             Err(CommitFault::Doubtful(why)) => {
                 tracing::error!(why, "the answer to a commit was lost; reading back");
@@ -283,14 +253,10 @@ impl Writer {
     fn tell(self, written: Written) {
         let trace = self.trace;
         match written {
-            Written::Fault | Written::Doubtful => tracing::warn!(%trace, ?written, "not journaled"),
-            Written::Committed { .. }
-            | Written::Stale { .. }
-            | Written::OutOfStock(_)
-            | Written::Duplicate { .. }
-            | Written::NotFound
-            | Written::NotEnoughStock { .. }
-            | Written::Busy => tracing::debug!(%trace, ?written, "journaled"),
+            Err(NoVerdict::Fault | NoVerdict::Doubtful) => {
+                tracing::warn!(%trace, ?written, "not journaled");
+            }
+            Ok(_) | Err(NoVerdict::Busy) => tracing::debug!(%trace, ?written, "journaled"),
         }
         _ = self.reply.send(written);
     }
@@ -313,9 +279,9 @@ fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
         .collect()
 }
 
-fn answer_all(waiting: Waiting, written: &Written) {
+fn answer_all(waiting: Waiting, why: NoVerdict) {
     for writer in waiting {
-        writer.tell(written.clone());
+        writer.tell(Err(why));
     }
 }
 
@@ -344,7 +310,7 @@ fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: 
         );
     }
     for (verdict, writer) in committed.verdicts.into_iter().zip(waiting) {
-        writer.tell(verdict.into());
+        writer.tell(Ok(verdict));
     }
 }
 
@@ -359,7 +325,7 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
             | Change::Register { .. }
             | Change::Heartbeat { .. }
             | Change::Close { .. } => {
-                writer.tell(Written::Doubtful);
+                writer.tell(Err(NoVerdict::Doubtful));
                 continue;
             }
         };
@@ -381,13 +347,13 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
                     )
                     .await;
                 }
-                Written::Committed { held }
+                Ok(Verdict::Committed { held })
             }
-            Ok(Landing::Absent) => Written::Stale { version: None },
-            Ok(Landing::Undecided) => Written::Doubtful,
+            Ok(Landing::Absent) => Ok(Verdict::Stale { version: None }),
+            Ok(Landing::Undecided) => Err(NoVerdict::Doubtful),
             Err(fault) => {
                 tracing::error!(%fault, "could not read a doubtful write back");
-                Written::Doubtful
+                Err(NoVerdict::Doubtful)
             }
         };
         writer.tell(written);

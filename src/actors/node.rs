@@ -6,9 +6,9 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::clock::Clock;
-use super::journal::{Write, Written};
+use super::journal::{NoVerdict, Write};
 use crate::domain::Incarnation;
-use crate::store::Change;
+use crate::store::{Change, Verdict};
 
 pub struct NodeActor {
     pub incarnation: Incarnation,
@@ -27,8 +27,8 @@ impl NodeActor {
     fn write(&self, change: Change) -> impl Future<Output = ()> + use<> {
         let written = self.journal.send(Write::new(change));
         async move {
-            let written = written.await.unwrap_or(Written::Doubtful);
-            if !matches!(written, Written::Committed { .. }) {
+            let written = written.await.unwrap_or(Err(NoVerdict::Doubtful));
+            if !matches!(written, Ok(Verdict::Committed { .. })) {
                 tracing::warn!(?written, "the node's row was not written");
             }
         }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use super::journal::{Write, Written};
+use super::journal::{NoVerdict, Write, Written};
 use crate::domain::product::Listing;
 use crate::domain::rejection::Shortage;
 use crate::domain::{ProductId, Rejection};
-use crate::store::Change;
+use crate::store::{Change, Verdict};
 
 /// Set these goods aside until the journal has taken them, or until the guard is dropped.
 #[derive(Message, Debug)]
@@ -181,21 +181,18 @@ impl Handler<List> for ProductActor {
 
 fn told(product: ProductId, written: Result<Written, MailboxError>) -> Result<(), Refusal> {
     match written {
-        Ok(Written::Committed { .. }) => Ok(()),
-        Ok(Written::NotFound) => Err(Refusal::Rejected(Rejection::ProductNotFound(product))),
-        Ok(Written::NotEnoughStock { stock }) => {
+        Ok(Ok(Verdict::Committed { .. })) => Ok(()),
+        Ok(Ok(Verdict::NotFound)) => Err(Refusal::Rejected(Rejection::ProductNotFound(product))),
+        Ok(Ok(Verdict::NotEnoughStock { stock })) => {
             Err(Refusal::Rejected(Rejection::NotEnoughStock {
                 product,
                 stock,
             }))
         }
-        Ok(Written::Busy) => Err(Refusal::Rejected(Rejection::Busy { retry_after_s: 1 })),
+        Ok(Err(NoVerdict::Busy)) => Err(Refusal::Rejected(Rejection::Busy { retry_after_s: 1 })),
         Ok(
-            Written::Stale { .. }
-            | Written::OutOfStock(_)
-            | Written::Duplicate { .. }
-            | Written::Fault
-            | Written::Doubtful,
+            Ok(Verdict::Stale { .. } | Verdict::OutOfStock(_) | Verdict::Duplicate { .. })
+            | Err(NoVerdict::Fault | NoVerdict::Doubtful),
         )
         | Err(_) => Err(Refusal::Fault),
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::api::{CheckoutRequest, ConfirmRequest, Heard, Patience, TraceId};
 use super::clock::Clock;
 use super::directory::{CheckoutRules, Directory};
-use super::journal::{JournalActor, JournalLimits, Write, Written};
+use super::journal::{JournalActor, JournalLimits, NoVerdict, Write};
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::{Products, Reserve};
 use super::shard::{Ignite, Shard, ShardLimits};
@@ -24,7 +24,7 @@ use crate::domain::{
     Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
     Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
 };
-use crate::store::{Change, Opened, Store, StoreSettings};
+use crate::store::{Change, Opened, Store, StoreSettings, Verdict};
 
 /// Toss as a stub: approves everything, once it is let go.
 struct Desk {
@@ -280,7 +280,7 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
     };
     assert_eq!(
         hands.journal.send(Write::new(restock)).await.unwrap(),
-        Written::Busy
+        Err(NoVerdict::Busy)
     );
     // What is not an opening is never refused.
     let close = Change::Register {
@@ -289,7 +289,10 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
         at,
     };
     let written = hands.journal.send(Write::new(close)).await.unwrap();
-    assert!(matches!(written, Written::Committed { .. }), "{written:?}");
+    assert!(
+        matches!(written, Ok(Verdict::Committed { .. })),
+        "{written:?}"
+    );
 }
 
 #[actix::test]

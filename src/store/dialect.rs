@@ -68,7 +68,6 @@ pub(super) struct Sql {
     pub checkout_key: &'static str,
     /// user
     pub user: &'static str,
-    pub users: &'static str,
 
     pub is_empty: &'static str,
     /// id, name
@@ -345,8 +344,7 @@ pub(super) static SQLITE: Sql = Sql {
     all_counted: SQLITE_ALL_COUNTED,
     held: SQLITE_HELD,
     checkout_key: SQLITE_CHECKOUT_KEY,
-    user: "SELECT id, name FROM users WHERE id = ?1",
-    users: "SELECT id, name FROM users ORDER BY id",
+    user: "SELECT 1 AS one FROM users WHERE id = ?1",
     is_empty: SQLITE_IS_EMPTY,
     insert_user: "INSERT INTO users (id, name) VALUES (?1, ?2)",
     make_orphans_due: SQLITE_MAKE_ORPHANS_DUE,

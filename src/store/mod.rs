@@ -22,7 +22,7 @@ pub use commit::{Change, CheckoutKey, Committed, Landing, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
     AuditPage, AuditRecord, Counted, Due, HistoryRow, OrderSummary, OutboxRow, PaymentRecord,
-    Unreadable, User,
+    Unreadable,
 };
 
 use dialect::Sql;

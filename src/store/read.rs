@@ -10,7 +10,7 @@ mod catalogue;
 mod payments;
 
 pub use audit::{AuditPage, AuditRecord, OutboxRow, Unreadable};
-pub use catalogue::{Counted, User};
+pub use catalogue::Counted;
 pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord};
 
 #[derive(FromQueryResult)]

@@ -17,10 +17,10 @@ use super::hands::SharedHands;
 use super::recorder::reload;
 use super::{AreYouIdle, Checkout, Confirm, Ended, Idle, Landed, Retry, Stop, Timeout, Waiter};
 use crate::actors::api::{Heard, TraceId};
-use crate::actors::journal::{Write, Written};
+use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::Lane;
 use crate::domain::{Payment, PaymentKey, Rejection, Status, Transition};
-use crate::store::{Change, CheckoutKey};
+use crate::store::{self, Change, CheckoutKey};
 
 /// A flight committed something: this is the payment now.
 #[derive(Message, Debug)]
@@ -293,8 +293,8 @@ impl Handler<Checkout> for PaymentActor {
             .journal
             .send(Write::new(Change::Checkout { transition, key }).traced(trace));
         ctx.spawn(written.into_actor(self).map(move |written, actor, ctx| {
-            let written = written.unwrap_or(Written::Doubtful);
-            if matches!(written, Written::Committed { .. }) {
+            let written = written.unwrap_or(Err(NoVerdict::Doubtful));
+            if matches!(written, Ok(store::Verdict::Committed { .. })) {
                 let (order, amount) = (actor.payment.order.id, actor.payment.order.total.get());
                 tracing::info!(%trace, %order, amount, "checked out");
             } else {

@@ -13,7 +13,7 @@ use super::hands::{Hands, SharedHands, Term};
 use super::opening::{self, Opened};
 use super::recorder::Recorder;
 use crate::actors::api::TraceId;
-use crate::actors::journal::{Write, Written};
+use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::{Admit, Lane, Permit, SendConfirm};
 use crate::domain::payment::judge_reply;
 use crate::domain::{
@@ -21,7 +21,7 @@ use crate::domain::{
     next_step,
 };
 use crate::gateway::ConfirmCall;
-use crate::store::Change;
+use crate::store::{Change, Verdict};
 
 /// Why a flight takes off.
 #[derive(Clone, Debug)]
@@ -230,19 +230,17 @@ impl Course {
             .journal
             .send(Write::new(change))
             .await
-            .unwrap_or(Written::Doubtful)
+            .unwrap_or(Err(NoVerdict::Doubtful))
         {
-            Written::Committed { .. } => {
+            Ok(Verdict::Committed { .. }) => {
                 self.recorder.payment.next_attempt_at = Some(until);
                 Ok(())
             }
-            Written::Stale { .. } | Written::NotFound => Err(Box::new(Landing::Stale)),
-            Written::Busy
-            | Written::Fault
-            | Written::Doubtful
-            | Written::OutOfStock(_)
-            | Written::Duplicate { .. }
-            | Written::NotEnoughStock { .. } => Err(Box::new(Landing::Postponed)),
+            Ok(Verdict::Stale { .. } | Verdict::NotFound) => Err(Box::new(Landing::Stale)),
+            Err(NoVerdict::Busy | NoVerdict::Fault | NoVerdict::Doubtful)
+            | Ok(
+                Verdict::OutOfStock(_) | Verdict::Duplicate { .. } | Verdict::NotEnoughStock { .. },
+            ) => Err(Box::new(Landing::Postponed)),
         }
     }
 

@@ -3,11 +3,11 @@
 
 use super::advance::{Flight, Landing};
 use super::hands::{Hands, Term};
-use crate::actors::journal::{Write, Written};
+use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::product::{Reservation, Reserve};
 use crate::actors::toss::{Admit, Lane, Permit};
 use crate::domain::{Event, Payment, PaymentKey, ProductId, Rejection, after};
-use crate::store::Change;
+use crate::store::{Change, Verdict};
 
 /// An opened flight: the intent is durable.
 pub struct Opened {
@@ -52,8 +52,8 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         .journal
         .send(Write::opening(Change::Advance(transition)).traced(flight.trace))
         .await;
-    match written.unwrap_or(Written::Doubtful) {
-        Written::Committed { .. } => {
+    match written.unwrap_or(Err(NoVerdict::Doubtful)) {
+        Ok(Verdict::Committed { .. }) => {
             reservations.into_iter().for_each(Reservation::taken);
             Ok(Opened {
                 payment,
@@ -61,10 +61,13 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
                 term,
             })
         }
-        Written::OutOfStock(shortages) => Err(rejected(Rejection::OutOfStock(shortages))),
-        Written::Busy | Written::Fault => Err(rejected(Rejection::Busy { retry_after_s: 1 })),
-        Written::Stale { .. } | Written::NotFound => Err(Box::new(Landing::CheckAgain)),
-        Written::Doubtful | Written::Duplicate { .. } | Written::NotEnoughStock { .. } => {
+        Ok(Verdict::OutOfStock(shortages)) => Err(rejected(Rejection::OutOfStock(shortages))),
+        Err(NoVerdict::Busy | NoVerdict::Fault) => {
+            Err(rejected(Rejection::Busy { retry_after_s: 1 }))
+        }
+        Ok(Verdict::Stale { .. } | Verdict::NotFound) => Err(Box::new(Landing::CheckAgain)),
+        Err(NoVerdict::Doubtful)
+        | Ok(Verdict::Duplicate { .. } | Verdict::NotEnoughStock { .. }) => {
             Err(Box::new(Landing::Doubtful))
         }
     }

@@ -10,9 +10,9 @@ use super::actor::{Advanced, PaymentActor};
 use super::advance::Landing;
 use super::hands::{Hands, SharedHands};
 use crate::actors::api::TraceId;
-use crate::actors::journal::{Write, Written};
+use crate::actors::journal::{NoVerdict, Write};
 use crate::domain::{Event, Moment, OrderId, Payment, Status, after};
-use crate::store::{Change, StoreFault};
+use crate::store::{Change, StoreFault, Verdict};
 
 /// Pauses between tries to write an outcome while the database is away.
 const REWRITE_MIN: Duration = Duration::from_millis(50);
@@ -55,38 +55,39 @@ impl Recorder {
                 .journal
                 .send(write)
                 .await
-                .unwrap_or(Written::Doubtful);
+                .unwrap_or(Err(NoVerdict::Doubtful));
             match written {
-                Written::Committed { held } => {
+                Ok(Verdict::Committed { held }) => {
                     next.stock_held = held;
                     self.moved(next, &event);
                     return Ok(());
                 }
-                Written::Stale { .. } | Written::NotFound if is_evidence(&event) => {
+                Ok(Verdict::Stale { .. } | Verdict::NotFound) if is_evidence(&event) => {
                     self.refresh().await?;
                 }
-                Written::Stale { .. } | Written::NotFound => {
+                Ok(Verdict::Stale { .. } | Verdict::NotFound) => {
                     return Err(Box::new(Landing::Stale));
                 }
                 // A quarantined payment without goods becomes DONE only by taking them.
-                Written::OutOfStock(_) => {
+                Ok(Verdict::OutOfStock(_)) => {
                     let order = self.payment.order.id;
                     tracing::error!(%order, event = event.name(), "paid, and its goods are gone");
                     return Err(Box::new(Landing::Rested));
                 }
-                Written::Busy | Written::Fault if event.attempt().is_none() => {
+                Err(NoVerdict::Busy | NoVerdict::Fault) if event.attempt().is_none() => {
                     return Err(Box::new(Landing::Postponed));
                 }
-                Written::Busy | Written::Fault => {
+                Err(NoVerdict::Busy | NoVerdict::Fault) => {
                     sleep(pause).await;
                     pause = (pause * 2).min(REWRITE_MAX);
                 }
-                Written::Doubtful if event.attempt().is_some() => {
+                Err(NoVerdict::Doubtful) if event.attempt().is_some() => {
                     sleep(pause).await;
                     pause = (pause * 2).min(REWRITE_MAX);
                     self.refresh().await?;
                 }
-                Written::Doubtful | Written::Duplicate { .. } | Written::NotEnoughStock { .. } => {
+                Err(NoVerdict::Doubtful)
+                | Ok(Verdict::Duplicate { .. } | Verdict::NotEnoughStock { .. }) => {
                     return Err(Box::new(Landing::Doubtful));
                 }
             }

@@ -1,10 +1,10 @@
-//! Products, how much of each is held, buyers, and the orders that checkout keys have made.
+//! Products, how much of each is held, whether a buyer is known, and the orders that checkout keys have made.
 
 use std::collections::BTreeMap;
 
 use sea_orm::FromQueryResult;
 
-use super::{broken, ids, rows};
+use super::{One, broken, ids, rows};
 use crate::domain::{OrderId, Product, ProductId, Timestamp, UserId};
 use crate::store::commit::{CheckoutKey, CheckoutKeyRow};
 use crate::store::rows::ProductRow;
@@ -24,12 +24,6 @@ impl Counted {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    pub id: UserId,
-    pub name: Box<str>,
-}
-
 #[derive(FromQueryResult)]
 struct CountedRow {
     #[sea_orm(nested)]
@@ -41,12 +35,6 @@ struct CountedRow {
 struct HeldRow {
     product_id: i64,
     held: i64,
-}
-
-#[derive(FromQueryResult)]
-struct UserRow {
-    id: String,
-    name: String,
 }
 
 impl Store {
@@ -91,19 +79,8 @@ impl Store {
     }
 
     pub async fn user_exists(&self, user: &UserId) -> Result<bool, StoreFault> {
-        let found: Vec<UserRow> = self.rows(self.0.sql.user, [user.as_str().into()]).await?;
+        let found: Vec<One> = self.rows(self.0.sql.user, [user.as_str().into()]).await?;
         Ok(!found.is_empty())
-    }
-
-    pub async fn users(&self) -> Result<Vec<User>, StoreFault> {
-        let found: Vec<UserRow> = self.rows(self.0.sql.users, []).await?;
-        let user = |row: UserRow| {
-            let id = UserId::parse(&row.id).ok_or_else(|| "a user id that is none".to_owned());
-            let id = id.map_err(broken(format!("user {}", row.id)))?;
-            let name = row.name.into();
-            Ok(User { id, name })
-        };
-        found.into_iter().map(user).collect()
     }
 
     /// The order that the buyer's key made within the last day, and the hash of what was asked for.

@@ -96,10 +96,6 @@ impl Store {
         record.transpose().map_err(broken(key))
     }
 
-    pub async fn created_at(&self, order: OrderId) -> Result<Option<Timestamp>, StoreFault> {
-        Ok(self.record(order).await?.map(|record| record.created_at))
-    }
-
     /// Oldest first; empty for an order that does not exist.
     pub async fn history(&self, order: OrderId) -> Result<Vec<HistoryRow>, StoreFault> {
         let key = order.to_string();
