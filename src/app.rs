@@ -16,6 +16,7 @@ use crate::actors::{
 use crate::domain::{Incarnation, Rules, Timestamp};
 use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
 use crate::http::{Door, DoorFault, DoorSettings};
+use crate::metrics::{Metrics, MetricsFault};
 use crate::sandbox::{Sandbox, SandboxFault, SandboxSettings};
 use crate::settings::{ApiKeyHash, GatewayPlan, Settings};
 use crate::store::{Opened, Store, StoreFault, StoreSettings};
@@ -33,6 +34,8 @@ pub enum AppFault {
     Sandbox(#[from] SandboxFault),
     #[error("the door: {0}; PAYONCE_SERVER__BIND says where it is")]
     Door(#[from] DoorFault),
+    #[error("the metrics: {0}")]
+    Metrics(#[from] MetricsFault),
     #[error("a start-up task broke off: {0}")]
     Join(#[from] tokio::task::JoinError),
     #[error("signals: {0}")]
@@ -178,7 +181,8 @@ impl House {
         let toss = open_gateway(settings, sandbox.as_ref().map(Sandbox::base_url))?;
         let kind = toss.kind();
         let crew = crew_settings(settings, demo_data);
-        let crew = Crew::start(crew, incarnation, &store, toss, &runtime);
+        let metrics = Metrics::new()?;
+        let crew = Crew::start(crew, incarnation, &store, toss, &metrics, &runtime);
         let door = DoorSettings {
             bind: settings.server.bind,
             api_keys: settings
@@ -196,6 +200,7 @@ impl House {
             shutdown_s: settings.server.shutdown_ms.div_ceil(1_000),
             token_secret,
             gateway: gateway_name(kind),
+            metrics,
         };
         let door = crate::http::open(door, crew.directory().clone())?;
         let shutdown = Duration::from_millis(settings.server.shutdown_ms);

@@ -10,6 +10,8 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+pub use prometheus::Error as MetricsFault;
+
 use crate::domain::Status;
 
 mod labels;

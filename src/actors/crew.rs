@@ -18,6 +18,7 @@ use super::shard::{Shard, ShardLimits};
 use super::toss::{TossActor, TossLimits};
 use crate::domain::{Incarnation, Rules};
 use crate::gateway::Toss;
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// Every number that the actors are told.
@@ -56,25 +57,23 @@ impl Crew {
         incarnation: Incarnation,
         store: &Store,
         toss: Toss,
+        metrics: &Metrics,
         runtime: &Arc<tokio::runtime::Runtime>,
     ) -> Crew {
         let arbiters = (0..settings.shards.max(1)).map(|_| arbiter(runtime));
         let (workers, common) = (arbiters.collect::<Vec<_>>(), arbiter(runtime));
-        let clock = Clock::new(settings.rules);
         let gates = workers.iter().map(Arbiter::handle).collect();
         let products = Products::new(gates, settings.product_recheck);
-
-        let writer = JournalActor::new(store.clone(), products.clone(), settings.journal);
+        let (record, gates) = (store.clone(), products.clone());
+        let writer = JournalActor::new(record, gates, metrics.clone(), settings.journal);
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
         let gateway = toss.identity().clone();
         let desk = TossActor::new(toss, settings.toss);
         let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
-
-        let flights = Flights::default();
         let hands = Arc::new(Hands {
             incarnation,
             gateway,
-            clock: clock.clone(),
+            clock: Clock::new(settings.rules),
             limits: settings.flight,
             admit: desk.clone().recipient(),
             confirm: desk.clone().recipient(),
@@ -83,10 +82,12 @@ impl Crew {
             products,
             store: store.clone(),
             most_waiters: settings.most_waiters,
-            flights: flights.clone(),
+            flights: Flights::default(),
+            metrics: metrics.clone(),
             #[cfg(test)]
             sabotage: false.into(),
         });
+        let (flights, clock) = (hands.flights.clone(), hands.clock.clone());
         let shards = start_shards(&workers, &hands, settings.shard);
         let directory = Directory::new(hands, shards, settings.checkout, runtime.handle().clone());
 

@@ -5,10 +5,12 @@ use std::collections::{HashMap, VecDeque};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::api::TraceId;
 use super::product::{Products, ShelfSeen};
 use crate::domain::{ProductId, StockMove};
+use crate::metrics::Metrics;
 use crate::store::{Change, CommitFault, Committed, Landing, Store, Verdict};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
@@ -84,6 +86,7 @@ pub struct Flush;
 struct Entry {
     write: Write,
     reply: oneshot::Sender<Written>,
+    since: Instant,
 }
 
 /// The bounds of the journal.
@@ -99,6 +102,7 @@ pub struct JournalLimits {
 pub struct JournalActor {
     store: Store,
     products: Products,
+    metrics: Metrics,
     limits: JournalLimits,
     urgent: VecDeque<Entry>,
     queue: VecDeque<Entry>,
@@ -108,10 +112,16 @@ pub struct JournalActor {
 }
 
 impl JournalActor {
-    pub fn new(store: Store, products: Products, limits: JournalLimits) -> JournalActor {
+    pub fn new(
+        store: Store,
+        products: Products,
+        metrics: Metrics,
+        limits: JournalLimits,
+    ) -> JournalActor {
         JournalActor {
             store,
             products,
+            metrics,
             limits,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
@@ -132,7 +142,8 @@ impl JournalActor {
         }
         self.committing = true;
         // On the shared runtime: this arbiter stays free to queue what arrives meanwhile.
-        let work = tokio::spawn(commit(self.store.clone(), self.products.clone(), batch));
+        let (store, products) = (self.store.clone(), self.products.clone());
+        let work = tokio::spawn(commit(store, products, self.metrics.clone(), batch));
         let finished = work.into_actor(self).map(|joined, journal, ctx| {
             if let Err(fault) = joined {
                 tracing::error!(%fault, "a batch of the journal panicked; its writers reload");
@@ -151,8 +162,10 @@ impl JournalActor {
                 break;
             };
             self.openings -= usize::from(entry.write.kind == Kind::Opening);
+            self.metrics.dequeued(entry.since.elapsed());
             batch.push(entry);
         }
+        self.metrics.queued(self.urgent.len() + self.queue.len());
         batch
     }
 }
@@ -179,7 +192,12 @@ impl Handler<Write> for JournalActor {
             Kind::Heartbeat => &mut self.urgent,
             Kind::Opening | Kind::Outcome => &mut self.queue,
         };
-        line.push_back(Entry { write, reply });
+        let since = Instant::now();
+        line.push_back(Entry {
+            write,
+            reply,
+            since,
+        });
         self.commit_next(ctx);
         // A batch that panicked drops its replies; what it wrote is not known.
         Box::pin(async move { written.await.unwrap_or(Err(NoVerdict::Doubtful)) })
@@ -198,7 +216,7 @@ impl Handler<Flush> for JournalActor {
 }
 
 /// Commits a batch; where the batch itself is refused, halves it until the poison is alone.
-async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
+async fn commit(store: Store, products: Products, metrics: Metrics, batch: Vec<Entry>) {
     let mut todo = vec![batch];
     while let Some(entries) = todo.pop() {
         let (changes, waiting): (Vec<Change>, Vec<_>) = entries
@@ -209,12 +227,23 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
                     kind,
                     trace,
                 } = entry.write;
-                let reply = entry.reply;
-                (change, Writer { kind, trace, reply })
+                let (reply, since) = (entry.reply, entry.since);
+                (
+                    change,
+                    Writer {
+                        kind,
+                        trace,
+                        reply,
+                        since,
+                    },
+                )
             })
             .unzip();
-        match store.commit(&changes).await {
-            Ok(committed) => settle(&products, &changes, waiting, committed),
+        let began = Instant::now();
+        let committed = store.commit(&changes).await;
+        metrics.committed(changes.len(), began.elapsed());
+        match committed {
+            Ok(committed) => settle(&products, &metrics, &changes, waiting, committed),
             Err(CommitFault::Refused(why)) if changes.len() > 1 => {
                 tracing::warn!(
                     changes = changes.len(),
@@ -236,7 +265,7 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
             }
             Err(CommitFault::Doubtful(why)) => {
                 tracing::error!(why, "the answer to a commit was lost; reading back");
-                read_back(&store, &products, changes, waiting).await;
+                read_back(&store, &products, &metrics, changes, waiting).await;
             }
         }
     }
@@ -247,6 +276,7 @@ struct Writer {
     kind: Kind,
     trace: TraceId,
     reply: oneshot::Sender<Written>,
+    since: Instant,
 }
 
 impl Writer {
@@ -268,13 +298,22 @@ fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
     let pairs = changes.into_iter().zip(waiting);
     pairs
         .map(|(change, writer)| {
-            let Writer { kind, trace, reply } = writer;
+            let Writer {
+                kind,
+                trace,
+                reply,
+                since,
+            } = writer;
             let write = Write {
                 change,
                 kind,
                 trace,
             };
-            Entry { write, reply }
+            Entry {
+                write,
+                reply,
+                since,
+            }
         })
         .collect()
 }
@@ -286,9 +325,18 @@ fn answer_all(waiting: Waiting, why: NoVerdict) {
 }
 
 /// Gates first, callers second: a caller who hears of a sale finds the gate informed.
-fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: Committed) {
+fn settle(
+    products: &Products,
+    metrics: &Metrics,
+    changes: &[Change],
+    waiting: Waiting,
+    committed: Committed,
+) {
     let mut taken: HashMap<ProductId, i64> = HashMap::new();
     for ((change, verdict), writer) in changes.iter().zip(&committed.verdicts).zip(&waiting) {
+        if matches!(verdict, Verdict::Committed { .. }) {
+            count(metrics, change);
+        }
         let reserved = writer.kind == Kind::Opening && matches!(verdict, Verdict::Committed { .. });
         let Change::Advance(transition) = change else {
             continue;
@@ -315,7 +363,13 @@ fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: 
 }
 
 /// Proof by the transition's own id, one change at a time: anything less finds another's write and takes it for its own.
-async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, waiting: Waiting) {
+async fn read_back(
+    store: &Store,
+    products: &Products,
+    metrics: &Metrics,
+    changes: Vec<Change>,
+    waiting: Waiting,
+) {
     for (change, writer) in changes.into_iter().zip(waiting) {
         let transition = match &change {
             Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
@@ -334,6 +388,7 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
             .await;
         let written = match landing {
             Ok(Landing::Landed { held }) => {
+                count(metrics, &change);
                 if writer.kind == Kind::Opening && transition.stock == StockMove::Take {
                     recount(
                         store,
@@ -357,6 +412,20 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
             }
         };
         writer.tell(written);
+    }
+}
+
+fn count(metrics: &Metrics, change: &Change) {
+    match change {
+        Change::Advance(transition) | Change::Checkout { transition, .. } => {
+            metrics.moved(transition.history.from, transition.history.to);
+        }
+        Change::Postpone { .. }
+        | Change::List(_)
+        | Change::Restock { .. }
+        | Change::Register { .. }
+        | Change::Heartbeat { .. }
+        | Change::Close { .. } => {}
     }
 }
 

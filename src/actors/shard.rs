@@ -16,6 +16,7 @@ use super::payment::{
     Timeout,
 };
 use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
+use crate::metrics::Shed;
 use crate::store::StoreFault;
 
 /// A message for an order, whoever owns it.
@@ -109,12 +110,7 @@ impl Shard {
                 }
                 send(actor, message);
             }
-            Some(Entry::Loading(_)) if self.queued >= self.limits.loading => {
-                refuse(
-                    message,
-                    Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
-                );
-            }
+            Some(Entry::Loading(_)) if self.queued >= self.limits.loading => self.shed(message),
             Some(Entry::Loading(queue)) => {
                 self.queued += 1;
                 queue.push(message);
@@ -124,14 +120,17 @@ impl Shard {
         }
     }
 
+    fn shed(&self, message: ForOrder) {
+        self.hands.metrics.shed(Shed::Loading);
+        refuse(
+            message,
+            Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
+        );
+    }
+
     fn load(&mut self, order: OrderId, queue: Vec<ForOrder>, ctx: &mut Context<Self>) {
         if self.queued + queue.len() > self.limits.loading {
-            for message in queue {
-                refuse(
-                    message,
-                    Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
-                );
-            }
+            queue.into_iter().for_each(|message| self.shed(message));
             return;
         }
         self.queued += queue.len();

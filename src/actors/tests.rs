@@ -24,6 +24,7 @@ use crate::domain::{
     Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
     Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
 };
+use crate::metrics::Metrics;
 use crate::store::{Change, Opened, Store, StoreSettings, Verdict};
 
 /// Toss as a stub: approves everything, once it is let go.
@@ -139,7 +140,9 @@ async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
         batch: 256,
         queue: plan.queue,
     };
-    let journal = JournalActor::new(store.clone(), products.clone(), limits).start();
+    let metrics = Metrics::new().unwrap();
+    let journal =
+        JournalActor::new(store.clone(), products.clone(), metrics.clone(), limits).start();
     let confirms = Arc::new(AtomicUsize::new(0));
     let desk = Desk {
         confirms: confirms.clone(),
@@ -162,6 +165,7 @@ async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
         store,
         most_waiters: plan.most_waiters,
         flights: Flights::default(),
+        metrics,
         sabotage: false.into(),
     });
     let limits = ShardLimits {

@@ -20,6 +20,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error, HttpServer};
 
 use crate::actors::Directory;
+use crate::metrics::Metrics;
 use access::{Access, OrderTokens};
 use desk::Terms;
 use layers::{Frame, Guard, Origins, UnfitOrigin};
@@ -54,6 +55,7 @@ pub struct DoorSettings {
     pub token_secret: [u8; 32],
     /// What stands behind: `sandbox`, `test` or `live`.
     pub gateway: &'static str,
+    pub metrics: Metrics,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +167,7 @@ impl Layers {
             terms: Arc::new(terms),
             frame: Frame::new(settings.gateway),
             origins: Origins::parse(settings.allowed_origins.clone())?,
-            guard: Guard::new(settings.max_in_flight),
+            guard: Guard::new(settings.max_in_flight, settings.metrics.clone()),
         })
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Sql {
     pub history: &'static str,
     /// now, the asking incarnation, limit
     pub due: &'static str,
+    /// now
+    pub backlog: &'static str,
     /// limit
     pub recent: &'static str,
     /// the last order seen, limit
@@ -259,6 +261,11 @@ const SQLITE_DUE: &str = "
             WHERE status = 'QUARANTINED' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
     ) ORDER BY next_attempt_at LIMIT ?3";
 
+const SQLITE_BACKLOG: &str = "
+    SELECT count(*) AS due, min(next_attempt_at) AS oldest,
+           (SELECT count(*) FROM payments WHERE status = 'QUARANTINED') AS quarantined
+    FROM payments WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND next_attempt_at <= ?1";
+
 const SQLITE_RECENT: &str = "
     SELECT order_id, user_id, status, total_amount, order_name, created_at
     FROM payments ORDER BY order_id DESC LIMIT ?1";
@@ -336,6 +343,7 @@ pub(super) static SQLITE: Sql = Sql {
     load: SQLITE_LOAD,
     history: SQLITE_HISTORY,
     due: SQLITE_DUE,
+    backlog: SQLITE_BACKLOG,
     recent: SQLITE_RECENT,
     audit_page: SQLITE_AUDIT_PAGE,
     products: SQLITE_PRODUCTS,

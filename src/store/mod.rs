@@ -21,8 +21,8 @@ mod transaction;
 pub use commit::{Change, CheckoutKey, Committed, Landing, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
-    AuditPage, AuditRecord, Counted, Due, HistoryRow, OrderSummary, OutboxRow, PaymentRecord,
-    Unreadable,
+    AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, OrderSummary, OutboxRow,
+    PaymentRecord, Unreadable,
 };
 
 use dialect::Sql;

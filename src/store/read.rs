@@ -6,10 +6,12 @@ use super::rows;
 use super::{Store, StoreFault, execute, transaction};
 
 mod audit;
+mod backlog;
 mod catalogue;
 mod payments;
 
 pub use audit::{AuditPage, AuditRecord, OutboxRow, Unreadable};
+pub use backlog::Backlog;
 pub use catalogue::Counted;
 pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord};
 

@@ -10,6 +10,7 @@ use crate::actors::journal::NoVerdict;
 use crate::actors::shard::Open;
 use crate::domain::order::UnfitLines;
 use crate::domain::{Order, OrderId, Payment, Product, ProductId, Quantity, Rejection, UserId};
+use crate::metrics::Shed;
 use crate::store::Verdict;
 
 impl Directory {
@@ -53,7 +54,10 @@ impl Directory {
                 order,
                 body_hash: winner,
             }) => self.replay(order, body_hash == Some(winner)).await,
-            Err(NoVerdict::Busy) => Err(Rejection::Busy { retry_after_s: 1 }.into()),
+            Err(NoVerdict::Busy) => {
+                self.hands.metrics.shed(Shed::Journal);
+                Err(Rejection::Busy { retry_after_s: 1 }.into())
+            }
             // Nobody has heard the id: an order that landed after all expires unpaid.
             Err(NoVerdict::Fault | NoVerdict::Doubtful)
             | Ok(

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Directory;
+use crate::actors::api::Refused;
 use crate::actors::shard::Count;
+use crate::metrics::Backlog;
 
 impl Directory {
     /// What is not ready, by name; empty when all is.
@@ -29,6 +31,25 @@ impl Directory {
             missing.push("journal");
         }
         missing
+    }
+
+    /// The series of the process, with the backlog as the database has it now. A database that does not answer leaves
+    /// the last figures standing: the others matter most just then.
+    pub async fn metrics(&self) -> Result<String, Refused> {
+        let (store, now) = (self.hands.store.clone(), self.hands.clock.now());
+        let counted = self.runtime.spawn(async move { store.backlog(now).await });
+        if let Ok(Ok(Ok(found))) = timeout(Duration::from_secs(1), counted).await {
+            let waited = found.oldest.map_or(0, |due| now.ms_since(due));
+            self.hands.metrics.backlog(Backlog {
+                due: found.due,
+                oldest: Duration::from_millis(u64::try_from(waited).unwrap_or(0)),
+                quarantined: found.quarantined,
+            });
+        }
+        self.hands.metrics.text().map_err(|fault| {
+            tracing::error!(%fault, "the metrics could not be written");
+            Refused::Fault
+        })
     }
 
     /// PaymentActors that are loaded.

@@ -20,6 +20,7 @@ use crate::actors::api::{Heard, TraceId};
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::Lane;
 use crate::domain::{Payment, PaymentKey, Rejection, Status, Transition};
+use crate::metrics::{Present, Shed};
 use crate::store::{self, Change, CheckoutKey};
 
 /// A flight committed something: this is the payment now.
@@ -57,6 +58,7 @@ pub struct PaymentActor {
     nudged: bool,
     /// Messages of the shard so far; the shard counts what it sends.
     seen: u64,
+    _present: Present,
 }
 
 /// A resting UNKNOWN is asked about for its callers at most this often.
@@ -65,6 +67,7 @@ const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
 impl PaymentActor {
     pub fn new(hands: SharedHands, shard: Arc<ShardPort>, payment: Payment) -> PaymentActor {
         PaymentActor {
+            _present: hands.metrics.actor(),
             hands,
             shard,
             payment,
@@ -104,6 +107,7 @@ impl PaymentActor {
             Verdict::Start => false,
         };
         if self.callers.len() >= self.hands.most_waiters {
+            self.hands.metrics.shed(Shed::Waiters);
             return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
         }
         let key = request.payment_key.clone();
@@ -114,6 +118,7 @@ impl PaymentActor {
             key: key.clone(),
             waiter,
             patient,
+            _present: self.hands.metrics.waiter(),
         });
         match verdict {
             Verdict::Nudge => self.nudge(trace, ctx),

@@ -2,6 +2,7 @@
 
 use crate::actors::api::Heard;
 use crate::domain::{Answer, Payment, PaymentKey, Rejection};
+use crate::metrics::Present;
 
 use super::Waiter;
 
@@ -12,6 +13,8 @@ pub struct Caller {
     pub waiter: Waiter,
     /// Stays when a flight ends undecided, and leaves by its own patience.
     pub patient: bool,
+    /// Counted for as long as it waits.
+    pub _present: Present,
 }
 
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use crate::actors::journal::Write;
 use crate::actors::product::Products;
 use crate::actors::toss::{Admit, LookUp, SendConfirm};
 use crate::domain::{Claim, GatewayIdentity, Incarnation};
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 /// How long a flight may take.
@@ -53,6 +54,7 @@ pub struct Hands {
     /// Callers that may wait for one order.
     pub most_waiters: usize,
     pub flights: Flights,
+    pub metrics: Metrics,
     /// The next flight panics between its reservation and its journal entry.
     #[cfg(test)]
     pub sabotage: std::sync::atomic::AtomicBool,

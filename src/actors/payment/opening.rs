@@ -7,6 +7,7 @@ use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::product::{Reservation, Reserve};
 use crate::actors::toss::{Admit, Lane, Permit};
 use crate::domain::{Event, Payment, PaymentKey, ProductId, Rejection, after};
+use crate::metrics::Shed;
 use crate::store::{Change, Verdict};
 
 /// An opened flight: the intent is durable.
@@ -63,6 +64,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         }
         Ok(Verdict::OutOfStock(shortages)) => Err(rejected(Rejection::OutOfStock(shortages))),
         Err(NoVerdict::Busy | NoVerdict::Fault) => {
+            hands.metrics.shed(Shed::Journal);
             Err(rejected(Rejection::Busy { retry_after_s: 1 }))
         }
         Ok(Verdict::Stale { .. } | Verdict::NotFound) => Err(Box::new(Landing::CheckAgain)),

@@ -19,20 +19,24 @@ use tokio::sync::Semaphore;
 use crate::actors::TraceId;
 use crate::http::answers::{Refusal, refusal_in, refuse};
 use crate::http::reading::Language;
+use crate::http::routes::METRICS;
+use crate::metrics::{Metrics, Shed};
 
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 
 #[derive(Clone)]
 pub struct Guard {
     slots: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 impl Guard {
     /// One bound for all workers together.
-    pub fn new(max_in_flight: usize) -> Guard {
+    pub fn new(max_in_flight: usize, metrics: Metrics) -> Guard {
         let slots = max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         Guard {
             slots: Arc::new(Semaphore::new(slots)),
+            metrics,
         }
     }
 }
@@ -51,6 +55,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(Guarded {
             slots: Arc::clone(&self.slots),
+            metrics: self.metrics.clone(),
             service: Rc::new(service),
         }))
     }
@@ -58,6 +63,7 @@ where
 
 pub struct Guarded<S> {
     slots: Arc<Semaphore>,
+    metrics: Metrics,
     service: Rc<S>,
 }
 
@@ -73,10 +79,11 @@ where
     actix_web::dev::forward_ready!(service);
 
     fn call(&self, req: ServiceRequest) -> Self::Future {
-        // A prober asks whether the house is alive, most of all when it is full.
-        let exempt = req.path().starts_with("/health/");
+        // Who watches asks how the house is, most of all when it is full.
+        let exempt = req.path().starts_with("/health/") || req.path() == METRICS;
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
         if slot.is_none() && !exempt {
+            self.metrics.shed(Shed::Door);
             let busy = refuse(req.request(), &Refusal::BUSY);
             let res = req.into_response(busy).map_into_right_body();
             return Box::pin(ready(Ok(res)));

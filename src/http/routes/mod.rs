@@ -3,6 +3,7 @@
 mod checkout;
 mod confirm;
 mod health;
+mod metrics;
 mod patience;
 mod products;
 mod status;
@@ -23,6 +24,7 @@ const PRODUCT: &str = "/api/v1/products/{id}";
 const STOCK: &str = "/api/v1/products/{id}/stock";
 const LIVE: &str = "/health/live";
 const READY: &str = "/health/ready";
+pub const METRICS: &str = "/metrics";
 
 /// The longest that a caller may ask us to wait; proxies give up on a silent connection soon after.
 const MOST_WAIT_S: u64 = 60;
@@ -50,6 +52,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(only(STOCK, "POST").route(on(Post()).to(products::stock)))
         .service(only(LIVE, "GET, HEAD").route(on(look()).to(health::live)))
         .service(only(READY, "GET, HEAD").route(on(look()).to(health::ready)))
+        .service(only(METRICS, "GET, HEAD").route(on(look()).to(metrics::metrics)))
         .default_service(web::to(nowhere));
 }
 

@@ -33,6 +33,7 @@ fn settings() -> DoorSettings {
         shutdown_s: 5,
         token_secret: [1; 32],
         gateway: "sandbox",
+        metrics: Metrics::new().unwrap(),
     }
 }
 

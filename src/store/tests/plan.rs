@@ -70,6 +70,7 @@ async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
         (sql.load, 1),
         (sql.history, 1),
         (sql.audit_page, 2),
+        (sql.backlog, 1),
         (sql.held, 1),
         (sql.checkout_key, 2),
         (sql.make_orphans_due, 2),

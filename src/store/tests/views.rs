@@ -50,6 +50,39 @@ async fn the_due_queue_holds_what_is_past_its_time_earliest_first() {
 }
 
 #[tokio::test]
+async fn the_backlog_counts_what_waits_for_us_and_for_a_human() {
+    let shop = Shop::with(10, 10).await;
+    let empty = shop.store.backlog(NOW.plus_ms(9_000_000)).await.unwrap();
+    assert_eq!((empty.due, empty.oldest, empty.quarantined), (0, None, 0));
+    let running = shop.in_progress(&[(1, 1)], "a").await;
+    let asked = shop.in_progress(&[(1, 1)], "b").await;
+    let unknown = step(&asked, Event::OwnerLost { claim: claim() });
+    shop.commit(&[Change::Advance(unknown)]).await;
+    shop.ready(&[(1, 1)]).await;
+    let doubted = shop.in_progress(&[(1, 1)], "c").await;
+    let mismatch = Event::AmountMismatched {
+        attempt: 1,
+        total: 1,
+    };
+    shop.commit(&[Change::Advance(step(&doubted, mismatch))])
+        .await;
+    let sooner = Change::Postpone {
+        order: asked.order.id,
+        version: asked.version + 1,
+        until: NOW.plus_ms(50_000),
+    };
+    shop.commit(&[sooner]).await;
+
+    let at = async |ms| shop.store.backlog(NOW.plus_ms(ms)).await.unwrap();
+    let soon = at(50_000).await;
+    let first = Some(NOW.plus_ms(50_000));
+    assert_eq!((soon.due, soon.oldest, soon.quarantined), (1, first, 1));
+    assert_eq!(running.next_attempt_at, Some(NOW.plus_ms(60_000)));
+    let later = at(60_000).await;
+    assert_eq!((later.due, later.oldest, later.quarantined), (2, first, 1));
+}
+
+#[tokio::test]
 async fn what_a_dead_process_left_is_due_at_once() {
     let shop = Shop::with(10, 10).await;
     let running = shop.in_progress(&[(1, 1)], "a").await;
