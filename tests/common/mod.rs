@@ -197,7 +197,11 @@ impl Plan {
     }
 
     pub fn start(self) -> House {
-        let folder = tempfile::tempdir().unwrap();
+        self.start_in(tempfile::tempdir().unwrap())
+    }
+
+    /// On what a former house left in its folder.
+    pub fn start_in(self, folder: TempDir) -> House {
         let mut env = House::env(&folder);
         let toss = self.own_toss.then(|| {
             let bind = [("PAYONCE_SANDBOX__BIND".to_owned(), "127.0.0.1:0".to_owned())];
