@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::api::TraceId;
 use super::product::{Products, ShelfSeen};
 use crate::domain::{ProductId, StockMove};
-use crate::store::{Change, CommitFault, Committed, Landing, Store, Verdict};
+use crate::store::{Change, CommitFault, Committed, Landing, Store, StoreFault, Verdict};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
 #[derive(Message, Debug)]
@@ -41,12 +41,9 @@ impl Write {
 
     pub fn new(change: Change) -> Write {
         let kind = match change {
-            Change::Heartbeat { .. } => Kind::Heartbeat,
-            Change::Restock { .. } | Change::List(_) | Change::Checkout { .. } => Kind::Opening,
-            Change::Advance(_)
-            | Change::Postpone { .. }
-            | Change::Register { .. }
-            | Change::Close { .. } => Kind::Outcome,
+            Change::Register { .. } | Change::Heartbeat { .. } => Kind::Heartbeat,
+            Change::Restock(_) | Change::List(_) | Change::Checkout { .. } => Kind::Opening,
+            Change::Advance(_) | Change::Postpone { .. } | Change::Close { .. } => Kind::Outcome,
         };
         let trace = TraceId::default();
         Write {
@@ -67,9 +64,9 @@ pub type Written = Result<Verdict, NoVerdict>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoVerdict {
-    /// The queue is full; nothing was written.
+    /// The queue is full, or the database is away; nothing was written, and later it may be.
     Busy,
-    /// Surely not written.
+    /// The database refuses this very change: a bug. Nothing was written.
     Fault,
     /// The commit's answer was lost, and reading back does not prove either way: it may still land.
     Doubtful,
@@ -134,13 +131,28 @@ impl JournalActor {
         // On the shared runtime: this arbiter stays free to queue what arrives meanwhile.
         let work = tokio::spawn(commit(self.store.clone(), self.products.clone(), batch));
         let finished = work.into_actor(self).map(|joined, journal, ctx| {
-            if let Err(fault) = joined {
-                tracing::error!(%fault, "a batch of the journal panicked; its writers reload");
+            match joined {
+                Ok(Database::Answers) => {}
+                Ok(Database::Away) => journal.shed_openings(),
+                Err(fault) => {
+                    tracing::error!(%fault, "a batch of the journal panicked; its writers reload");
+                }
             }
             journal.committing = false;
             journal.commit_next(ctx);
         });
         ctx.spawn(finished);
+    }
+
+    /// Nothing new is begun while the database is away: each batch would wait for it in turn, and the last caller
+    /// for all of them.
+    fn shed_openings(&mut self) {
+        let is_opening = |entry: &Entry| entry.write.kind == Kind::Opening;
+        let (openings, others): (Vec<Entry>, Vec<Entry>) =
+            self.queue.drain(..).partition(is_opening);
+        self.queue = others.into();
+        self.openings = 0;
+        answer_all(part(openings).1, NoVerdict::Busy);
     }
 
     fn next_batch(&mut self) -> Vec<Entry> {
@@ -197,22 +209,19 @@ impl Handler<Flush> for JournalActor {
     }
 }
 
+/// How a batch found the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Database {
+    Answers,
+    /// Nothing more of the batch was tried.
+    Away,
+}
+
 /// Commits a batch; where the batch itself is refused, halves it until the poison is alone.
-async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
+async fn commit(store: Store, products: Products, batch: Vec<Entry>) -> Database {
     let mut todo = vec![batch];
     while let Some(entries) = todo.pop() {
-        let (changes, waiting): (Vec<Change>, Vec<_>) = entries
-            .into_iter()
-            .map(|entry| {
-                let Write {
-                    change,
-                    kind,
-                    trace,
-                } = entry.write;
-                let reply = entry.reply;
-                (change, Writer { kind, trace, reply })
-            })
-            .unzip();
+        let (changes, waiting) = part(entries);
         match store.commit(&changes).await {
             Ok(committed) => settle(&products, &changes, waiting, committed),
             Err(CommitFault::Refused(why)) if changes.len() > 1 => {
@@ -232,7 +241,10 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
             }
             Err(CommitFault::Unavailable(why)) => {
                 tracing::error!(why, "the database is not available; nothing was written");
-                answer_all(waiting, NoVerdict::Fault);
+                answer_all(waiting, NoVerdict::Busy);
+                todo.into_iter()
+                    .for_each(|rest| answer_all(part(rest).1, NoVerdict::Busy));
+                return Database::Away;
             }
             Err(CommitFault::Doubtful(why)) => {
                 tracing::error!(why, "the answer to a commit was lost; reading back");
@@ -240,6 +252,7 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
             }
         }
     }
+    Database::Answers
 }
 
 /// Who waits for one change.
@@ -263,6 +276,18 @@ impl Writer {
 }
 
 type Waiting = Vec<Writer>;
+
+fn part(entries: Vec<Entry>) -> (Vec<Change>, Waiting) {
+    let parts = entries.into_iter().map(|Entry { write, reply }| {
+        let Write {
+            change,
+            kind,
+            trace,
+        } = write;
+        (change, Writer { kind, trace, reply })
+    });
+    parts.unzip()
+}
 
 fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
     let pairs = changes.into_iter().zip(waiting);
@@ -314,59 +339,72 @@ fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: 
     }
 }
 
-/// Proof by the transition's own id, one change at a time: anything less finds another's write and takes it for its own.
+/// Proof by each change's own id: anything less finds another's write and takes it for its own. The first question that
+/// finds the database away is the last: the writers ask again in their own time, and the journal is free to write.
 async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, waiting: Waiting) {
+    let mut away = false;
     for (change, writer) in changes.into_iter().zip(waiting) {
-        let transition = match &change {
-            Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
-            Change::Postpone { .. }
-            | Change::List(_)
-            | Change::Restock { .. }
-            | Change::Register { .. }
-            | Change::Heartbeat { .. }
-            | Change::Close { .. } => {
-                writer.tell(Err(NoVerdict::Doubtful));
-                continue;
-            }
-        };
-        let landing = store
-            .read_back(transition.order_id(), transition.id, transition.replaces)
-            .await;
-        let written = match landing {
-            Ok(Landing::Landed { held }) => {
-                if writer.kind == Kind::Opening && transition.stock == StockMove::Take {
-                    recount(
-                        store,
-                        products,
-                        transition
-                            .next
-                            .order
-                            .lines
-                            .iter()
-                            .map(|line| (line.product, i64::from(line.quantity.get()))),
-                    )
-                    .await;
-                }
-                Ok(Verdict::Committed { held })
-            }
-            Ok(Landing::Absent) => Ok(Verdict::Stale { version: None }),
-            Ok(Landing::Undecided) => Err(NoVerdict::Doubtful),
-            Err(fault) => {
-                tracing::error!(%fault, "could not read a doubtful write back");
-                Err(NoVerdict::Doubtful)
-            }
+        let written = match away {
+            true => Err(NoVerdict::Doubtful),
+            false => look_for(store, products, &change, writer.kind)
+                .await
+                .unwrap_or_else(|fault| {
+                    tracing::error!(%fault, "could not read a doubtful write back");
+                    away = true;
+                    Err(NoVerdict::Doubtful)
+                }),
         };
         writer.tell(written);
     }
+}
+
+async fn look_for(
+    store: &Store,
+    products: &Products,
+    change: &Change,
+    kind: Kind,
+) -> Result<Written, StoreFault> {
+    let transition = match change {
+        Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
+        Change::Restock(restock) => {
+            let landed = store.settle_restock(restock).await?;
+            recount(store, products, [(restock.product, 0)]).await;
+            return Ok(match landed {
+                true => Ok(Verdict::Committed { held: false }),
+                false => Err(NoVerdict::Busy),
+            });
+        }
+        // Said again, these do no harm.
+        Change::Postpone { .. }
+        | Change::List(_)
+        | Change::Register { .. }
+        | Change::Heartbeat { .. }
+        | Change::Close { .. } => return Ok(Err(NoVerdict::Doubtful)),
+    };
+    let landing = store
+        .read_back(transition.order_id(), transition.id, transition.replaces)
+        .await?;
+    Ok(match landing {
+        Landing::Landed { held } => {
+            if kind == Kind::Opening && transition.stock == StockMove::Take {
+                let lines = transition.next.order.lines.iter();
+                let taken = lines.map(|line| (line.product, i64::from(line.quantity.get())));
+                recount(store, products, taken).await;
+            }
+            Ok(Verdict::Committed { held })
+        }
+        Landing::Absent => Ok(Verdict::Stale { version: None }),
+        Landing::Undecided => Err(NoVerdict::Doubtful),
+    })
 }
 
 /// A landed write's goods leave the gates' books, with the shelf as it is now.
 async fn recount(
     store: &Store,
     products: &Products,
-    lines: impl Iterator<Item = (ProductId, i64)>,
+    lines: impl IntoIterator<Item = (ProductId, i64)>,
 ) {
-    let lines: Vec<_> = lines.collect();
+    let lines: Vec<_> = lines.into_iter().collect();
     let ids: Vec<ProductId> = lines.iter().map(|(product, _)| *product).collect();
     let shelf = store.shelf(&ids).await.unwrap_or_default();
     for (product, taken) in lines {

@@ -24,7 +24,7 @@ use crate::domain::{
     Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
     Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
 };
-use crate::store::{Change, Opened, Store, StoreSettings, Verdict};
+use crate::store::{Change, Opened, Restock, Store, StoreSettings, Verdict};
 
 /// Toss as a stub: approves everything, once it is let go.
 struct Desk {
@@ -273,11 +273,13 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
     let full = super::tests::stage(Plan { queue: 0, ..PLAN }, None).await;
     let hands = &full.hands;
     let (incarnation, at) = (hands.incarnation, hands.clock.now());
-    let restock = Change::Restock {
+    let restock = Change::Restock(Restock {
+        id: Uuid::now_v7(),
         product: ProductId::new(1).unwrap(),
         change: 1,
         reason: "x".into(),
-    };
+        at,
+    });
     assert_eq!(
         hands.journal.send(Write::new(restock)).await.unwrap(),
         Err(NoVerdict::Busy)
@@ -400,11 +402,13 @@ async fn the_gate_knows_a_restock_at_once_and_asks_again_when_its_knowledge_is_o
     assert!(is_paid(&stage.confirm(late, "key-b").await));
 
     // Behind the gate's back, as another node would: it refuses for a moment, then lets one through to ask.
-    let behind = Change::Restock {
+    let behind = Change::Restock(Restock {
+        id: Uuid::now_v7(),
         product,
         change: 1,
         reason: "elsewhere".into(),
-    };
+        at: stage.hands.clock.now(),
+    });
     stage.hands.store.commit(&[behind]).await.unwrap();
     let more = stage.order(1).await;
     let refused = stage.confirm(more, "key-c").await;

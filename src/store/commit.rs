@@ -8,7 +8,7 @@ use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 use super::dialect::Sql;
 use super::fault::{CommitFault, StoreFault, refuses_commit};
 use super::rows::{self, ProductRow};
-use super::{Store, json, rows_of, transaction};
+use super::{One, Store, json, rows_of, transaction};
 use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
 
 mod change;
@@ -16,7 +16,7 @@ mod decide;
 mod write;
 
 use change::Wanted;
-pub use change::{Change, CheckoutKey, Committed, Landing, Verdict};
+pub use change::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 use decide::{Found, Made, Stand, decide};
 use write::write;
 
@@ -42,10 +42,7 @@ impl Store {
             txn.rollback().await
         };
         match ended {
-            Ok(()) => {
-                tell_restocks(batch, &committed.verdicts);
-                Ok(committed)
-            }
+            Ok(()) => Ok(committed),
             // A full disk or a busy file refuses COMMIT before its frame is written: surely not there.
             Err(error) if wrote && !refuses_commit(&error) => {
                 Err(CommitFault::Doubtful(error.to_string()))
@@ -77,6 +74,37 @@ impl Store {
             Some(_) | None => Landing::Undecided,
         })
     }
+
+    /// Whether a change of stock landed whose COMMIT was not acknowledged. If it did not, this uses its id up: a row of
+    /// quantity 0 stands where the original would have to go, so that it can never land.
+    pub async fn settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
+        let txn = transaction::begin(self.writer()?).await?;
+        let values = [restock.id.hyphenated().to_string().into()];
+        let found: Result<Vec<One>, _> = rows_of(&txn, self.0.sql.stock_change, values).await;
+        let landed = match found {
+            Ok(rows) => !rows.is_empty(),
+            Err(error) => {
+                let _ = txn.rollback().await;
+                return Err(error.into());
+            }
+        };
+        if landed {
+            let _ = txn.rollback().await;
+            return Ok(true);
+        }
+        let nothing = Restock {
+            change: 0,
+            ..restock.clone()
+        };
+        match write::stock_changes(&txn, self.0.sql, &[&nothing]).await {
+            Ok(()) => txn.commit().await?,
+            Err(fault) => {
+                let _ = txn.rollback().await;
+                return Err(StoreFault::Unavailable(fault.to_string()));
+            }
+        }
+        Ok(false)
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -100,23 +128,6 @@ async fn decide_and_write(
         shelf: decision.shelf,
     };
     Ok((committed, !decision.writes.is_empty()))
-}
-
-/// A change of stock by hand has no other trace than this line: the products keep sums.
-fn tell_restocks(batch: &[Change], verdicts: &[Verdict]) {
-    for (change, verdict) in batch.iter().zip(verdicts) {
-        let Change::Restock {
-            product,
-            change,
-            reason,
-        } = change
-        else {
-            continue;
-        };
-        if let Verdict::Committed { .. } = verdict {
-            tracing::info!(%product, change, %reason, "stock changed by hand");
-        }
-    }
 }
 
 #[derive(FromQueryResult)]

@@ -18,7 +18,7 @@ mod start;
 mod tests;
 mod transaction;
 
-pub use commit::{Change, CheckoutKey, Committed, Landing, Verdict};
+pub use commit::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
     AuditPage, AuditRecord, Counted, Due, HistoryRow, OrderSummary, OutboxRow, PaymentRecord,
@@ -117,6 +117,13 @@ impl Store {
             .await
             .map_err(Into::into)
     }
+}
+
+/// For questions whose answer is whether there is a row.
+#[derive(FromQueryResult)]
+struct One {
+    #[expect(dead_code, reason = "that there is a row is the answer")]
+    one: i64,
 }
 
 /// All rows, always: a statement that is left half read keeps its snapshot, and the write-ahead log grows behind it.

@@ -53,9 +53,11 @@ impl Directory {
                 order,
                 body_hash: winner,
             }) => self.replay(order, body_hash == Some(winner)).await,
-            Err(NoVerdict::Busy) => Err(Rejection::Busy { retry_after_s: 1 }.into()),
-            // Nobody has heard the id: an order that landed after all expires unpaid.
-            Err(NoVerdict::Fault | NoVerdict::Doubtful)
+            // Nobody has heard the id: an order that landed after all expires unpaid, or is the answer to its key.
+            Err(NoVerdict::Busy | NoVerdict::Doubtful) => {
+                Err(Rejection::Busy { retry_after_s: 1 }.into())
+            }
+            Err(NoVerdict::Fault)
             | Ok(
                 Verdict::Stale { .. }
                 | Verdict::OutOfStock(_)

@@ -168,10 +168,10 @@ async fn a_database_that_cannot_be_opened_says_why() {
 async fn migrating_twice_does_it_once() {
     let folder = TempDir::new().unwrap();
     let store = Store::open(settings(&folder), Opened::Tool).await.unwrap();
-    assert_eq!(store.pending_migrations().await.unwrap().len(), 12);
+    assert_eq!(store.pending_migrations().await.unwrap().len(), 13);
     let both = futures_util::future::join(store.migrate(), store.migrate()).await;
     let (first, second) = (both.0.unwrap(), both.1.unwrap());
-    assert_eq!((first + second, first.min(second)), (12, 0));
+    assert_eq!((first + second, first.min(second)), (13, 0));
     assert_eq!(store.pending_migrations().await.unwrap().len(), 0);
 }
 
@@ -245,7 +245,7 @@ async fn a_locked_database_is_unavailable_and_nothing_was_written() {
     let other = transaction::begin(&others).await.unwrap();
     let fault = shop.store.commit(&[restock(1, 1)]).await.unwrap_err();
     assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");
-    assert!(shop.store.ping().await.is_err());
+    shop.store.ping().await.unwrap();
     assert_eq!(shop.stock(1).await, (5, 5), "reads go on");
     other.rollback().await.unwrap();
     assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
