@@ -90,13 +90,14 @@ impl Crew {
         let shards = start_shards(&workers, &hands, settings.shard);
         let directory = Directory::new(hands, shards, settings.checkout, runtime.handle().clone());
 
-        let node = NodeActor {
+        let node = NodeActor::new(
             incarnation,
-            name: settings.node_name,
-            heartbeat: settings.heartbeat,
-            clock: clock.clone(),
-            journal: journal.clone().recipient(),
-        };
+            settings.node_name,
+            settings.heartbeat,
+            clock.clone(),
+            journal.clone().recipient(),
+            directory.vitals().clone(),
+        );
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
         let (finder, reader) = (directory.clone(), store.clone());
         let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);
