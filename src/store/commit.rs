@@ -36,6 +36,14 @@ impl Store {
                 return Err(fault);
             }
         };
+        #[cfg(test)]
+        let txn = match wrote {
+            true => match self.0.sabotage.end(txn, batch).await {
+                Ok(fault) => return Err(fault),
+                Err(txn) => txn,
+            },
+            false => txn,
+        };
         let ended = if wrote {
             txn.commit().await
         } else {
@@ -59,6 +67,8 @@ impl Store {
         transition: TransitionId,
         replaces: i64,
     ) -> Result<Landing, StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.see()?;
         let txn = transaction::begin(self.writer()?).await?;
         let key = [
             Value::from(order.to_string()),
@@ -78,6 +88,8 @@ impl Store {
     /// Whether a change of stock landed whose COMMIT was not acknowledged. If it did not, this uses its id up: a row of
     /// quantity 0 stands where the original would have to go, so that it can never land.
     pub async fn settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.see()?;
         let txn = transaction::begin(self.writer()?).await?;
         let values = [restock.id.hyphenated().to_string().into()];
         let found: Result<Vec<One>, _> = rows_of(&txn, self.0.sql.stock_change, values).await;

@@ -12,6 +12,9 @@ mod fault;
 mod migrations;
 mod read;
 mod rows;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub mod sabotage;
 mod sqlite;
 mod start;
 #[cfg(test)]
@@ -59,6 +62,8 @@ struct Inner {
     path: PathBuf,
     /// Held as long as the store is open: who has it is the only one who writes.
     lock: Mutex<Option<std::fs::File>>,
+    #[cfg(test)]
+    sabotage: sabotage::Sabotage,
 }
 
 impl std::fmt::Debug for Store {

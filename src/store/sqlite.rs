@@ -38,6 +38,8 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         sql: &dialect::SQLITE,
         path,
         lock: Mutex::new(lock),
+        #[cfg(test)]
+        sabotage: Default::default(),
     })
 }
 
