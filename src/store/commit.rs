@@ -8,7 +8,7 @@ use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
 use super::dialect::Sql;
 use super::fault::{CommitFault, StoreFault, refuses_commit};
 use super::rows::{self, ProductRow};
-use super::{One, Store, json, rows_of, transaction};
+use super::{Store, json, rows_of, transaction};
 use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
 
 mod change;
@@ -92,17 +92,18 @@ impl Store {
         self.0.sabotage.see()?;
         let txn = transaction::begin(self.writer()?).await?;
         let values = [restock.id.hyphenated().to_string().into()];
-        let found: Result<Vec<One>, _> = rows_of(&txn, self.0.sql.stock_change, values).await;
-        let landed = match found {
-            Ok(rows) => !rows.is_empty(),
+        let found: Result<Vec<QuantityRow>, _> =
+            rows_of(&txn, self.0.sql.stock_change, values).await;
+        let known = match found {
+            Ok(rows) => rows,
             Err(error) => {
                 let _ = txn.rollback().await;
                 return Err(error.into());
             }
         };
-        if landed {
+        if let Some(row) = known.first() {
             let _ = txn.rollback().await;
-            return Ok(true);
+            return Ok(row.quantity != 0);
         }
         let nothing = Restock {
             change: 0,
@@ -124,6 +125,11 @@ struct LandingRow {
     version: i64,
     stock_held: bool,
     landed: bool,
+}
+
+#[derive(FromQueryResult)]
+struct QuantityRow {
+    quantity: i64,
 }
 
 /// The second value tells whether there is anything to commit.

@@ -343,7 +343,7 @@ pub(super) static SQLITE: Sql = Sql {
     put_nodes: SQLITE_PUT_NODES,
     update_nodes: SQLITE_UPDATE_NODES,
     read_back: SQLITE_READ_BACK,
-    stock_change: "SELECT 1 AS one FROM stock_changes WHERE id = ?1",
+    stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
     load: SQLITE_LOAD,
     history: SQLITE_HISTORY,
     due: SQLITE_DUE,
