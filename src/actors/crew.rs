@@ -88,16 +88,11 @@ impl Crew {
             sabotage: false.into(),
         });
         let shards = start_shards(&workers, &hands, settings.shard);
-        let directory = Directory::new(hands, shards, settings.checkout, runtime.handle().clone());
+        let (theirs, shared) = (hands.clone(), runtime.handle().clone());
+        let directory = Directory::new(theirs, shards, settings.checkout, shared);
 
-        let node = NodeActor::new(
-            incarnation,
-            settings.node_name,
-            settings.heartbeat,
-            clock.clone(),
-            journal.clone().recipient(),
-            directory.vitals().clone(),
-        );
+        let (name, vitals) = (settings.node_name, directory.vitals().clone());
+        let node = NodeActor::new(&hands, name, settings.heartbeat, vitals);
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
         let (finder, reader) = (directory.clone(), store.clone());
         let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);

@@ -7,6 +7,7 @@ use actix::prelude::*;
 
 use super::clock::Clock;
 use super::journal::{NoVerdict, Write, Written};
+use super::payment::Hands;
 use super::vitals::Vitals;
 use crate::domain::Incarnation;
 use crate::store::{Change, Verdict};
@@ -43,21 +44,14 @@ pub struct CloseNode;
 
 impl NodeActor {
     /// Start-up has just written to the database: until the first beats that is proof enough.
-    pub fn new(
-        incarnation: Incarnation,
-        name: Box<str>,
-        heartbeat: Duration,
-        clock: Clock,
-        journal: Recipient<Write>,
-        vitals: Vitals,
-    ) -> NodeActor {
+    pub fn new(hands: &Hands, name: Box<str>, heartbeat: Duration, vitals: Vitals) -> NodeActor {
         let (row, writing, failing) = (Row::Missing, false, false);
         let node = NodeActor {
-            incarnation,
+            incarnation: hands.incarnation,
             name,
             heartbeat,
-            clock,
-            journal,
+            clock: hands.clock.clone(),
+            journal: hands.journal.clone(),
             vitals,
             row,
             writing,

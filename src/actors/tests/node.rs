@@ -6,16 +6,8 @@ use crate::actors::vitals::Vitals;
 use crate::store::sabotage::Fate;
 
 fn node(stage: &Stage, vitals: &Vitals) -> Addr<NodeActor> {
-    let hands = &stage.hands;
-    NodeActor::new(
-        hands.incarnation,
-        "n".into(),
-        Duration::from_millis(20),
-        hands.clock.clone(),
-        hands.journal.clone(),
-        vitals.clone(),
-    )
-    .start()
+    let heartbeat = Duration::from_millis(20);
+    NodeActor::new(&stage.hands, "n".into(), heartbeat, vitals.clone()).start()
 }
 
 /// Whether the node's row is open: a heartbeat for it is taken.
