@@ -15,6 +15,7 @@ mod m0009_create_payment_history;
 mod m0010_create_outbox;
 mod m0011_create_nodes;
 mod m0012_create_secrets;
+mod m0013_create_stock_changes;
 
 #[derive(Debug)]
 pub struct Migrator;
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_create_outbox::Migration),
             Box::new(m0011_create_nodes::Migration),
             Box::new(m0012_create_secrets::Migration),
+            Box::new(m0013_create_stock_changes::Migration),
         ]
     }
 }

@@ -78,6 +78,8 @@ pub enum Refused {
     Rejected(Rejection),
     /// Our machinery broke, and nothing was written.
     Fault,
+    /// The change of this product may have been made: look before making it again.
+    Doubtful(ProductId),
 }
 
 impl From<Rejection> for Refused {

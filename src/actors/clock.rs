@@ -40,6 +40,10 @@ impl Clock {
         }
     }
 
+    pub fn new_change_id(&self) -> Uuid {
+        Uuid::now_v7()
+    }
+
     pub fn new_order_id(&self) -> OrderId {
         OrderId::new(Uuid::now_v7())
     }

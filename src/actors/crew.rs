@@ -89,15 +89,11 @@ impl Crew {
         });
         let (flights, clock) = (hands.flights.clone(), hands.clock.clone());
         let shards = start_shards(&workers, &hands, settings.shard);
-        let directory = Directory::new(hands, shards, settings.checkout, runtime.handle().clone());
+        let (theirs, shared) = (hands.clone(), runtime.handle().clone());
+        let directory = Directory::new(theirs, shards, settings.checkout, shared);
 
-        let node = NodeActor {
-            incarnation,
-            name: settings.node_name,
-            heartbeat: settings.heartbeat,
-            clock: clock.clone(),
-            journal: journal.clone().recipient(),
-        };
+        let (name, vitals) = (settings.node_name, directory.vitals().clone());
+        let node = NodeActor::new(&hands, name, settings.heartbeat, vitals);
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
         let (finder, reader) = (directory.clone(), store.clone());
         let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);

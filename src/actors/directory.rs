@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use super::api::Refused;
 use super::payment::{Hands, Retry, Timeout};
 use super::shard::{Deliver, ForOrder, Shard};
-use crate::domain::{OrderId, Status};
+use super::vitals::Vitals;
+use crate::domain::{OrderId, Rejection, Status};
 use crate::store::StoreFault;
 
 mod changes;
@@ -34,6 +35,7 @@ pub struct Directory {
     checkout: CheckoutRules,
     /// Database work of the door runs here: its own workers must not wait for sockets of another runtime.
     runtime: tokio::runtime::Handle,
+    vitals: Vitals,
 }
 
 impl Directory {
@@ -48,7 +50,13 @@ impl Directory {
             shards: shards.into(),
             checkout,
             runtime,
+            vitals: Vitals::default(),
         }
+    }
+
+    /// Where those who keep the house going give their signs of life.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Low bits of a UUID v7 are random, so orders spread evenly.
@@ -65,6 +73,10 @@ impl Directory {
     ) -> Result<T, Refused> {
         match self.runtime.spawn(work).await {
             Ok(Ok(found)) => Ok(found),
+            Ok(Err(fault @ StoreFault::Unavailable(_))) => {
+                tracing::warn!(%fault, "a read found the database away");
+                Err(Rejection::Busy { retry_after_s: 1 }.into())
+            }
             Ok(Err(fault)) => {
                 tracing::error!(%fault, "a read failed");
                 Err(Refused::Fault)

@@ -1,17 +1,20 @@
 //! JournalActor: every write of the process queues here, and whatever is queued is committed together. A lone write
 //! commits at once; under load, batches form by themselves while the one before them commits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::api::TraceId;
-use super::product::{Products, ShelfSeen};
-use crate::domain::{ProductId, StockMove};
+use super::product::{Products, Reservation};
 use crate::metrics::Metrics;
-use crate::store::{Change, CommitFault, Committed, Landing, Store, Verdict};
+use crate::store::{Change, Store, Verdict};
+
+mod batch;
+
+use batch::{Bench, Database, refuse_all};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
 #[derive(Message, Debug)]
@@ -20,6 +23,8 @@ pub struct Write {
     change: Change,
     kind: Kind,
     trace: TraceId,
+    /// The goods that it takes. They belong to the write: whoever waits for it may be gone when it lands.
+    goods: Vec<Reservation>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,19 +48,26 @@ impl Write {
 
     pub fn new(change: Change) -> Write {
         let kind = match change {
-            Change::Heartbeat { .. } => Kind::Heartbeat,
-            Change::Restock { .. } | Change::List(_) | Change::Checkout { .. } => Kind::Opening,
-            Change::Advance(_)
-            | Change::Postpone { .. }
-            | Change::Register { .. }
-            | Change::Close { .. } => Kind::Outcome,
+            Change::Register { .. } | Change::Heartbeat { .. } => Kind::Heartbeat,
+            Change::Restock(_) | Change::List(_) | Change::Checkout { .. } => Kind::Opening,
+            Change::Advance(_) | Change::Postpone { .. } | Change::Close { .. } => Kind::Outcome,
         };
-        let trace = TraceId::default();
         Write {
             change,
             kind,
-            trace,
+            trace: TraceId::default(),
+            goods: Vec::new(),
         }
+    }
+
+    /// Taking these goods, if it is committed; else they go back.
+    pub fn taking(self, goods: Vec<Reservation>) -> Write {
+        Write { goods, ..self }
+    }
+
+    #[cfg(test)]
+    pub fn is_opening(&self) -> bool {
+        self.kind == Kind::Opening
     }
 
     /// On behalf of the request with this trace id.
@@ -69,9 +81,9 @@ pub type Written = Result<Verdict, NoVerdict>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoVerdict {
-    /// The queue is full; nothing was written.
+    /// The queue is full, or the database is away; nothing was written, and later it may be.
     Busy,
-    /// Surely not written.
+    /// The database refuses this very change: a bug. Nothing was written.
     Fault,
     /// The commit's answer was lost, and reading back does not prove either way: it may still land.
     Doubtful,
@@ -100,8 +112,7 @@ pub struct JournalLimits {
 
 #[derive(Debug)]
 pub struct JournalActor {
-    store: Store,
-    products: Products,
+    bench: Bench,
     metrics: Metrics,
     limits: JournalLimits,
     urgent: VecDeque<Entry>,
@@ -118,9 +129,13 @@ impl JournalActor {
         metrics: Metrics,
         limits: JournalLimits,
     ) -> JournalActor {
-        JournalActor {
+        let bench = Bench {
             store,
             products,
+            metrics: metrics.clone(),
+        };
+        JournalActor {
+            bench,
             metrics,
             limits,
             urgent: VecDeque::new(),
@@ -142,16 +157,30 @@ impl JournalActor {
         }
         self.committing = true;
         // On the shared runtime: this arbiter stays free to queue what arrives meanwhile.
-        let (store, products) = (self.store.clone(), self.products.clone());
-        let work = tokio::spawn(commit(store, products, self.metrics.clone(), batch));
+        let work = tokio::spawn(self.bench.clone().commit(batch));
         let finished = work.into_actor(self).map(|joined, journal, ctx| {
-            if let Err(fault) = joined {
-                tracing::error!(%fault, "a batch of the journal panicked; its writers reload");
+            match joined {
+                Ok(Database::Answers) => {}
+                Ok(Database::Away) => journal.shed_openings(),
+                Err(fault) => {
+                    tracing::error!(%fault, "a batch of the journal panicked; its writers reload");
+                }
             }
             journal.committing = false;
             journal.commit_next(ctx);
         });
         ctx.spawn(finished);
+    }
+
+    /// Nothing new is begun while the database is away: each batch would wait for it in turn, and the last caller
+    /// for all of them.
+    fn shed_openings(&mut self) {
+        let is_opening = |entry: &Entry| entry.write.kind == Kind::Opening;
+        let (openings, others): (Vec<Entry>, Vec<Entry>) =
+            self.queue.drain(..).partition(is_opening);
+        self.queue = others.into();
+        self.openings = 0;
+        refuse_all(openings, NoVerdict::Busy);
     }
 
     fn next_batch(&mut self) -> Vec<Entry> {
@@ -212,234 +241,5 @@ impl Handler<Flush> for JournalActor {
         self.flushes.push(reply);
         self.commit_next(ctx);
         Box::pin(async move { _ = done.await })
-    }
-}
-
-/// Commits a batch; where the batch itself is refused, halves it until the poison is alone.
-async fn commit(store: Store, products: Products, metrics: Metrics, batch: Vec<Entry>) {
-    let mut todo = vec![batch];
-    while let Some(entries) = todo.pop() {
-        let (changes, waiting): (Vec<Change>, Vec<_>) = entries
-            .into_iter()
-            .map(|entry| {
-                let Write {
-                    change,
-                    kind,
-                    trace,
-                } = entry.write;
-                let (reply, since) = (entry.reply, entry.since);
-                (
-                    change,
-                    Writer {
-                        kind,
-                        trace,
-                        reply,
-                        since,
-                    },
-                )
-            })
-            .unzip();
-        let began = Instant::now();
-        let committed = store.commit(&changes).await;
-        metrics.committed(changes.len(), began.elapsed());
-        match committed {
-            Ok(committed) => settle(&products, &metrics, &changes, waiting, committed),
-            Err(CommitFault::Refused(why)) if changes.len() > 1 => {
-                tracing::warn!(
-                    changes = changes.len(),
-                    why,
-                    "a batch was refused: halving it"
-                );
-                let mut entries = rejoin(changes, waiting);
-                let second = entries.split_off(entries.len() / 2);
-                todo.push(second);
-                todo.push(entries);
-            }
-            Err(CommitFault::Refused(why)) => {
-                tracing::error!(why, "the database refused a change");
-                answer_all(waiting, NoVerdict::Fault);
-            }
-            Err(CommitFault::Unavailable(why)) => {
-                tracing::error!(why, "the database is not available; nothing was written");
-                answer_all(waiting, NoVerdict::Fault);
-            }
-            Err(CommitFault::Doubtful(why)) => {
-                tracing::error!(why, "the answer to a commit was lost; reading back");
-                read_back(&store, &products, &metrics, changes, waiting).await;
-            }
-        }
-    }
-}
-
-/// Who waits for one change.
-struct Writer {
-    kind: Kind,
-    trace: TraceId,
-    reply: oneshot::Sender<Written>,
-    since: Instant,
-}
-
-impl Writer {
-    fn tell(self, written: Written) {
-        let trace = self.trace;
-        match written {
-            Err(NoVerdict::Fault | NoVerdict::Doubtful) => {
-                tracing::warn!(%trace, ?written, "not journaled");
-            }
-            Ok(_) | Err(NoVerdict::Busy) => tracing::debug!(%trace, ?written, "journaled"),
-        }
-        _ = self.reply.send(written);
-    }
-}
-
-type Waiting = Vec<Writer>;
-
-fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
-    let pairs = changes.into_iter().zip(waiting);
-    pairs
-        .map(|(change, writer)| {
-            let Writer {
-                kind,
-                trace,
-                reply,
-                since,
-            } = writer;
-            let write = Write {
-                change,
-                kind,
-                trace,
-            };
-            Entry {
-                write,
-                reply,
-                since,
-            }
-        })
-        .collect()
-}
-
-fn answer_all(waiting: Waiting, why: NoVerdict) {
-    for writer in waiting {
-        writer.tell(Err(why));
-    }
-}
-
-/// Gates first, callers second: a caller who hears of a sale finds the gate informed.
-fn settle(
-    products: &Products,
-    metrics: &Metrics,
-    changes: &[Change],
-    waiting: Waiting,
-    committed: Committed,
-) {
-    let mut taken: HashMap<ProductId, i64> = HashMap::new();
-    for ((change, verdict), writer) in changes.iter().zip(&committed.verdicts).zip(&waiting) {
-        if matches!(verdict, Verdict::Committed { .. }) {
-            count(metrics, change);
-        }
-        let reserved = writer.kind == Kind::Opening && matches!(verdict, Verdict::Committed { .. });
-        let Change::Advance(transition) = change else {
-            continue;
-        };
-        if reserved && transition.stock == StockMove::Take {
-            for line in transition.next.order.lines.iter() {
-                *taken.entry(line.product).or_default() += i64::from(line.quantity.get());
-            }
-        }
-    }
-    for (product, stock) in committed.shelf {
-        let taken = taken.get(&product).copied().unwrap_or(0);
-        products.tell(
-            product,
-            ShelfSeen {
-                stock: Some(stock),
-                taken,
-            },
-        );
-    }
-    for (verdict, writer) in committed.verdicts.into_iter().zip(waiting) {
-        writer.tell(Ok(verdict));
-    }
-}
-
-/// Proof by the transition's own id, one change at a time: anything less finds another's write and takes it for its own.
-async fn read_back(
-    store: &Store,
-    products: &Products,
-    metrics: &Metrics,
-    changes: Vec<Change>,
-    waiting: Waiting,
-) {
-    for (change, writer) in changes.into_iter().zip(waiting) {
-        let transition = match &change {
-            Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
-            Change::Postpone { .. }
-            | Change::List(_)
-            | Change::Restock { .. }
-            | Change::Register { .. }
-            | Change::Heartbeat { .. }
-            | Change::Close { .. } => {
-                writer.tell(Err(NoVerdict::Doubtful));
-                continue;
-            }
-        };
-        let landing = store
-            .read_back(transition.order_id(), transition.id, transition.replaces)
-            .await;
-        let written = match landing {
-            Ok(Landing::Landed { held }) => {
-                count(metrics, &change);
-                if writer.kind == Kind::Opening && transition.stock == StockMove::Take {
-                    recount(
-                        store,
-                        products,
-                        transition
-                            .next
-                            .order
-                            .lines
-                            .iter()
-                            .map(|line| (line.product, i64::from(line.quantity.get()))),
-                    )
-                    .await;
-                }
-                Ok(Verdict::Committed { held })
-            }
-            Ok(Landing::Absent) => Ok(Verdict::Stale { version: None }),
-            Ok(Landing::Undecided) => Err(NoVerdict::Doubtful),
-            Err(fault) => {
-                tracing::error!(%fault, "could not read a doubtful write back");
-                Err(NoVerdict::Doubtful)
-            }
-        };
-        writer.tell(written);
-    }
-}
-
-fn count(metrics: &Metrics, change: &Change) {
-    match change {
-        Change::Advance(transition) | Change::Checkout { transition, .. } => {
-            metrics.moved(transition.history.from, transition.history.to);
-        }
-        Change::Postpone { .. }
-        | Change::List(_)
-        | Change::Restock { .. }
-        | Change::Register { .. }
-        | Change::Heartbeat { .. }
-        | Change::Close { .. } => {}
-    }
-}
-
-/// A landed write's goods leave the gates' books, with the shelf as it is now.
-async fn recount(
-    store: &Store,
-    products: &Products,
-    lines: impl Iterator<Item = (ProductId, i64)>,
-) {
-    let lines: Vec<_> = lines.collect();
-    let ids: Vec<ProductId> = lines.iter().map(|(product, _)| *product).collect();
-    let shelf = store.shelf(&ids).await.unwrap_or_default();
-    for (product, taken) in lines {
-        let stock = shelf.get(&product).map(|found| found.stock);
-        products.tell(product, ShelfSeen { stock, taken });
     }
 }

@@ -16,6 +16,7 @@ mod tests;
 mod toss;
 #[cfg(test)]
 mod toss_tests;
+mod vitals;
 
 pub use api::{
     CheckedOut, CheckoutIdempotency, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience,

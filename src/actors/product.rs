@@ -12,7 +12,7 @@ use super::journal::{NoVerdict, Write, Written};
 use crate::domain::product::Listing;
 use crate::domain::rejection::Shortage;
 use crate::domain::{ProductId, Rejection};
-use crate::store::{Change, Verdict};
+use crate::store::{self, Change, Verdict};
 
 /// Set these goods aside until the journal has taken them, or until the guard is dropped.
 #[derive(Message, Debug)]
@@ -33,10 +33,7 @@ pub struct ShelfSeen {
 /// Move stock and received by hand.
 #[derive(Message, Debug)]
 #[rtype(result = "Result<(), Refusal>")]
-pub struct Restock {
-    pub change: i64,
-    pub reason: Box<str>,
-}
+pub struct Restock(pub store::Restock);
 
 /// Create the product, or change its name, price or seller.
 #[derive(Message, Debug)]
@@ -49,6 +46,8 @@ pub enum Refusal {
     Rejected(Rejection),
     /// The journal could not write it.
     Fault,
+    /// It may have been written, and nobody can tell yet.
+    Doubtful,
 }
 
 #[derive(Message, Debug)]
@@ -158,13 +157,8 @@ impl Handler<Restock> for ProductActor {
     type Result = ResponseFuture<Result<(), Refusal>>;
 
     fn handle(&mut self, order: Restock, _: &mut Self::Context) -> Self::Result {
-        let Restock { change, reason } = order;
         let product = self.product;
-        let write = self.journal.send(Write::new(Change::Restock {
-            product,
-            change,
-            reason,
-        }));
+        let write = self.journal.send(Write::new(Change::Restock(order.0)));
         Box::pin(async move { told(product, write.await) })
     }
 }
@@ -192,9 +186,9 @@ fn told(product: ProductId, written: Result<Written, MailboxError>) -> Result<()
         Ok(Err(NoVerdict::Busy)) => Err(Refusal::Rejected(Rejection::Busy { retry_after_s: 1 })),
         Ok(
             Ok(Verdict::Stale { .. } | Verdict::OutOfStock(_) | Verdict::Duplicate { .. })
-            | Err(NoVerdict::Fault | NoVerdict::Doubtful),
-        )
-        | Err(_) => Err(Refusal::Fault),
+            | Err(NoVerdict::Fault),
+        ) => Err(Refusal::Fault),
+        Ok(Err(NoVerdict::Doubtful)) | Err(_) => Err(Refusal::Doubtful),
     }
 }
 

@@ -45,6 +45,11 @@ struct Look;
 #[rtype(result = "()")]
 pub struct Cease;
 
+/// For how long a tick proves that the timer runs.
+fn proof(tick: Duration) -> Duration {
+    (tick * 3).max(Duration::from_secs(5))
+}
+
 impl RecoveryTimer {
     pub fn new(
         directory: Directory,
@@ -55,6 +60,7 @@ impl RecoveryTimer {
     ) -> RecoveryTimer {
         let (in_hand, sent_for) = (HashSet::new(), HashMap::new());
         let (looking, more, stopped) = (false, false, false);
+        directory.vitals().recovery.good_for(proof(limits.tick));
         RecoveryTimer {
             directory,
             store,
@@ -67,6 +73,15 @@ impl RecoveryTimer {
             more,
             stopped,
         }
+    }
+
+    /// Says that the timer runs; not while a look does not come back.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if !self.looking {
+            let pulse = &self.directory.vitals().recovery;
+            pulse.good_for(proof(self.limits.tick));
+        }
+        self.look(ctx);
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -130,7 +145,7 @@ impl Actor for RecoveryTimer {
             "the recovery timer runs"
         );
         ctx.notify(Look);
-        ctx.run_interval(self.limits.tick, |timer, ctx| timer.look(ctx));
+        ctx.run_interval(self.limits.tick, RecoveryTimer::tick);
     }
 }
 

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod doubt;
+mod node;
+mod queue;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,7 +29,7 @@ use crate::domain::{
     Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
 };
 use crate::metrics::Metrics;
-use crate::store::{Change, Opened, Store, StoreSettings, Verdict};
+use crate::store::{Change, Opened, Restock, Store, StoreSettings, Verdict};
 
 /// Toss as a stub: approves everything, once it is let go.
 struct Desk {
@@ -277,11 +281,13 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
     let full = super::tests::stage(Plan { queue: 0, ..PLAN }, None).await;
     let hands = &full.hands;
     let (incarnation, at) = (hands.incarnation, hands.clock.now());
-    let restock = Change::Restock {
+    let restock = Change::Restock(Restock {
+        id: Uuid::now_v7(),
         product: ProductId::new(1).unwrap(),
         change: 1,
         reason: "x".into(),
-    };
+        at,
+    });
     assert_eq!(
         hands.journal.send(Write::new(restock)).await.unwrap(),
         Err(NoVerdict::Busy)
@@ -404,11 +410,13 @@ async fn the_gate_knows_a_restock_at_once_and_asks_again_when_its_knowledge_is_o
     assert!(is_paid(&stage.confirm(late, "key-b").await));
 
     // Behind the gate's back, as another node would: it refuses for a moment, then lets one through to ask.
-    let behind = Change::Restock {
+    let behind = Change::Restock(Restock {
+        id: Uuid::now_v7(),
         product,
         change: 1,
         reason: "elsewhere".into(),
-    };
+        at: stage.hands.clock.now(),
+    });
     stage.hands.store.commit(&[behind]).await.unwrap();
     let more = stage.order(1).await;
     let refused = stage.confirm(more, "key-c").await;

@@ -1,16 +1,18 @@
 //! `payonce products`: the catalogue, from a file and to the terminal.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 use crate::app;
 use crate::domain::product::Listing;
-use crate::domain::{Product, ProductId, Won};
+use crate::domain::{Product, ProductId, Timestamp, Won};
 use crate::settings::Settings;
-use crate::store::{Change, Opened, Verdict};
+use crate::store::{Change, Opened, Restock, Verdict};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +33,8 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
     store.migrate().await?;
     let ids: Vec<ProductId> = rows.iter().map(|(listing, _)| listing.id).collect();
     let known = store.shelf(&ids).await?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let at = Timestamp::from_micros(i64::try_from(now.as_micros())?);
     let mut changes = Vec::new();
     let mut kept = 0;
     for (listing, stock) in rows {
@@ -40,12 +44,13 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
             // Its stock has a history; a file knows nothing of what was sold since it was written.
             Some(_) => kept += 1,
             None if stock > 0 => {
-                let reason = "products import".into();
-                changes.push(Change::Restock {
+                changes.push(Change::Restock(Restock {
+                    id: Uuid::now_v7(),
                     product,
                     change: stock,
-                    reason,
-                });
+                    reason: "products import".into(),
+                    at,
+                }));
             }
             None => {}
         }

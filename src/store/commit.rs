@@ -16,7 +16,7 @@ mod decide;
 mod write;
 
 use change::Wanted;
-pub use change::{Change, CheckoutKey, Committed, Landing, Verdict};
+pub use change::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 use decide::{Found, Made, Stand, decide};
 use write::write;
 
@@ -36,16 +36,21 @@ impl Store {
                 return Err(fault);
             }
         };
+        #[cfg(test)]
+        let txn = match wrote {
+            true => match self.0.sabotage.end(txn, batch).await {
+                Ok(fault) => return Err(fault),
+                Err(txn) => txn,
+            },
+            false => txn,
+        };
         let ended = if wrote {
             txn.commit().await
         } else {
             txn.rollback().await
         };
         match ended {
-            Ok(()) => {
-                tell_restocks(batch, &committed.verdicts);
-                Ok(committed)
-            }
+            Ok(()) => Ok(committed),
             // A full disk or a busy file refuses COMMIT before its frame is written: surely not there.
             Err(error) if wrote && !refuses_commit(&error) => {
                 Err(CommitFault::Doubtful(error.to_string()))
@@ -62,6 +67,8 @@ impl Store {
         transition: TransitionId,
         replaces: i64,
     ) -> Result<Landing, StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.see()?;
         let txn = transaction::begin(self.writer()?).await?;
         let key = [
             Value::from(order.to_string()),
@@ -77,6 +84,40 @@ impl Store {
             Some(_) | None => Landing::Undecided,
         })
     }
+
+    /// Whether a change of stock landed whose COMMIT was not acknowledged. If it did not, this uses its id up: a row of
+    /// quantity 0 stands where the original would have to go, so that it can never land.
+    pub async fn settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.see()?;
+        let txn = transaction::begin(self.writer()?).await?;
+        let values = [restock.id.hyphenated().to_string().into()];
+        let found: Result<Vec<QuantityRow>, _> =
+            rows_of(&txn, self.0.sql.stock_change, values).await;
+        let known = match found {
+            Ok(rows) => rows,
+            Err(error) => {
+                let _ = txn.rollback().await;
+                return Err(error.into());
+            }
+        };
+        if let Some(row) = known.first() {
+            let _ = txn.rollback().await;
+            return Ok(row.quantity != 0);
+        }
+        let nothing = Restock {
+            change: 0,
+            ..restock.clone()
+        };
+        match write::stock_changes(&txn, self.0.sql, &[&nothing]).await {
+            Ok(()) => txn.commit().await?,
+            Err(fault) => {
+                let _ = txn.rollback().await;
+                return Err(StoreFault::Unavailable(fault.to_string()));
+            }
+        }
+        Ok(false)
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -84,6 +125,11 @@ struct LandingRow {
     version: i64,
     stock_held: bool,
     landed: bool,
+}
+
+#[derive(FromQueryResult)]
+struct QuantityRow {
+    quantity: i64,
 }
 
 /// The second value tells whether there is anything to commit.
@@ -100,23 +146,6 @@ async fn decide_and_write(
         shelf: decision.shelf,
     };
     Ok((committed, !decision.writes.is_empty()))
-}
-
-/// A change of stock by hand has no other trace than this line: the products keep sums.
-fn tell_restocks(batch: &[Change], verdicts: &[Verdict]) {
-    for (change, verdict) in batch.iter().zip(verdicts) {
-        let Change::Restock {
-            product,
-            change,
-            reason,
-        } = change
-        else {
-            continue;
-        };
-        if let Verdict::Committed { .. } = verdict {
-            tracing::info!(%product, change, %reason, "stock changed by hand");
-        }
-    }
 }
 
 #[derive(FromQueryResult)]

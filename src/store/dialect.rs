@@ -42,11 +42,14 @@ pub(super) struct Sql {
     pub insert_outbox: &'static str,
     pub put_listings: &'static str,
     pub move_stock: &'static str,
+    pub insert_stock_changes: &'static str,
     pub put_nodes: &'static str,
     pub update_nodes: &'static str,
 
     /// order, transition
     pub read_back: &'static str,
+    /// id
+    pub stock_change: &'static str,
     /// order
     pub load: &'static str,
     /// order
@@ -180,6 +183,12 @@ const SQLITE_MOVE_STOCK: &str = "
     UPDATE products
     SET stock = stock + (j.value ->> 'stock'), received = received + (j.value ->> 'received')
     FROM jsonb_each(?1) AS j WHERE products.id = j.value ->> 'id'";
+
+const SQLITE_INSERT_STOCK_CHANGES: &str = "
+    INSERT INTO stock_changes (id, product_id, quantity, reason, at)
+    SELECT j.value ->> 'id', j.value ->> 'product_id', j.value ->> 'quantity', j.value ->> 'reason',
+           j.value ->> 'at'
+    FROM jsonb_each(?1) AS j";
 
 const SQLITE_PUT_NODES: &str = "
     INSERT INTO nodes (incarnation, name, started_at, heartbeat_at, closed_at)
@@ -337,9 +346,11 @@ pub(super) static SQLITE: Sql = Sql {
     insert_outbox: SQLITE_INSERT_OUTBOX,
     put_listings: SQLITE_PUT_LISTINGS,
     move_stock: SQLITE_MOVE_STOCK,
+    insert_stock_changes: SQLITE_INSERT_STOCK_CHANGES,
     put_nodes: SQLITE_PUT_NODES,
     update_nodes: SQLITE_UPDATE_NODES,
     read_back: SQLITE_READ_BACK,
+    stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
     load: SQLITE_LOAD,
     history: SQLITE_HISTORY,
     due: SQLITE_DUE,

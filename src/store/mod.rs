@@ -12,13 +12,16 @@ mod fault;
 mod migrations;
 mod read;
 mod rows;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub mod sabotage;
 mod sqlite;
 mod start;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
-pub use commit::{Change, CheckoutKey, Committed, Landing, Verdict};
+pub use commit::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
     AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, OrderSummary, OutboxRow,
@@ -59,6 +62,8 @@ struct Inner {
     path: PathBuf,
     /// Held as long as the store is open: who has it is the only one who writes.
     lock: Mutex<Option<std::fs::File>>,
+    #[cfg(test)]
+    sabotage: sabotage::Sabotage,
 }
 
 impl std::fmt::Debug for Store {
@@ -117,6 +122,13 @@ impl Store {
             .await
             .map_err(Into::into)
     }
+}
+
+/// For questions whose answer is whether there is a row.
+#[derive(FromQueryResult)]
+struct One {
+    #[expect(dead_code, reason = "that there is a row is the answer")]
+    one: i64,
 }
 
 /// All rows, always: a statement that is left half read keeps its snapshot, and the write-ahead log grows behind it.

@@ -38,6 +38,8 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         sql: &dialect::SQLITE,
         path,
         lock: Mutex::new(lock),
+        #[cfg(test)]
+        sabotage: Default::default(),
     })
 }
 
@@ -110,7 +112,9 @@ fn unwritable(path: &Path, error: &std::io::Error) -> StoreFault {
 async fn writer(path: &Path, settings: &StoreSettings) -> Result<DatabaseConnection, StoreFault> {
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
+        // The file was made when the store was opened: one that is gone later was moved away, and an empty one in its
+        // place would know nothing of what was paid.
+        .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         // On macOS fsync alone leaves the data in the drive's cache; elsewhere this does nothing.

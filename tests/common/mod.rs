@@ -29,7 +29,12 @@ impl Process {
     }
 
     pub fn try_start(args: &[&str], env: &[(String, String)]) -> Result<Process, String> {
-        let mut child = command(args, env)
+        Process::try_command(command(args, env))
+    }
+
+    /// Starts a command that becomes the binary, and reads its banner until it is ready.
+    pub fn try_command(mut command: Command) -> Result<Process, String> {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -72,6 +77,10 @@ impl Process {
             sandbox,
             log,
         })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn kill_9(&mut self) {

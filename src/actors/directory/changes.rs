@@ -5,6 +5,7 @@ use crate::actors::api::{ProductView, Refused};
 use crate::actors::product::{List, Refusal, Restock};
 use crate::domain::ProductId;
 use crate::domain::product::Listing;
+use crate::store;
 
 impl Directory {
     /// Creates the product or changes it; the flag tells whether it was created.
@@ -13,7 +14,7 @@ impl Directory {
         let store = self.hands.store.clone();
         let known = self.read(async move { store.shelf(&[id]).await }).await?;
         let gate = self.hands.products.gate(id, &self.hands.journal);
-        told(gate.send(List(listing)).await)?;
+        told(id, gate.send(List(listing)).await)?;
         Ok((self.product(id).await?, known.is_empty()))
     }
 
@@ -26,15 +27,29 @@ impl Directory {
         // Looked at first: an unknown product opens no gate.
         self.product(product).await?;
         let gate = self.hands.products.gate(product, &self.hands.journal);
-        told(gate.send(Restock { change, reason }).await)?;
-        self.product(product).await
+        let restock = store::Restock {
+            id: self.hands.clock.new_change_id(),
+            product,
+            change,
+            reason,
+            at: self.hands.clock.now(),
+        };
+        told(product, gate.send(Restock(restock)).await)?;
+        // It is made: a look that fails must not sound like "try again".
+        let look = self.product(product).await;
+        look.map_err(|_| Refused::Doubtful(product))
     }
 }
 
-fn told(answer: Result<Result<(), Refusal>, actix::MailboxError>) -> Result<(), Refused> {
+fn told(
+    product: ProductId,
+    answer: Result<Result<(), Refusal>, actix::MailboxError>,
+) -> Result<(), Refused> {
     match answer {
         Ok(Ok(())) => Ok(()),
         Ok(Err(Refusal::Rejected(rejection))) => Err(rejection.into()),
-        Ok(Err(Refusal::Fault)) | Err(_) => Err(Refused::Fault),
+        Ok(Err(Refusal::Fault)) => Err(Refused::Fault),
+        // The gate closed with the change on its way: the journal may have it.
+        Ok(Err(Refusal::Doubtful)) | Err(_) => Err(Refused::Doubtful(product)),
     }
 }

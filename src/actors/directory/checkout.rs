@@ -54,12 +54,12 @@ impl Directory {
                 order,
                 body_hash: winner,
             }) => self.replay(order, body_hash == Some(winner)).await,
-            Err(NoVerdict::Busy) => {
+            // Nobody has heard the id: an order that landed after all expires unpaid, or is the answer to its key.
+            Err(NoVerdict::Busy | NoVerdict::Doubtful) => {
                 self.hands.metrics.shed(Shed::Journal);
                 Err(Rejection::Busy { retry_after_s: 1 }.into())
             }
-            // Nobody has heard the id: an order that landed after all expires unpaid.
-            Err(NoVerdict::Fault | NoVerdict::Doubtful)
+            Err(NoVerdict::Fault)
             | Ok(
                 Verdict::Stale { .. }
                 | Verdict::OutOfStock(_)

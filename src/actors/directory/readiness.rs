@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::Directory;
@@ -9,28 +10,33 @@ use crate::actors::api::Refused;
 use crate::actors::shard::Count;
 use crate::metrics::Backlog;
 
+/// Whoever has not answered by then is not at work. Nobody who asks for health waits longer, whatever is stuck.
+const ANSWER: Duration = Duration::from_secs(2);
+
 impl Directory {
     /// What is not ready, by name; empty when all is.
     pub async fn not_ready(&self) -> Vec<&'static str> {
         let store = self.hands.store.clone();
         let ping = self.runtime.spawn(async move { store.ping().await });
-        let mut missing = Vec::new();
-        if !matches!(timeout(Duration::from_secs(3), ping).await, Ok(Ok(Ok(())))) {
-            missing.push("database");
-        }
-        for shard in self.shards.iter() {
-            if !matches!(
-                timeout(Duration::from_secs(3), shard.send(Count)).await,
-                Ok(Ok(_))
-            ) {
-                missing.push("actors");
-                break;
-            }
-        }
-        if !self.hands.journal.connected() {
-            missing.push("journal");
-        }
-        missing
+        let shards = join_all(self.shards.iter().map(|shard| shard.send(Count)));
+        let (ping, shards) = tokio::join!(timeout(ANSWER, ping), timeout(ANSWER, shards));
+        let (hands, vitals) = (&self.hands, &self.vitals);
+        let parts = [
+            ("database", matches!(ping, Ok(Ok(Ok(()))))),
+            (
+                "journal",
+                hands.journal.connected() && vitals.journal.is_good(),
+            ),
+            (
+                "actors",
+                shards.is_ok_and(|counts| counts.iter().all(Result::is_ok)),
+            ),
+            ("toss", hands.admit.connected()),
+            ("recovery", vitals.recovery.is_good()),
+            ("node", vitals.node.is_good()),
+        ];
+        let missing = parts.into_iter().filter(|(_, well)| !well);
+        missing.map(|(name, _)| name).collect()
     }
 
     /// The series of the process, with the backlog as the database has it now. A database that does not answer leaves

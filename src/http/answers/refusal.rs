@@ -8,8 +8,8 @@ use super::problem::{Gateway, Problem, Shown, Wanting};
 use super::table::{self, Code, Next};
 use crate::actors::Refused;
 use crate::domain::rejection::{KeyConflict, NotPayable, Rejection};
-use crate::domain::{Decline, OrderId, Status};
-use crate::http::routes::status_url;
+use crate::domain::{Decline, OrderId, ProductId, Status};
+use crate::http::routes::{product_url, status_url};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -25,6 +25,10 @@ pub enum Refusal {
     },
     UnderReview {
         order: OrderId,
+    },
+    /// A change of the product whose outcome is not known yet; the product shows it.
+    ProductPending {
+        product: ProductId,
     },
     TooLarge {
         limit_bytes: usize,
@@ -54,6 +58,7 @@ impl From<Refused> for Refusal {
         match refused {
             Refused::Rejected(rejection) => Refusal::Rejected(rejection),
             Refused::Fault => Refusal::Broken,
+            Refused::Doubtful(product) => Refusal::ProductPending { product },
         }
     }
 }
@@ -76,7 +81,7 @@ impl Refusal {
         match self {
             Refusal::Rejected(rejection) => code_of(rejection),
             Refusal::Declined { .. } => &table::PAYMENT_DECLINED,
-            Refusal::Pending { .. } => &table::PAYMENT_PENDING,
+            Refusal::Pending { .. } | Refusal::ProductPending { .. } => &table::PAYMENT_PENDING,
             Refusal::UnderReview { .. } => &table::PAYMENT_UNDER_REVIEW,
             Refusal::TooLarge { .. } | Refusal::MediaType => &table::INVALID_INPUT_VALUE,
             Refusal::Unauthenticated => &table::UNAUTHENTICATED,
@@ -97,6 +102,7 @@ impl Refusal {
             | Refusal::Declined { .. }
             | Refusal::Pending { .. }
             | Refusal::UnderReview { .. }
+            | Refusal::ProductPending { .. }
             | Refusal::Unauthenticated
             | Refusal::Forbidden
             | Refusal::NotFound
@@ -115,6 +121,7 @@ impl Refusal {
             }
             Refusal::Pending { .. }
             | Refusal::UnderReview { .. }
+            | Refusal::ProductPending { .. }
             | Refusal::TooLarge { .. }
             | Refusal::MediaType
             | Refusal::Unauthenticated
@@ -131,7 +138,9 @@ impl Refusal {
     pub fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let retry_after = |seconds| Some((header::RETRY_AFTER, HeaderValue::from(seconds)));
         match self {
-            Refusal::Pending { .. } => retry_after(Refusal::PENDING_RETRY_S),
+            Refusal::Pending { .. } | Refusal::ProductPending { .. } => {
+                retry_after(Refusal::PENDING_RETRY_S)
+            }
             Refusal::NotReady(_) => retry_after(1),
             Refusal::Rejected(rejection) => retry_after_s(rejection).and_then(retry_after),
             Refusal::MethodNotAllowed { allow } => {
@@ -171,6 +180,11 @@ impl Refusal {
             },
             Refusal::UnderReview { order } => Problem {
                 order_id: Some(Shown(*order)),
+                ..Problem::default()
+            },
+            Refusal::ProductPending { product } => Problem {
+                product_id: Some(product.get()),
+                status_url: Some(product_url(*product)),
                 ..Problem::default()
             },
             Refusal::TooLarge { limit_bytes } => {

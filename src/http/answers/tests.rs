@@ -106,8 +106,15 @@ fn answers_to_a_confirm() -> Vec<Row> {
     let url = format!("/api/v1/payments/{ID}");
     let waiting = json!({"orderId": ID, "status": "UNKNOWN", "statusUrl": url});
     let review = Refusal::UnderReview { order };
+    let product = ProductId::new(7).unwrap();
+    let stock = json!({"productId": 7, "statusUrl": "/api/v1/products/7"});
     vec![
         (pending, "503 E03009 wait retry-after: 2", waiting),
+        (
+            Refusal::ProductPending { product },
+            "503 E03009 wait retry-after: 2",
+            stock,
+        ),
         (declined(false), "402 E03010 pay_again", gateway.clone()),
         (declined(true), "402 E03010 none", gateway),
         (review, "409 E03017 contact_shop", json!({"orderId": ID})),

@@ -34,7 +34,7 @@ pub fn status_url(order: OrderId) -> String {
     format!("/api/v1/payments/{order}")
 }
 
-fn product_url(product: ProductId) -> String {
+pub fn product_url(product: ProductId) -> String {
     format!("/api/v1/products/{product}")
 }
 

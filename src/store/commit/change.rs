@@ -26,11 +26,7 @@ pub enum Change {
     /// Creates a product with an empty shelf, or changes one and leaves its shelf alone.
     List(Listing),
     /// Goods that arrived, or were taken off by hand.
-    Restock {
-        product: ProductId,
-        change: i64,
-        reason: Box<str>,
-    },
+    Restock(Restock),
     Register {
         incarnation: Incarnation,
         name: Box<str>,
@@ -44,6 +40,17 @@ pub enum Change {
         incarnation: Incarnation,
         at: Timestamp,
     },
+}
+
+/// One move of stock and received together, and why. The rows of these are the only record of it: products keep sums.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restock {
+    /// Its author's: whoever loses the answer finds the row by it.
+    pub id: Uuid,
+    pub product: ProductId,
+    pub change: i64,
+    pub reason: Box<str>,
+    pub at: Timestamp,
 }
 
 /// The buyer's Idempotency-Key: it makes one order, whoever of two equal requests comes first.
@@ -151,7 +158,7 @@ impl<'a> Wanted<'a> {
             Change::List(listing) => {
                 self.products.insert(listing.id.get());
             }
-            Change::Restock { product, .. } => {
+            Change::Restock(Restock { product, .. }) => {
                 self.products.insert(product.get());
             }
             Change::Register { .. } => {}

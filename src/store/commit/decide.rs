@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::change::{Change, CheckoutKey, Verdict};
+use super::change::{Change, CheckoutKey, Restock, Verdict};
 use crate::domain::payment::ApprovalSign;
 use crate::domain::product::Listing;
 use crate::domain::rejection::Shortage;
@@ -49,7 +49,7 @@ pub(super) struct State<'a> {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct StockChange {
+pub(super) struct ShelfMove {
     pub stock: i64,
     pub received: i64,
 }
@@ -71,7 +71,9 @@ pub(super) struct Writes<'a> {
     /// Accepted transitions: each has a history row, and some an outbox row.
     pub transitions: BTreeMap<(OrderId, i64), &'a Transition>,
     pub listings: BTreeMap<ProductId, &'a Listing>,
-    pub stock: BTreeMap<ProductId, StockChange>,
+    pub stock: BTreeMap<ProductId, ShelfMove>,
+    /// New rows that nobody else locks: in the order of the batch.
+    pub restocks: Vec<&'a Restock>,
     pub registered: BTreeMap<Incarnation, (&'a str, Timestamp)>,
     pub nodes: BTreeMap<Incarnation, NodeChange>,
 }
@@ -83,6 +85,7 @@ impl Writes<'_> {
             && self.states.is_empty()
             && self.listings.is_empty()
             && self.stock.is_empty()
+            && self.restocks.is_empty()
             && self.registered.is_empty()
             && self.nodes.is_empty()
     }
@@ -141,9 +144,7 @@ impl<'a> Running<'a> {
                 until,
             } => self.postpone(*order, *version, *until),
             Change::List(listing) => self.list(listing),
-            Change::Restock {
-                product, change, ..
-            } => self.restock(*product, *change),
+            Change::Restock(restock) => self.restock(restock),
             Change::Register {
                 incarnation,
                 name,
@@ -280,7 +281,10 @@ impl<'a> Running<'a> {
         Verdict::Committed { held: false }
     }
 
-    fn restock(&mut self, product: ProductId, change: i64) -> Verdict {
+    fn restock(&mut self, restock: &'a Restock) -> Verdict {
+        let Restock {
+            product, change, ..
+        } = *restock;
         let Some(there) = self.found.products.get(&product) else {
             return Verdict::NotFound;
         };
@@ -289,6 +293,7 @@ impl<'a> Running<'a> {
             return Verdict::NotEnoughStock { stock };
         }
         self.move_stock(product, change, change);
+        self.writes.restocks.push(restock);
         Verdict::Committed { held: false }
     }
 

@@ -7,6 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::offset;
 use uuid::Uuid;
 
+use super::change::Restock;
 use super::decide::{State, Writes};
 use crate::domain::{Status, Timestamp, Transition};
 use crate::store::dialect::Sql;
@@ -78,6 +79,15 @@ struct StockRow {
 }
 
 #[derive(Serialize)]
+struct StockChangeRow<'a> {
+    id: Uuid,
+    product_id: i64,
+    quantity: i64,
+    reason: &'a str,
+    at: i64,
+}
+
+#[derive(Serialize)]
 struct RegisteredRow<'a> {
     incarnation: Uuid,
     name: &'a str,
@@ -104,6 +114,7 @@ pub(super) async fn write(
     put(txn, sql.insert_history, &history(writes)).await?;
     put(txn, sql.insert_outbox, &outbox(writes)?).await?;
     put_all(txn, sql.move_stock, &stock(writes)).await?;
+    stock_changes(txn, sql, &writes.restocks).await?;
     put(txn, sql.put_nodes, &registered(writes)).await?;
     put_all(txn, sql.update_nodes, &nodes(writes)).await
 }
@@ -289,6 +300,29 @@ fn stock(writes: &Writes<'_>) -> Vec<StockRow> {
             received: change.received,
         })
         .collect()
+}
+
+pub(super) async fn stock_changes(
+    txn: &DatabaseTransaction,
+    sql: &'static Sql,
+    restocks: &[&Restock],
+) -> Result<(), CommitFault> {
+    let rows: Vec<StockChangeRow<'_>> = restocks
+        .iter()
+        .map(|restock| stock_change(restock))
+        .collect();
+    put(txn, sql.insert_stock_changes, &rows).await?;
+    Ok(())
+}
+
+fn stock_change(restock: &Restock) -> StockChangeRow<'_> {
+    StockChangeRow {
+        id: restock.id,
+        product_id: restock.product.get(),
+        quantity: restock.change,
+        reason: &restock.reason,
+        at: restock.at.micros(),
+    }
 }
 
 fn registered<'a>(writes: &Writes<'a>) -> Vec<RegisteredRow<'a>> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use sea_orm::FromQueryResult;
 
-use super::{One, broken, ids, rows};
+use super::{broken, ids, rows};
 use crate::domain::{OrderId, Product, ProductId, Timestamp, UserId};
 use crate::store::commit::{CheckoutKey, CheckoutKeyRow};
 use crate::store::rows::ProductRow;
-use crate::store::{Store, StoreFault};
+use crate::store::{One, Store, StoreFault};
 
 /// A product, and how much of it is off the shelf without being sold.
 #[derive(Clone, Debug, PartialEq, Eq)]

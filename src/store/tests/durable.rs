@@ -168,10 +168,10 @@ async fn a_database_that_cannot_be_opened_says_why() {
 async fn migrating_twice_does_it_once() {
     let folder = TempDir::new().unwrap();
     let store = Store::open(settings(&folder), Opened::Tool).await.unwrap();
-    assert_eq!(store.pending_migrations().await.unwrap().len(), 12);
+    assert_eq!(store.pending_migrations().await.unwrap().len(), 13);
     let both = futures_util::future::join(store.migrate(), store.migrate()).await;
     let (first, second) = (both.0.unwrap(), both.1.unwrap());
-    assert_eq!((first + second, first.min(second)), (12, 0));
+    assert_eq!((first + second, first.min(second)), (13, 0));
     assert_eq!(store.pending_migrations().await.unwrap().len(), 0);
 }
 
@@ -193,14 +193,17 @@ async fn the_writer_is_durable_and_readers_cannot_write() {
     assert!(execute(shop.store.readers(), sql, []).await.is_err());
 }
 
+/// What SQLite does by itself when the disk is full: it rolls back, and the connection is not used again.
+async fn lose_the_connection(shop: &Shop) {
+    let txn = transaction::begin(shop.writer()).await.unwrap();
+    txn.execute_unprepared("ROLLBACK").await.unwrap();
+    assert!(txn.commit().await.is_err());
+}
+
 #[tokio::test]
 async fn a_connection_whose_transaction_vanished_is_replaced() {
     let shop = Shop::with(5, 0).await;
-    let txn = transaction::begin(shop.writer()).await.unwrap();
-    // What SQLite does by itself when the disk is full.
-    txn.execute_unprepared("ROLLBACK").await.unwrap();
-    assert!(txn.commit().await.is_err());
-
+    lose_the_connection(&shop).await;
     // On the old connection this would be a savepoint, and would take no lock before it writes.
     let next = transaction::begin(shop.writer()).await.unwrap();
     let others = many_writers(&shop, Duration::ZERO).await;
@@ -208,6 +211,55 @@ async fn a_connection_whose_transaction_vanished_is_replaced() {
     next.rollback().await.unwrap();
     assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
     assert_eq!(shop.stock(1).await, (6, 6));
+}
+
+/// Connections that are open go on with the file that they have; a new one does not begin an empty database.
+#[tokio::test]
+async fn a_database_that_was_moved_away_is_unavailable_until_it_is_back() {
+    let shop = Shop::with(5, 0).await;
+    let (here, away) = (shop.store.path(), shop.folder.path().join("away.db"));
+    std::fs::rename(here, &away).unwrap();
+    assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
+    lose_the_connection(&shop).await;
+    let fault = shop.store.commit(&[restock(1, 1)]).await.unwrap_err();
+    assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");
+    assert!(!here.exists());
+    std::fs::rename(&away, here).unwrap();
+    assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
+    assert_eq!(shop.stock(1).await, (7, 7));
+}
+
+#[tokio::test]
+async fn a_closed_store_is_unavailable_and_panics_nobody() {
+    let shop = Shop::with(5, 0).await;
+    let ready = shop.ready(&[(1, 1)]).await;
+    shop.store.close().await;
+    let fault = shop.store.commit(&[restock(1, 1)]).await.unwrap_err();
+    assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");
+    let fault = shop.store.load(ready.order.id).await.unwrap_err();
+    assert!(matches!(fault, StoreFault::Unavailable(_)), "{fault:?}");
+    assert!(shop.store.ping().await.is_err());
+}
+
+#[tokio::test]
+async fn a_change_of_stock_leaves_a_row_or_a_place_that_is_taken() {
+    let shop = Shop::with(5, 0).await;
+    let (made, lost) = (restock(1, 2), restock(1, 3));
+    let of = |change: &Change| match change {
+        Change::Restock(restock) => restock.clone(),
+        other => panic!("{other:?}"),
+    };
+    shop.commit(std::slice::from_ref(&made)).await;
+    assert!(shop.store.settle_restock(&of(&made)).await.unwrap());
+    for _ in 0..2 {
+        assert!(!shop.store.settle_restock(&of(&lost)).await.unwrap());
+    }
+    // It can never land now, and asking again says the same of both.
+    let fault = shop.store.commit(&[lost]).await.unwrap_err();
+    assert!(matches!(fault, CommitFault::Refused(_)), "{fault:?}");
+    assert_eq!(shop.stock(1).await, (7, 7));
+    let sum = "SELECT sum(quantity) AS n FROM stock_changes WHERE product_id = 1";
+    assert_eq!(shop.count(sum).await, 7);
 }
 
 #[tokio::test]
@@ -245,7 +297,7 @@ async fn a_locked_database_is_unavailable_and_nothing_was_written() {
     let other = transaction::begin(&others).await.unwrap();
     let fault = shop.store.commit(&[restock(1, 1)]).await.unwrap_err();
     assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");
-    assert!(shop.store.ping().await.is_err());
+    shop.store.ping().await.unwrap();
     assert_eq!(shop.stock(1).await, (5, 5), "reads go on");
     other.rollback().await.unwrap();
     assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);

@@ -13,7 +13,7 @@ use crate::domain::{
     Payment, PaymentKey, ProductId, Quantity, Rules, Timestamp, Transition, TransitionId, UserId,
     Won, after,
 };
-use crate::store::{Change, Committed, Opened, Store, StoreSettings, Verdict};
+use crate::store::{Change, Committed, Opened, Restock, Store, StoreSettings, Verdict};
 
 pub const NOW: Timestamp = Timestamp::from_micros(1_760_000_000_000_000);
 pub const ME: Incarnation = Incarnation(Uuid::from_u128(0xa));
@@ -229,9 +229,11 @@ impl Shop {
 }
 
 pub fn restock(id: i64, change: i64) -> Change {
-    Change::Restock {
+    Change::Restock(Restock {
+        id: Uuid::now_v7(),
         product: product(id),
         change,
         reason: "delivery".into(),
-    }
+        at: NOW,
+    })
 }

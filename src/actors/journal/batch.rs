@@ -1,0 +1,258 @@
+//! One batch: committed as a whole, halved until its poison is alone, read back where the answer to its commit was lost;
+//! then the gates hear what became of their goods, and the writers what became of their changes.
+
+use std::collections::HashMap;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Entry, NoVerdict, Write, Written};
+use crate::actors::api::TraceId;
+use crate::actors::product::{Products, Reservation};
+use crate::domain::ProductId;
+use crate::metrics::Metrics;
+use crate::store::{Change, CommitFault, Committed, Landing, Store, StoreFault, Verdict};
+
+/// What a batch is worked on with.
+#[derive(Clone, Debug)]
+pub(super) struct Bench {
+    pub store: Store,
+    pub products: Products,
+    pub metrics: Metrics,
+}
+
+/// How a batch found the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Database {
+    Answers,
+    /// Nothing more of the batch was tried.
+    Away,
+}
+
+impl Bench {
+    /// Commits a batch; where the batch itself is refused, halves it until the poison is alone.
+    pub async fn commit(self, batch: Vec<Entry>) -> Database {
+        let mut todo = vec![batch];
+        while let Some(entries) = todo.pop() {
+            let (changes, waiting) = part(entries);
+            fault_point!(Batch(Queued): &changes);
+            let began = Instant::now();
+            let committed = self.store.commit(&changes).await;
+            self.metrics.committed(changes.len(), began.elapsed());
+            match committed {
+                Ok(committed) => {
+                    self.settle(&changes, waiting, committed);
+                    fault_point!(Batch(Told): &changes);
+                }
+                Err(CommitFault::Refused(why)) if changes.len() > 1 => {
+                    let changes_in_all = changes.len();
+                    tracing::warn!(changes_in_all, why, "a batch was refused: halving it");
+                    let mut entries = rejoin(changes, waiting);
+                    let second = entries.split_off(entries.len() / 2);
+                    todo.push(second);
+                    todo.push(entries);
+                }
+                Err(CommitFault::Refused(why)) => {
+                    tracing::error!(why, "the database refused a change");
+                    answer_all(waiting, NoVerdict::Fault);
+                }
+                Err(CommitFault::Unavailable(why)) => {
+                    tracing::error!(why, "the database is not available; nothing was written");
+                    answer_all(waiting, NoVerdict::Busy);
+                    let rest = todo.into_iter();
+                    rest.for_each(|rest| refuse_all(rest, NoVerdict::Busy));
+                    return Database::Away;
+                }
+                Err(CommitFault::Doubtful(why)) => {
+                    tracing::error!(why, "the answer to a commit was lost; reading back");
+                    self.read_back(changes, waiting).await;
+                }
+            }
+        }
+        Database::Answers
+    }
+
+    /// Gates first, callers second: a caller who hears of a sale finds the gate informed.
+    fn settle(&self, changes: &[Change], mut waiting: Waiting, committed: Committed) {
+        let mut taken: HashMap<ProductId, Vec<Reservation>> = HashMap::new();
+        let writers = committed.verdicts.iter().zip(&mut waiting);
+        for (change, (verdict, writer)) in changes.iter().zip(writers) {
+            if matches!(verdict, Verdict::Committed { .. }) {
+                self.count(change);
+                for goods in std::mem::take(&mut writer.goods) {
+                    taken.entry(goods.product()).or_default().push(goods);
+                }
+            }
+        }
+        for (product, stock) in committed.shelf {
+            let taken = taken.remove(&product).unwrap_or_default();
+            self.products.settle(product, Some(stock), taken);
+        }
+        for (verdict, writer) in committed.verdicts.into_iter().zip(waiting) {
+            writer.tell(Ok(verdict));
+        }
+    }
+
+    /// Proof by each change's own id: anything less finds another's write and takes it for its own. The first question that
+    /// finds the database away is the last: the writers ask again in their own time, and the journal is free to write.
+    async fn read_back(&self, changes: Vec<Change>, waiting: Waiting) {
+        let mut away = false;
+        for (change, mut writer) in changes.into_iter().zip(waiting) {
+            let written = match away {
+                true => Err(NoVerdict::Doubtful),
+                false => self
+                    .look_for(&change, &mut writer.goods)
+                    .await
+                    .unwrap_or_else(|fault| {
+                        tracing::error!(%fault, "could not read a doubtful write back");
+                        away = true;
+                        Err(NoVerdict::Doubtful)
+                    }),
+            };
+            writer.tell(written);
+        }
+    }
+
+    async fn look_for(
+        &self,
+        change: &Change,
+        goods: &mut Vec<Reservation>,
+    ) -> Result<Written, StoreFault> {
+        let transition = match change {
+            Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
+            Change::Restock(restock) => {
+                let landed = self.store.settle_restock(restock).await?;
+                self.recount(vec![(restock.product, None)]).await;
+                return Ok(match landed {
+                    true => Ok(Verdict::Committed { held: false }),
+                    false => Err(NoVerdict::Busy),
+                });
+            }
+            // Said again, these do no harm.
+            Change::Postpone { .. }
+            | Change::List(_)
+            | Change::Register { .. }
+            | Change::Heartbeat { .. }
+            | Change::Close { .. } => return Ok(Err(NoVerdict::Doubtful)),
+        };
+        let asked = (transition.order_id(), transition.id, transition.replaces);
+        let landing = self.store.read_back(asked.0, asked.1, asked.2).await?;
+        Ok(match landing {
+            Landing::Landed { held } => {
+                self.count(change);
+                let taken = std::mem::take(goods).into_iter();
+                let taken = taken.map(|goods| (goods.product(), Some(goods)));
+                self.recount(taken.collect()).await;
+                Ok(Verdict::Committed { held })
+            }
+            Landing::Absent => Ok(Verdict::Stale { version: None }),
+            Landing::Undecided => Err(NoVerdict::Doubtful),
+        })
+    }
+
+    /// A landed write's goods leave the gates' books, with the shelf as it is now.
+    async fn recount(&self, goods: Vec<(ProductId, Option<Reservation>)>) {
+        if goods.is_empty() {
+            return;
+        }
+        let ids: Vec<ProductId> = goods.iter().map(|(product, _)| *product).collect();
+        let shelf = self.store.shelf(&ids).await.unwrap_or_default();
+        for (product, reservation) in goods {
+            let stock = shelf.get(&product).map(|found| found.stock);
+            let taken = reservation.into_iter().collect();
+            self.products.settle(product, stock, taken);
+        }
+    }
+
+    fn count(&self, change: &Change) {
+        match change {
+            Change::Advance(transition) | Change::Checkout { transition, .. } => {
+                let (from, to) = (transition.history.from, transition.history.to);
+                self.metrics.moved(from, to);
+            }
+            Change::Postpone { .. }
+            | Change::List(_)
+            | Change::Restock(_)
+            | Change::Register { .. }
+            | Change::Heartbeat { .. }
+            | Change::Close { .. } => {}
+        }
+    }
+}
+
+/// Who waits for one change.
+struct Writer {
+    kind: super::Kind,
+    trace: TraceId,
+    goods: Vec<Reservation>,
+    reply: oneshot::Sender<Written>,
+    since: Instant,
+}
+
+impl Writer {
+    fn tell(self, written: Written) {
+        let trace = self.trace;
+        // Goods that were not taken are back at their gates before the caller hears.
+        drop(self.goods);
+        match written {
+            Err(NoVerdict::Fault | NoVerdict::Doubtful) => {
+                tracing::warn!(%trace, ?written, "not journaled");
+            }
+            Ok(_) | Err(NoVerdict::Busy) => tracing::debug!(%trace, ?written, "journaled"),
+        }
+        _ = self.reply.send(written);
+    }
+}
+
+type Waiting = Vec<Writer>;
+
+fn part(entries: Vec<Entry>) -> (Vec<Change>, Waiting) {
+    let parts = entries.into_iter().map(|entry| {
+        let Entry {
+            write,
+            reply,
+            since,
+        } = entry;
+        let Write {
+            change,
+            kind,
+            trace,
+            goods,
+        } = write;
+        let writer = Writer {
+            kind,
+            trace,
+            goods,
+            reply,
+            since,
+        };
+        (change, writer)
+    });
+    parts.unzip()
+}
+
+fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
+    let pairs = changes.into_iter().zip(waiting);
+    let entry = |(change, writer): (Change, Writer)| Entry {
+        write: Write {
+            change,
+            kind: writer.kind,
+            trace: writer.trace,
+            goods: writer.goods,
+        },
+        reply: writer.reply,
+        since: writer.since,
+    };
+    pairs.map(entry).collect()
+}
+
+fn answer_all(waiting: Waiting, why: NoVerdict) {
+    for writer in waiting {
+        writer.tell(Err(why));
+    }
+}
+
+/// Nothing of this was tried.
+pub(super) fn refuse_all(entries: Vec<Entry>, why: NoVerdict) {
+    answer_all(part(entries).1, why);
+}

@@ -1,0 +1,115 @@
+//! The node's row, and what its heartbeat says about the journal.
+
+use super::*;
+use crate::actors::node::{CloseNode, NodeActor};
+use crate::actors::vitals::Vitals;
+use crate::store::sabotage::Fate;
+
+fn node(stage: &Stage, vitals: &Vitals) -> Addr<NodeActor> {
+    let heartbeat = Duration::from_millis(20);
+    NodeActor::new(&stage.hands, "n".into(), heartbeat, vitals.clone()).start()
+}
+
+/// Whether the node's row is open: a heartbeat for it is taken.
+async fn is_there(stage: &Stage) -> bool {
+    let (incarnation, at) = (stage.hands.incarnation, stage.hands.clock.now());
+    let beat = Write::new(Change::Heartbeat { incarnation, at });
+    let written = stage.hands.journal.send(beat).await.unwrap();
+    matches!(written, Ok(Verdict::Committed { .. }))
+}
+
+async fn wait_until(stage: &Stage, there: bool) {
+    let all = async {
+        while is_there(stage).await != there {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), all).await;
+    waited.expect("the row is there, or is not");
+}
+
+#[actix::test]
+async fn a_registration_that_failed_is_made_again() {
+    let stage = stage(PLAN, None).await;
+    stage.hands.store.sabotage(&[Fate::Vanished; 3], 0);
+    let _node = node(&stage, &Vitals::default());
+    wait_until(&stage, true).await;
+    assert!(stage.hands.store.is_spent());
+}
+
+#[actix::test]
+async fn a_node_whose_row_is_gone_registers_again() {
+    let stage = stage(PLAN, None).await;
+    let _node = node(&stage, &Vitals::default());
+    wait_until(&stage, true).await;
+    let (incarnation, at) = (stage.hands.incarnation, stage.hands.clock.now());
+    let close = Write::new(Change::Close { incarnation, at });
+    let written = stage.hands.journal.send(close).await.unwrap();
+    assert!(written.is_ok(), "{written:?}");
+    wait_until(&stage, true).await;
+}
+
+#[actix::test]
+async fn a_closed_node_stays_closed() {
+    let stage = stage(PLAN, None).await;
+    let node = node(&stage, &Vitals::default());
+    wait_until(&stage, true).await;
+    node.send(CloseNode).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!is_there(&stage).await);
+}
+
+#[actix::test]
+async fn a_journal_that_cannot_write_is_noticed_though_nobody_writes() {
+    let stage = stage(PLAN, None).await;
+    let vitals = stage.directory.vitals();
+    // Nobody was started: that is noticed too.
+    let missing = stage.directory.not_ready().await;
+    assert_eq!(missing, ["journal", "recovery", "node"]);
+    let node = node(&stage, vitals);
+    vitals.recovery.good_for(Duration::from_secs(600));
+    assert!(stage.directory.not_ready().await.is_empty());
+
+    let lock = stage.hands.store.lock().await;
+    let not_ready = async |wanted: &[&str]| {
+        while stage.directory.not_ready().await != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let red = tokio::time::timeout(Duration::from_secs(5), not_ready(&["journal"])).await;
+    red.expect("red within five seconds");
+    lock.release().await;
+    let green = tokio::time::timeout(Duration::from_secs(5), not_ready(&[])).await;
+    green.expect("green within five seconds");
+
+    node.do_send(Explode);
+    let red = tokio::time::timeout(Duration::from_secs(5), not_ready(&["journal", "node"])).await;
+    red.expect("a dead node is noticed");
+}
+
+/// Ends the node as a panic in a handler does: its mailbox closes.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Explode;
+
+impl Handler<Explode> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Explode, ctx: &mut Self::Context) {
+        ctx.terminate();
+    }
+}
+
+#[actix::test]
+async fn health_is_answered_while_the_pool_of_the_writer_is_dry() {
+    let stage = stage(PLAN, None).await;
+    let vitals = stage.directory.vitals();
+    let long = Duration::from_secs(600);
+    for pulse in [&vitals.journal, &vitals.node, &vitals.recovery] {
+        pulse.good_for(long);
+    }
+    let held = stage.hands.store.hold().await;
+    let asked = tokio::time::timeout(Duration::from_secs(3), stage.directory.not_ready()).await;
+    assert_eq!(asked, Ok(Vec::new()));
+    held.release().await;
+}

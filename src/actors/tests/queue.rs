@@ -1,0 +1,176 @@
+//! The journal's queue: what goes first, what is turned away, and what one bad change does to its batch-mates.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::*;
+use crate::actors::journal::Written;
+use crate::store::sabotage::Fate;
+
+const WRITTEN: Written = Ok(Verdict::Committed { held: false });
+
+fn restock(id: Uuid) -> Write {
+    Write::new(Change::Restock(Restock {
+        id,
+        product: ProductId::new(1).unwrap(),
+        change: 1,
+        reason: "delivery".into(),
+        at: Clock::new(Rules::default()).now(),
+    }))
+}
+
+/// Writes on their way, and the answers in the order in which they came.
+struct Queue {
+    journal: Recipient<Write>,
+    heard: Rc<RefCell<Vec<(usize, Written)>>>,
+    sent: usize,
+}
+
+impl Queue {
+    fn of(stage: &Stage, batch: usize) -> Queue {
+        let (store, products) = (stage.hands.store.clone(), stage.hands.products.clone());
+        let limits = JournalLimits {
+            batch,
+            queue: 1_000,
+        };
+        let journal = JournalActor::new(store, products, limits).start();
+        Queue {
+            journal: journal.recipient(),
+            heard: Rc::default(),
+            sent: 0,
+        }
+    }
+
+    fn push(&mut self, write: Write) -> usize {
+        let (number, heard) = (self.sent, self.heard.clone());
+        self.sent += 1;
+        let written = self.journal.send(write);
+        actix::spawn(async move {
+            let written = written.await.unwrap();
+            heard.borrow_mut().push((number, written));
+        });
+        number
+    }
+
+    async fn drain(&self) -> Vec<(usize, Written)> {
+        let all = async {
+            while self.heard.borrow().len() < self.sent {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all)
+            .await
+            .expect("every write is answered");
+        self.heard.take()
+    }
+}
+
+async fn stock(stage: &Stage) -> i64 {
+    let product = ProductId::new(1).unwrap();
+    stage.hands.store.shelf(&[product]).await.unwrap()[&product].stock
+}
+
+#[actix::test]
+async fn heartbeats_go_first_under_a_slow_queue() {
+    let stage = stage(PLAN, None).await;
+    let mut queue = Queue::of(&stage, 4);
+    let (incarnation, at) = (stage.hands.incarnation, stage.hands.clock.now());
+    let name = "n".into();
+    queue.push(Write::new(Change::Register {
+        incarnation,
+        name,
+        at,
+    }));
+    queue.drain().await;
+    queue.sent = 0;
+
+    let held = stage.hands.store.hold().await;
+    for _ in 0..100 {
+        queue.push(restock(Uuid::now_v7()));
+    }
+    let beat = queue.push(Write::new(Change::Heartbeat { incarnation, at }));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    held.release().await;
+    let heard = queue.drain().await;
+    let rank = heard.iter().position(|(number, _)| *number == beat);
+    assert!(rank.is_some_and(|rank| rank < 8), "{rank:?}");
+    assert!(heard.iter().all(|(_, written)| *written == WRITTEN));
+}
+
+#[actix::test]
+async fn a_failing_batch_is_split_until_the_poison_is_alone() {
+    let stage = stage(PLAN, None).await;
+    let mut queue = Queue::of(&stage, 256);
+    let used = Uuid::now_v7();
+    queue.push(restock(used));
+    queue.drain().await;
+    queue.sent = 0;
+
+    let held = stage.hands.store.hold().await;
+    let mut poisonous = Vec::new();
+    for n in 0..60 {
+        // The name of a change that was made already: the database refuses it.
+        let poison = n == 17 || n == 41;
+        let id = if poison { used } else { Uuid::now_v7() };
+        let number = queue.push(restock(id));
+        poisonous.extend(poison.then_some(number));
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    held.release().await;
+    for (number, written) in queue.drain().await {
+        let expected = match poisonous.contains(&number) {
+            true => Err(NoVerdict::Fault),
+            false => WRITTEN,
+        };
+        assert_eq!(written, expected, "change {number}");
+    }
+    assert_eq!(stock(&stage).await, 59 + 1 + 58);
+}
+
+/// One wait for a database that is locked, not one for each batch in the queue.
+#[actix::test]
+async fn what_would_open_something_is_turned_away_while_the_database_is_away() {
+    let stage = stage(PLAN, None).await;
+    let mut queue = Queue::of(&stage, 1);
+    let lock = stage.hands.store.lock().await;
+    let began = Instant::now();
+    for _ in 0..40 {
+        queue.push(restock(Uuid::now_v7()));
+    }
+    let heard = queue.drain().await;
+    // The stage's busy timeout is 1 s: forty turns would take forty.
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    let busy = |(_, written): &(usize, Written)| *written == Err(NoVerdict::Busy);
+    assert!(heard.iter().all(busy), "{heard:?}");
+    lock.release().await;
+    assert_eq!(stock(&stage).await, 59);
+    queue.sent = 0;
+    queue.push(restock(Uuid::now_v7()));
+    assert_eq!(queue.drain().await, [(0, WRITTEN)]);
+}
+
+#[actix::test]
+async fn reading_back_gives_up_at_the_first_sign_that_the_database_is_away() {
+    let stage = stage(PLAN, None).await;
+    let mut queue = Queue::of(&stage, 256);
+    let held = stage.hands.store.hold().await;
+    queue.push(restock(Uuid::now_v7()));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    for _ in 0..20 {
+        queue.push(restock(Uuid::now_v7()));
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let fates = [Fate::Acknowledged, Fate::Landed];
+    stage.hands.store.sabotage(&fates, 1);
+    held.release().await;
+    let heard = queue.drain().await;
+    let doubtful = |(_, written): &&(usize, Written)| *written == Err(NoVerdict::Doubtful);
+    assert_eq!(heard.iter().filter(doubtful).count(), 20, "{heard:?}");
+    assert!(stage.hands.store.is_spent());
+    assert_eq!(stock(&stage).await, 59 + 21);
+}

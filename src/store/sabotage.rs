@@ -1,0 +1,113 @@
+//! A database that misbehaves on order: commits whose answers get lost, and a writer that somebody else has.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sea_orm::{DatabaseTransaction, SqlxSqliteConnector};
+
+use super::{Change, CommitFault, Store, StoreFault, transaction};
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Acknowledged,
+    /// It lands, and nobody is told.
+    Landed,
+    /// It never lands, and nobody is told.
+    Vanished,
+    /// It does not land now; [`Store::land_late`] makes it.
+    Late,
+}
+
+#[derive(Debug, Default)]
+struct Plot {
+    fates: VecDeque<Fate>,
+    late: Vec<Change>,
+    /// Read-backs that find the database away.
+    blind: u32,
+}
+
+#[derive(Debug, Default)]
+pub struct Sabotage(Mutex<Plot>);
+
+impl Sabotage {
+    fn plot(&self) -> MutexGuard<'_, Plot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the transaction the sabotaged way; `Err(txn)`: let it end as it would.
+    pub(super) async fn end(
+        &self,
+        txn: DatabaseTransaction,
+        batch: &[Change],
+    ) -> Result<CommitFault, DatabaseTransaction> {
+        let fate = self.plot().fates.pop_front();
+        let ended = match fate {
+            None | Some(Fate::Acknowledged) => return Err(txn),
+            Some(Fate::Landed) => txn.commit().await,
+            Some(Fate::Vanished) => txn.rollback().await,
+            Some(Fate::Late) => {
+                self.plot().late = batch.to_vec();
+                txn.rollback().await
+            }
+        };
+        Ok(match ended {
+            Ok(()) => CommitFault::Doubtful("sabotaged".to_owned()),
+            Err(error) => error.into(),
+        })
+    }
+
+    pub(super) fn see(&self) -> Result<(), StoreFault> {
+        let mut plot = self.plot();
+        if plot.blind == 0 {
+            return Ok(());
+        }
+        plot.blind -= 1;
+        Err(StoreFault::Unavailable("sabotaged".to_owned()))
+    }
+}
+
+/// Whoever has this has the writer; everybody else waits.
+pub struct Held(DatabaseTransaction);
+
+impl Held {
+    pub async fn release(self) {
+        self.0.rollback().await.unwrap();
+    }
+}
+
+impl Store {
+    /// The next commits that write end like this; then all is well again. So many read-backs find the database away.
+    pub fn sabotage(&self, fates: &[Fate], blind: u32) {
+        let mut plot = self.0.sabotage.plot();
+        plot.fates = fates.iter().copied().collect();
+        plot.blind = blind;
+    }
+
+    /// Whether all that was ordered has happened.
+    pub fn is_spent(&self) -> bool {
+        let plot = self.0.sabotage.plot();
+        plot.fates.is_empty() && plot.blind == 0
+    }
+
+    pub async fn land_late(&self) -> Result<super::Committed, CommitFault> {
+        let late = std::mem::take(&mut self.0.sabotage.plot().late);
+        assert!(!late.is_empty(), "nothing is late");
+        self.commit(&late).await
+    }
+
+    /// The pool of the writer runs dry.
+    pub async fn hold(&self) -> Held {
+        Held(transaction::begin(self.writer().unwrap()).await.unwrap())
+    }
+
+    /// Another process has the file.
+    pub async fn lock(&self) -> Held {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        let pool = SqlitePoolOptions::new().max_connections(1);
+        let pool = pool.connect_with(options).await.unwrap();
+        let other = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
+        Held(transaction::begin(&other).await.unwrap())
+    }
+}
