@@ -1,8 +1,9 @@
 //! The one place where actors take time, chance and fresh names from.
 
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::domain::{Dice, Moment, OrderId, Rules, Timestamp, TransitionId};
@@ -42,5 +43,22 @@ impl Clock {
 
     pub fn new_order_id(&self) -> OrderId {
         OrderId::new(Uuid::now_v7())
+    }
+}
+
+/// A sign of life of something that should go on for ever: it says until when its silence would be no news.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<Mutex<Option<Instant>>>);
+
+impl Pulse {
+    pub fn beat(&self, next_within: Duration) {
+        let until = Instant::now() + next_within;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// False if it never began, or has stopped.
+    pub fn beats(&self) -> bool {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 }

@@ -8,14 +8,14 @@ use actix::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
-use super::directory::{CheckoutRules, Directory};
+use super::directory::{CheckoutRules, Directory, DoorBounds};
 use super::journal::{Flush, JournalActor, JournalLimits};
 use super::node::{CloseNode, NodeActor};
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::Products;
 use super::recovery::{Cease, RecoveryLimits, RecoveryTimer};
 use super::shard::{Shard, ShardLimits};
-use super::toss::{TossActor, TossLimits};
+use super::toss::{BreakerWatch, TossActor, TossLimits};
 use crate::domain::{Incarnation, Rules};
 use crate::gateway::Toss;
 use crate::store::Store;
@@ -30,6 +30,7 @@ pub struct CrewSettings {
     pub shard: ShardLimits,
     pub recovery: RecoveryLimits,
     pub checkout: CheckoutRules,
+    pub door: DoorBounds,
     pub shards: usize,
     pub most_waiters: usize,
     pub product_recheck: Duration,
@@ -47,6 +48,7 @@ pub struct Crew {
     journal: Addr<JournalActor>,
     recovery: Addr<RecoveryTimer>,
     node: Addr<NodeActor>,
+    breaker: BreakerWatch,
 }
 
 impl Crew {
@@ -67,7 +69,8 @@ impl Crew {
         let writer = JournalActor::new(store.clone(), products.clone(), settings.journal);
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
         let gateway = toss.identity().clone();
-        let desk = TossActor::new(toss, settings.toss);
+        let breaker = BreakerWatch::new(settings.toss.breaker);
+        let desk = TossActor::new(toss, settings.toss, breaker.clone());
         let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
 
         let flights = Flights::default();
@@ -84,11 +87,16 @@ impl Crew {
             store: store.clone(),
             most_waiters: settings.most_waiters,
             flights: flights.clone(),
+            most_flights: settings.toss.concurrency
+                + settings.toss.waiting
+                + settings.recovery.batch,
+            breaker: breaker.clone(),
             #[cfg(test)]
             sabotage: false.into(),
         });
         let shards = start_shards(&workers, &hands, settings.shard);
-        let directory = Directory::new(hands, shards, settings.checkout, runtime.handle().clone());
+        let (rules, bounds) = (settings.checkout, settings.door);
+        let directory = Directory::new(hands, shards, rules, bounds, runtime.handle().clone());
 
         let node = NodeActor {
             incarnation,
@@ -109,7 +117,13 @@ impl Crew {
             journal,
             recovery,
             node,
+            breaker,
         }
+    }
+
+    /// The state of the breaker, for whoever shows it.
+    pub const fn breaker(&self) -> &BreakerWatch {
+        &self.breaker
     }
 
     pub fn directory(&self) -> &Directory {

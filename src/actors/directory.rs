@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::api::{
@@ -14,6 +14,7 @@ use super::api::{
     ProductView, Refused,
 };
 use super::journal::Written;
+use super::clock::Pulse;
 use super::payment::{Confirm, Hands, Request, Retry, Timeout, Waiter};
 use super::product::{List, Refusal, Restock};
 use super::shard::{Count, Deliver, ForOrder, Open, Shard};
@@ -32,11 +33,23 @@ pub struct CheckoutRules {
     pub known_users_only: bool,
 }
 
+/// What one kind of request may have of the door's room, so that whoever waits for Toss leaves room for the others.
+#[derive(Clone, Copy, Debug)]
+pub struct DoorBounds {
+    /// Confirms in hand at once; one more hears "busy".
+    pub confirms: usize,
+    /// Readers who wait for a payment to settle; one more is answered as it is.
+    pub readers: usize,
+}
+
 #[derive(Clone)]
 pub struct Directory {
     hands: Arc<Hands>,
     shards: Arc<[Addr<Shard>]>,
     checkout: CheckoutRules,
+    confirms: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    pulse: Pulse,
     /// Database work of the door runs here: its own workers must not wait for sockets of another runtime.
     runtime: tokio::runtime::Handle,
 }
@@ -50,12 +63,17 @@ impl Directory {
         hands: Arc<Hands>,
         shards: Vec<Addr<Shard>>,
         checkout: CheckoutRules,
+        bounds: DoorBounds,
         runtime: tokio::runtime::Handle,
     ) -> Directory {
+        let room = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Directory {
             hands,
             shards: shards.into(),
             checkout,
+            confirms: room(bounds.confirms),
+            readers: room(bounds.readers),
+            pulse: Pulse::default(),
             runtime,
         }
     }
@@ -169,6 +187,9 @@ impl Directory {
 
     /// Never an error: whatever breaks, the caller hears that the payment is being checked.
     pub async fn confirm(&self, request: ConfirmRequest, patience: Patience) -> Heard {
+        let Ok(_place) = self.confirms.try_acquire() else {
+            return Heard::Rejected(Rejection::Busy { retry_after_s: 1 });
+        };
         let until = match patience {
             Patience::UntilSettled(wait) => Instant::now() + wait,
             Patience::UntilAccepted { at_most, .. } => Instant::now() + at_most,
@@ -274,7 +295,9 @@ impl Directory {
         order: OrderId,
         wait: Option<Duration>,
     ) -> Result<Option<PaymentView>, Refused> {
-        let until = wait.map(|wait| Instant::now() + wait);
+        let place = wait.and_then(|_| self.readers.try_acquire().ok());
+        let until = wait.filter(|_| place.is_some());
+        let until = until.map(|wait| Instant::now() + wait);
         let mut pause = LOOK_MIN;
         loop {
             let store = self.hands.store.clone();
@@ -395,7 +418,20 @@ impl Directory {
         if !self.hands.journal.connected() {
             missing.push("journal");
         }
+        if !self.pulse.beats() {
+            missing.push("recovery");
+        }
         missing
+    }
+
+    /// Where the recovery timer shows that it lives.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// How many unfinished payments may ask Toss now.
+    pub fn questions(&self) -> usize {
+        self.hands.breaker.questions()
     }
 
     /// PaymentActors that are loaded.

@@ -7,9 +7,9 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::api::TraceId;
-use super::product::{Products, ShelfSeen};
+use super::product::{Products, Reservation};
 use crate::domain::rejection::Shortage;
-use crate::domain::{OrderId, ProductId, StockMove};
+use crate::domain::{OrderId, ProductId};
 use crate::store::{Change, CommitFault, Committed, Landing, Store, Verdict};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
@@ -19,6 +19,8 @@ pub struct Write {
     change: Change,
     kind: Kind,
     trace: TraceId,
+    /// The goods that it takes. They belong to the write: whoever waits for it may be gone when it lands.
+    goods: Vec<Reservation>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +51,17 @@ impl Write {
             | Change::Register { .. }
             | Change::Close { .. } => Kind::Outcome,
         };
-        let trace = TraceId::default();
         Write {
             change,
             kind,
-            trace,
+            trace: TraceId::default(),
+            goods: Vec::new(),
         }
+    }
+
+    /// Taking these goods, if it is committed; else they go back.
+    pub fn taking(self, goods: Vec<Reservation>) -> Write {
+        Write { goods, ..self }
     }
 
     /// On behalf of the request with this trace id.
@@ -238,13 +245,20 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
                     change,
                     kind,
                     trace,
+                    goods,
                 } = entry.write;
                 let reply = entry.reply;
-                (change, Writer { kind, trace, reply })
+                let writer = Writer {
+                    kind,
+                    trace,
+                    goods,
+                    reply,
+                };
+                (change, writer)
             })
             .unzip();
         match store.commit(&changes).await {
-            Ok(committed) => settle(&products, &changes, waiting, committed),
+            Ok(committed) => settle(&products, waiting, committed),
             Err(CommitFault::Refused(why)) if changes.len() > 1 => {
                 tracing::warn!(
                     changes = changes.len(),
@@ -276,12 +290,15 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
 struct Writer {
     kind: Kind,
     trace: TraceId,
+    goods: Vec<Reservation>,
     reply: oneshot::Sender<Written>,
 }
 
 impl Writer {
     fn tell(self, written: Written) {
         let trace = self.trace;
+        // Goods that were not taken are back at their gates before the caller hears.
+        drop(self.goods);
         match written {
             Written::Fault | Written::Doubtful => tracing::warn!(%trace, ?written, "not journaled"),
             Written::Committed { .. }
@@ -302,11 +319,17 @@ fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {
     let pairs = changes.into_iter().zip(waiting);
     pairs
         .map(|(change, writer)| {
-            let Writer { kind, trace, reply } = writer;
+            let Writer {
+                kind,
+                trace,
+                goods,
+                reply,
+            } = writer;
             let write = Write {
                 change,
                 kind,
                 trace,
+                goods,
             };
             Entry { write, reply }
         })
@@ -320,28 +343,18 @@ fn answer_all(waiting: Waiting, written: &Written) {
 }
 
 /// Gates first, callers second: a caller who hears of a sale finds the gate informed.
-fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: Committed) {
-    let mut taken: HashMap<ProductId, i64> = HashMap::new();
-    for ((change, verdict), writer) in changes.iter().zip(&committed.verdicts).zip(&waiting) {
-        let reserved = writer.kind == Kind::Opening && matches!(verdict, Verdict::Committed { .. });
-        let Change::Advance(transition) = change else {
-            continue;
-        };
-        if reserved && transition.stock == StockMove::Take {
-            for line in transition.next.order.lines.iter() {
-                *taken.entry(line.product).or_default() += i64::from(line.quantity.get());
+fn settle(products: &Products, mut waiting: Waiting, committed: Committed) {
+    let mut taken: HashMap<ProductId, Vec<Reservation>> = HashMap::new();
+    for (verdict, writer) in committed.verdicts.iter().zip(&mut waiting) {
+        if matches!(verdict, Verdict::Committed { .. }) {
+            for goods in std::mem::take(&mut writer.goods) {
+                taken.entry(goods.product()).or_default().push(goods);
             }
         }
     }
     for (product, stock) in committed.shelf {
-        let taken = taken.get(&product).copied().unwrap_or(0);
-        products.tell(
-            product,
-            ShelfSeen {
-                stock: Some(stock),
-                taken,
-            },
-        );
+        let taken = taken.remove(&product).unwrap_or_default();
+        products.settle(product, Some(stock), taken);
     }
     for (verdict, writer) in committed.verdicts.into_iter().zip(waiting) {
         writer.tell(verdict.into());
@@ -350,7 +363,7 @@ fn settle(products: &Products, changes: &[Change], waiting: Waiting, committed: 
 
 /// Proof by the transition's own id, one change at a time: anything less finds another's write and takes it for its own.
 async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, waiting: Waiting) {
-    for (change, writer) in changes.into_iter().zip(waiting) {
+    for (change, mut writer) in changes.into_iter().zip(waiting) {
         let transition = match &change {
             Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
             Change::Postpone { .. }
@@ -368,19 +381,7 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
             .await;
         let written = match landing {
             Ok(Landing::Landed { held }) => {
-                if writer.kind == Kind::Opening && transition.stock == StockMove::Take {
-                    recount(
-                        store,
-                        products,
-                        transition
-                            .next
-                            .order
-                            .lines
-                            .iter()
-                            .map(|line| (line.product, i64::from(line.quantity.get()))),
-                    )
-                    .await;
-                }
+                recount(store, products, std::mem::take(&mut writer.goods)).await;
                 Written::Committed { held }
             }
             Ok(Landing::Absent) => Written::Stale { version: None },
@@ -395,16 +396,15 @@ async fn read_back(store: &Store, products: &Products, changes: Vec<Change>, wai
 }
 
 /// A landed write's goods leave the gates' books, with the shelf as it is now.
-async fn recount(
-    store: &Store,
-    products: &Products,
-    lines: impl Iterator<Item = (ProductId, i64)>,
-) {
-    let lines: Vec<_> = lines.collect();
-    let ids: Vec<ProductId> = lines.iter().map(|(product, _)| *product).collect();
+async fn recount(store: &Store, products: &Products, goods: Vec<Reservation>) {
+    if goods.is_empty() {
+        return;
+    }
+    let ids: Vec<ProductId> = goods.iter().map(Reservation::product).collect();
     let shelf = store.shelf(&ids).await.unwrap_or_default();
-    for (product, taken) in lines {
+    for reservation in goods {
+        let product = reservation.product();
         let stock = shelf.get(&product).map(|found| found.stock);
-        products.tell(product, ShelfSeen { stock, taken });
+        products.settle(product, stock, vec![reservation]);
     }
 }

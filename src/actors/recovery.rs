@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::directory::Directory;
-use crate::domain::{Incarnation, OrderId};
+use crate::domain::{Incarnation, OrderId, Status};
 use crate::store::{Due, Store, StoreFault};
 
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,9 @@ struct Look;
 #[rtype(result = "()")]
 pub struct Cease;
 
+/// The shortest silence that counts as one.
+const SILENCE: Duration = Duration::from_secs(5);
+
 impl RecoveryTimer {
     pub fn new(
         directory: Directory,
@@ -71,6 +74,9 @@ impl RecoveryTimer {
 
     fn look(&mut self, ctx: &mut Context<Self>) {
         let room = self.limits.batch.saturating_sub(self.in_hand.len());
+        if room == 0 {
+            self.beat();
+        }
         if self.looking || self.stopped || room == 0 {
             return;
         }
@@ -84,8 +90,15 @@ impl RecoveryTimer {
         let work = async move { store.due(now, me, most).await };
         ctx.spawn(work.into_actor(self).map(move |found, timer, ctx| {
             timer.looking = false;
+            timer.beat();
             timer.send_for(found, limit, ctx);
         }));
+    }
+
+    /// Looks may be slow where the database is; ten missed ones are no slowness any more.
+    fn beat(&self) {
+        let most = (self.limits.tick * 10).max(SILENCE);
+        self.directory.pulse().beat(most);
     }
 
     fn send_for(
@@ -102,13 +115,20 @@ impl RecoveryTimer {
             }
         };
         self.more = due.len() >= limit;
+        // Behind an open breaker a crowd would only be turned away; the one whose question is a probe may go.
+        let mut questions = self.directory.questions();
         for Due { order, status } in due {
             if self.stopped || self.in_hand.len() >= self.limits.batch {
                 return;
             }
+            let asks = status != Status::Ready;
+            if asks && questions == 0 {
+                continue;
+            }
             if self.sent_for.contains_key(&order) || !self.in_hand.insert(order) {
                 continue;
             }
+            questions -= usize::from(asks);
             self.sent_for.insert(order, Instant::now());
             let landed = self.directory.wake(order, status);
             ctx.spawn(landed.into_actor(self).map(move |_, timer, ctx| {

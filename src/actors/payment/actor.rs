@@ -103,7 +103,8 @@ impl PaymentActor {
             Verdict::Nudge => true,
             Verdict::Start => false,
         };
-        if self.callers.len() >= self.hands.most_waiters {
+        let opens = verdict == Verdict::Start && !flying;
+        if self.callers.is_full(self.hands.most_waiters) || (opens && self.hands.is_full()) {
             return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
         }
         let key = request.payment_key.clone();

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::actors::clock::Clock;
 use crate::actors::journal::Write;
 use crate::actors::product::Products;
-use crate::actors::toss::{Admit, LookUp, SendConfirm};
+use crate::actors::toss::{Admit, BreakerWatch, LookUp, SendConfirm};
 use crate::domain::{Claim, GatewayIdentity, Incarnation};
 use crate::store::Store;
 
@@ -53,6 +53,9 @@ pub struct Hands {
     /// Callers that may wait for one order.
     pub most_waiters: usize,
     pub flights: Flights,
+    /// Flights that may be out; a buyer's confirm that would be one more is refused before it costs anything.
+    pub most_flights: usize,
+    pub breaker: BreakerWatch,
     /// The next flight panics between its reservation and its journal entry.
     #[cfg(test)]
     pub sabotage: std::sync::atomic::AtomicBool,
@@ -91,6 +94,10 @@ pub struct Term {
 }
 
 impl Hands {
+    pub fn is_full(&self) -> bool {
+        self.flights.out() >= self.most_flights
+    }
+
     /// A fresh term. The monotonic deadline is taken first, so it never lies after the journaled one.
     pub fn term(&self) -> Term {
         let length = self.limits.claim();

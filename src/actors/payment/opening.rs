@@ -48,19 +48,16 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     let transition = after(&flight.payment, event, &hands.clock.moment())
         .map_err(|_| Box::new(Landing::CheckAgain))?;
     let payment = transition.next.clone();
-    let written = hands
-        .journal
-        .send(Write::opening(Change::Advance(transition)).traced(flight.trace))
-        .await;
+    let write = Write::opening(Change::Advance(transition))
+        .traced(flight.trace)
+        .taking(reservations);
+    let written = hands.journal.send(write).await;
     match written.unwrap_or(Written::Doubtful) {
-        Written::Committed { .. } => {
-            reservations.into_iter().for_each(Reservation::taken);
-            Ok(Opened {
-                payment,
-                permit,
-                term,
-            })
-        }
+        Written::Committed { .. } => Ok(Opened {
+            payment,
+            permit,
+            term,
+        }),
         Written::OutOfStock(shortages) => Err(rejected(Rejection::OutOfStock(shortages))),
         Written::Busy | Written::Fault => Err(rejected(Rejection::Busy { retry_after_s: 1 })),
         Written::Stale { .. } | Written::NotFound => Err(Box::new(Landing::CheckAgain)),
