@@ -187,7 +187,6 @@ impl Toss {
         let answer = answer.map_err(|silence| GatewayFault::NoAnswer(silence.why))?;
         reading::list(answer.status, &answer.body).map_err(GatewayFault::NoAnswer)
     }
-
 }
 
 fn client(settings: &TossSettings, place: &Place) -> Result<Client, GatewayFault> {

@@ -34,3 +34,36 @@ impl Health {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::reading;
+    use super::*;
+
+    /// Failure 9: our wrong key is told apart; whatever else Toss itself says below 500 is a healthy answer.
+    #[test]
+    fn only_what_toss_does_not_say_itself_or_cannot_answer_is_a_fault() {
+        let html = "<html>".to_owned();
+        let said = |code: &str| format!(r#"{{"code":"{code}","message":"m"}}"#);
+        for (status, body, health) in [
+            (403, said("REJECT_CARD_PAYMENT"), Health::Well),
+            (404, said("NOT_FOUND_PAYMENT"), Health::Well),
+            (409, said("IDEMPOTENT_REQUEST_PROCESSING"), Health::Well),
+            (401, said("A_CODE_OF_NEXT_YEAR"), Health::Well),
+            (401, said("UNAUTHORIZED_KEY"), Health::KeyRefused),
+            (401, said("INVALID_API_KEY"), Health::KeyRefused),
+            (403, said("INCORRECT_BASIC_AUTH_FORMAT"), Health::KeyRefused),
+            (500, said("REJECT_CARD_PAYMENT"), Health::Faulty),
+            (502, html.clone(), Health::Faulty),
+            (200, html.clone(), Health::Faulty),
+            (302, String::new(), Health::Faulty),
+            (429, said("NOT_FOUND"), Health::Mute),
+            (403, html, Health::Mute),
+        ] {
+            let confirm = reading::confirm(status, body.as_bytes());
+            assert_eq!(Health::of(status, &confirm), health, "{status} {body}");
+            let look_up = reading::look_up(status, body.as_bytes());
+            assert_eq!(Health::of(status, &look_up), health, "{status} {body}");
+        }
+    }
+}

@@ -134,9 +134,7 @@ impl Line {
         };
         let refusal = busy(breaker.retry_after(now));
         drop(breaker);
-        ticket
-            .map(|ticket| Some(self.guard(ticket)))
-            .ok_or(refusal)
+        ticket.map(|ticket| Some(self.guard(ticket))).ok_or(refusal)
     }
 
     pub fn is_on_trial(&self) -> bool {

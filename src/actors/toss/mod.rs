@@ -230,9 +230,8 @@ impl Handler<LookUp> for TossActor {
                 return Finding::NoAnswer("not asked: the rate limit is reached".into());
             }
             let looked = line.look_up(order.subject, order.pass.probe).await;
-            looked.unwrap_or_else(|IsOpen| {
-                Finding::NoAnswer("not asked: the breaker is open".into())
-            })
+            looked
+                .unwrap_or_else(|IsOpen| Finding::NoAnswer("not asked: the breaker is open".into()))
         };
         let call = tokio::spawn(look.instrument(span));
         Box::pin(async move {
