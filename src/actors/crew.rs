@@ -38,6 +38,13 @@ pub struct CrewSettings {
     pub heartbeat: Duration,
 }
 
+impl CrewSettings {
+    /// All that may be at Toss, all that may wait for it, and what recovery has in hand.
+    const fn most_flights(&self) -> usize {
+        self.toss.concurrency + self.toss.waiting + self.recovery.batch
+    }
+}
+
 /// What the last writes may take; a disk that is frozen must not hold the shutdown up.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
@@ -60,20 +67,17 @@ impl Crew {
         toss: Toss,
         runtime: &Arc<tokio::runtime::Runtime>,
     ) -> Crew {
-        let arbiters = (0..settings.shards.max(1)).map(|_| arbiter(runtime));
-        let (workers, common) = (arbiters.collect::<Vec<_>>(), arbiter(runtime));
-        let clock = Clock::new(settings.rules);
+        let (workers, common) = arbiters(settings.shards, runtime);
+        let clock = Clock::new(settings.rules.clone());
         let gates = workers.iter().map(Arbiter::handle).collect();
         let products = Products::new(gates, settings.product_recheck);
 
         let writer = JournalActor::new(store.clone(), products.clone(), settings.journal);
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
-        let gateway = toss.identity().clone();
+        let (flights, gateway) = (Flights::default(), toss.identity().clone());
         let breaker = BreakerWatch::new(settings.toss.breaker);
-        let desk = TossActor::new(toss, settings.toss, breaker.clone());
-        let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
+        let desk = start_desk(toss, settings.toss, &breaker, &common);
 
-        let flights = Flights::default();
         let hands = Arc::new(Hands {
             incarnation,
             gateway,
@@ -87,16 +91,14 @@ impl Crew {
             store: store.clone(),
             most_waiters: settings.most_waiters,
             flights: flights.clone(),
-            most_flights: settings.toss.concurrency
-                + settings.toss.waiting
-                + settings.recovery.batch,
+            most_flights: settings.most_flights(),
             breaker: breaker.clone(),
             #[cfg(test)]
-            sabotage: false.into(),
+            sabotage: Default::default(),
         });
         let shards = start_shards(&workers, &hands, settings.shard);
-        let (rules, bounds) = (settings.checkout, settings.door);
-        let directory = Directory::new(hands, shards, rules, bounds, runtime.handle().clone());
+        let (rules, room, shared) = (settings.checkout, settings.door, runtime.handle().clone());
+        let directory = Directory::new(hands, shards, rules, room, shared);
 
         let node = NodeActor {
             incarnation,
@@ -108,16 +110,14 @@ impl Crew {
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
         let (finder, reader) = (directory.clone(), store.clone());
         let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);
-        let recovery = RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer);
-        let arbiters = workers.into_iter().chain([common]).collect();
         Crew {
             directory,
-            arbiters,
             flights,
             journal,
-            recovery,
+            recovery: RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer),
             node,
             breaker,
+            arbiters: workers.into_iter().chain([common]).collect(),
         }
     }
 
@@ -157,6 +157,22 @@ impl Crew {
 fn arbiter(runtime: &Arc<tokio::runtime::Runtime>) -> Arbiter {
     let runtime = Arc::clone(runtime);
     Arbiter::with_tokio_rt(move || runtime)
+}
+
+/// One for each shard, and one for the actors that all share.
+fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> (Vec<Arbiter>, Arbiter) {
+    let workers = (0..shards.max(1)).map(|_| arbiter(runtime)).collect();
+    (workers, arbiter(runtime))
+}
+
+fn start_desk(
+    toss: Toss,
+    limits: TossLimits,
+    breaker: &BreakerWatch,
+    common: &Arbiter,
+) -> Addr<TossActor> {
+    let desk = TossActor::new(toss, limits, breaker.clone());
+    TossActor::start_in_arbiter(&common.handle(), |_| desk)
 }
 
 fn start_shards(workers: &[Arbiter], hands: &Arc<Hands>, limits: ShardLimits) -> Vec<Addr<Shard>> {

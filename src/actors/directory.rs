@@ -13,8 +13,8 @@ use super::api::{
     CheckedOut, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience, PaymentView,
     ProductView, Refused,
 };
-use super::journal::Written;
 use super::clock::Pulse;
+use super::journal::Written;
 use super::payment::{Confirm, Hands, Request, Retry, Timeout, Waiter};
 use super::product::{List, Refusal, Restock};
 use super::shard::{Count, Deliver, ForOrder, Open, Shard};

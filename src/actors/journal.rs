@@ -64,6 +64,11 @@ impl Write {
         Write { goods, ..self }
     }
 
+    #[cfg(test)]
+    pub fn is_opening(&self) -> bool {
+        self.kind == Kind::Opening || matches!(self.change, Change::Checkout { .. })
+    }
+
     /// On behalf of the request with this trace id.
     pub fn traced(self, trace: TraceId) -> Write {
         Write { trace, ..self }

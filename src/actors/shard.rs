@@ -134,7 +134,13 @@ impl Shard {
                 );
             }
             // A handler panicked and took its mailbox along: the record tells how far it came.
-            Some(Entry::Live { .. }) | None => self.load(order, vec![message], ctx),
+            Some(Entry::Live { .. }) => {
+                self.orders.remove(&order);
+                if self.fallen.fell(order, Instant::now()) || !from_timer {
+                    self.load(order, vec![message], ctx);
+                }
+            }
+            None => self.load(order, vec![message], ctx),
         }
     }
 
@@ -230,7 +236,7 @@ impl Actor for Shard {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let pace = (self.limits.idle / 4).max(Duration::from_millis(50));
+        let pace = (self.limits.idle / 4).max(Duration::from_millis(5));
         ctx.run_interval(pace, |shard, _| shard.ask_the_quiet());
     }
 }

@@ -55,6 +55,8 @@ pub struct PaymentActor {
     landed: Vec<oneshot::Sender<()>>,
     last_question: Option<Instant>,
     nudged: bool,
+    /// The order itself is being written down; whoever wants it waits for that.
+    opening: bool,
     /// Messages of the shard so far; the shard counts what it sends.
     seen: u64,
 }
@@ -73,6 +75,7 @@ impl PaymentActor {
             landed: Vec::new(),
             last_question: None,
             nudged: false,
+            opening: false,
             seen: 0,
         }
     }
@@ -293,7 +296,9 @@ impl Handler<Checkout> for PaymentActor {
             .hands
             .journal
             .send(Write::new(Change::Checkout { transition, key }).traced(trace));
+        self.opening = true;
         ctx.spawn(written.into_actor(self).map(move |written, actor, ctx| {
+            actor.opening = false;
             let written = written.unwrap_or(Written::Doubtful);
             if matches!(written, Written::Committed { .. }) {
                 let (order, amount) = (actor.payment.order.id, actor.payment.order.total.get());
@@ -364,7 +369,8 @@ impl Handler<AreYouIdle> for PaymentActor {
     type Result = ();
 
     fn handle(&mut self, _: AreYouIdle, _: &mut Self::Context) {
-        if self.aloft.is_none() && !self.nudged && self.callers.are_gone() {
+        let at_work = self.aloft.is_some() || self.nudged || self.opening;
+        if !at_work && self.callers.are_gone() {
             let (order, seen) = (self.payment.order.id, self.seen);
             self.shard.idle.do_send(Idle { order, seen });
         }

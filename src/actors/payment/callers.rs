@@ -40,7 +40,8 @@ impl Callers {
 
     /// Whether nobody waits any more; those who left are forgotten.
     pub fn are_gone(&mut self) -> bool {
-        self.waiting.retain(|caller| !caller.waiter.answer.is_closed());
+        self.waiting
+            .retain(|caller| !caller.waiter.answer.is_closed());
         self.waiting.is_empty()
     }
 

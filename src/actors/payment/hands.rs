@@ -56,9 +56,18 @@ pub struct Hands {
     /// Flights that may be out; a buyer's confirm that would be one more is refused before it costs anything.
     pub most_flights: usize,
     pub breaker: BreakerWatch,
-    /// The next flight panics between its reservation and its journal entry.
     #[cfg(test)]
-    pub sabotage: std::sync::atomic::AtomicBool,
+    pub sabotage: Sabotage,
+}
+
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct Sabotage {
+    /// The next flight panics between its reservation and its journal entry.
+    pub next: std::sync::atomic::AtomicBool,
+    /// While set, every flight panics at once; and how many have.
+    pub poison: std::sync::atomic::AtomicBool,
+    pub stumbles: AtomicUsize,
 }
 
 /// How many flights are out; shutdown waits for them.
@@ -94,6 +103,14 @@ pub struct Term {
 }
 
 impl Hands {
+    #[cfg(test)]
+    pub fn stumble(&self) {
+        if self.sabotage.poison.load(Ordering::SeqCst) {
+            self.sabotage.stumbles.fetch_add(1, Ordering::SeqCst);
+            panic!("poisoned");
+        }
+    }
+
     pub fn is_full(&self) -> bool {
         self.flights.out() >= self.most_flights
     }

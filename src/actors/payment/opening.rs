@@ -26,6 +26,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     assert!(
         !hands
             .sabotage
+            .next
             .swap(false, std::sync::atomic::Ordering::Relaxed),
         "sabotaged"
     );

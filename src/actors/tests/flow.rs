@@ -1,222 +1,19 @@
-//! The actors among themselves: a real store, real shards, and a stub in the place of Toss.
-
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+//! What the actors do for one another while all goes well enough: single flight, bounds, gates.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use actix::prelude::*;
 use futures_util::future::join_all;
-use tempfile::TempDir;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
-use super::api::{CheckoutRequest, ConfirmRequest, Heard, Patience, TraceId};
-use super::clock::Clock;
-use super::directory::{CheckoutRules, Directory};
-use super::journal::{JournalActor, JournalLimits, Write, Written};
-use super::payment::{FlightLimits, Flights, Hands};
-use super::product::{Products, Reserve};
-use super::shard::{Ignite, Shard, ShardLimits};
-use super::toss::{Admit, Busy, LookUp, Permit, SendConfirm};
-use crate::domain::{
-    Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
-    Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
-};
-use crate::store::{Change, Opened, Store, StoreSettings};
-
-/// Toss as a stub: approves everything, once it is let go.
-struct Desk {
-    confirms: Arc<AtomicUsize>,
-    /// Where set, a confirm waits for it.
-    gate: Option<Arc<Notify>>,
-}
-
-impl Actor for Desk {
-    type Context = Context<Self>;
-}
-
-impl Handler<Admit> for Desk {
-    type Result = Result<Permit, Busy>;
-
-    fn handle(&mut self, order: Admit, _: &mut Self::Context) -> Self::Result {
-        Ok(Permit::unbounded(order.lane))
-    }
-}
-
-fn approved(key: PaymentKey, order: OrderId, total: i64) -> Report {
-    let order_id = order.to_string().into();
-    let (status, approved_at, method) = (TossStatus::Done, None, None);
-    let (receipt_url, failure) = (None, None);
-    Report {
-        payment_key: key,
-        order_id,
-        status,
-        total,
-        approved_at,
-        method,
-        receipt_url,
-        failure,
-    }
-}
-
-impl Handler<SendConfirm> for Desk {
-    type Result = ResponseFuture<Reply>;
-
-    fn handle(&mut self, order: SendConfirm, _: &mut Self::Context) -> Self::Result {
-        self.confirms.fetch_add(1, Ordering::SeqCst);
-        let gate = self.gate.clone();
-        let call = order.call;
-        Box::pin(async move {
-            if let Some(gate) = gate {
-                gate.notified().await;
-            }
-            let report = approved(call.payment_key, call.order, call.amount.get());
-            Reply {
-                outcome: Outcome::Approved(report),
-                answered: true,
-            }
-        })
-    }
-}
-
-impl Handler<LookUp> for Desk {
-    type Result = Finding;
-
-    fn handle(&mut self, _: LookUp, _: &mut Self::Context) -> Self::Result {
-        Finding::NoAnswer("a stub".into())
-    }
-}
-
-impl<A, M> actix::dev::MessageResponse<A, M> for Finding
-where
-    A: Actor,
-    M: Message<Result = Finding>,
-{
-    fn handle(self, _: &mut A::Context, tx: Option<actix::dev::OneshotSender<M::Result>>) {
-        if let Some(tx) = tx {
-            _ = tx.send(self);
-        }
-    }
-}
-
-struct Stage {
-    directory: Directory,
-    hands: Arc<Hands>,
-    shard: Addr<Shard>,
-    confirms: Arc<AtomicUsize>,
-    _folder: TempDir,
-}
-
-#[derive(Clone, Copy)]
-struct Plan {
-    idle: Duration,
-    most_waiters: usize,
-    queue: usize,
-}
-
-const PLAN: Plan = Plan {
-    idle: Duration::from_secs(60),
-    most_waiters: 10_000,
-    queue: 1_000,
-};
-
-async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("test.db").display());
-    let settings = StoreSettings {
-        url,
-        readers: 2,
-        busy_timeout_ms: 1_000,
-    };
-    let store = Store::open(settings, Opened::Serving).await.unwrap();
-    store.migrate().await.unwrap();
-    store.load_demo_data().await.unwrap();
-    let here = Arbiter::current();
-    let products = Products::new(vec![here.clone()], Duration::from_millis(200));
-    let limits = JournalLimits {
-        batch: 256,
-        queue: plan.queue,
-    };
-    let journal = JournalActor::new(store.clone(), products.clone(), limits).start();
-    let confirms = Arc::new(AtomicUsize::new(0));
-    let desk = Desk {
-        confirms: confirms.clone(),
-        gate,
-    }
-    .start();
-    let hands = Arc::new(Hands {
-        incarnation: Incarnation(Uuid::now_v7()),
-        gateway: GatewayIdentity("stub".into()),
-        clock: Clock::new(Rules::default()),
-        limits: FlightLimits {
-            budget: Duration::from_secs(1),
-            call: Duration::from_secs(2),
-        },
-        admit: desk.clone().recipient(),
-        confirm: desk.clone().recipient(),
-        look_up: desk.recipient(),
-        journal: journal.recipient(),
-        products,
-        store,
-        most_waiters: plan.most_waiters,
-        flights: Flights::default(),
-        sabotage: false.into(),
-    });
-    let limits = ShardLimits {
-        idle: plan.idle,
-        loading: 1_000,
-    };
-    let shard = Shard::new(hands.clone(), limits).start();
-    let rules = CheckoutRules {
-        expires_after: Duration::from_secs(600),
-        known_users_only: true,
-    };
-    let runtime = tokio::runtime::Handle::current();
-    let directory = Directory::new(hands.clone(), vec![shard.clone()], rules, runtime);
-    Stage {
-        directory,
-        hands,
-        shard,
-        confirms,
-        _folder: folder,
-    }
-}
-
-impl Stage {
-    async fn order(&self, quantity: i64) -> (OrderId, Won) {
-        let request = CheckoutRequest {
-            user: UserId::parse("1").unwrap(),
-            wanted: vec![(ProductId::new(1).unwrap(), Quantity::new(quantity).unwrap())],
-            idempotency: None,
-            trace: TraceId::default(),
-        };
-        let payment = self.directory.checkout(request).await.unwrap().payment;
-        (payment.order.id, payment.order.total)
-    }
-
-    async fn confirm(&self, (order, amount): (OrderId, Won), key: &str) -> Heard {
-        let request = ConfirmRequest {
-            order,
-            user: None,
-            amount,
-            payment_key: PaymentKey::parse(key).unwrap(),
-            trace: TraceId::default(),
-        };
-        self.directory
-            .confirm(request, Patience::UntilSettled(Duration::from_secs(5)))
-            .await
-    }
-
-    fn confirms(&self) -> usize {
-        self.confirms.load(Ordering::SeqCst)
-    }
-}
-
-fn is_paid(heard: &Heard) -> bool {
-    matches!(heard, Heard::Answer(Answer::Paid(_)))
-}
+use super::{PLAN, Plan, is_paid, stage};
+use crate::actors::api::Heard;
+use crate::actors::journal::{Write, Written};
+use crate::actors::product::Reserve;
+use crate::actors::shard::Ignite;
+use crate::domain::{Answer, ProductId, Rejection, Won};
+use crate::store::Change;
 
 #[actix::test]
 async fn a_slow_gateway_call_stalls_no_mailbox() {
@@ -270,7 +67,7 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
     assert_eq!(heard.iter().filter(busy).count(), 7);
     assert_eq!(heard.iter().filter(|heard| is_paid(heard)).count(), 3);
 
-    let full = super::tests::stage(Plan { queue: 0, ..PLAN }, None).await;
+    let full = self::stage(Plan { queue: 0, ..PLAN }, None).await;
     let hands = &full.hands;
     let (incarnation, at) = (hands.incarnation, hands.clock.now());
     let restock = Change::Restock {
@@ -311,7 +108,7 @@ async fn a_panic_in_a_flight_answers_its_callers_and_leaks_no_reservation() {
     let order = stage.order(59).await;
     // Let the gate learn the shelf first, so that it would refuse what it believes reserved.
     let product = ProductId::new(1).unwrap();
-    stage.hands.sabotage.store(true, Ordering::SeqCst);
+    stage.hands.sabotage.next.store(true, Ordering::SeqCst);
     let heard = stage.confirm(order, "key-a").await;
     assert!(
         matches!(heard, Heard::Answer(Answer::Pending { .. })),
