@@ -10,8 +10,8 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::actors::{
-    CheckoutRules, Crew, CrewSettings, FlightLimits, JournalLimits, RecoveryLimits, ShardLimits,
-    TossLimits,
+    BreakerRules, CheckoutRules, Crew, CrewSettings, DoorBounds, FlightLimits, JournalLimits,
+    RecoveryLimits, ShardLimits, TossLimits,
 };
 use crate::domain::{Incarnation, Rules, Timestamp};
 use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
@@ -298,14 +298,7 @@ fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
             budget: ms(confirm.flight_budget_ms),
             call: ms(toss.connect_timeout_ms + toss.read_timeout_ms),
         },
-        toss: TossLimits {
-            concurrency: toss.concurrency,
-            calls_per_minute: settings.calls_per_minute().and_then(NonZeroU32::new),
-            admission_wait: ms(toss.admission_wait_ms),
-            recovery_share_percent: toss.recovery_share_percent,
-            tries: confirm.tries,
-            repeat_within: ms(confirm.flight_budget_ms),
-        },
+        toss: toss_limits(settings),
         journal: JournalLimits {
             batch: settings.journal.batch,
             queue: settings.journal.queue,
@@ -322,11 +315,42 @@ fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
             expires_after: Duration::from_secs(settings.checkout.expires_after_s),
             known_users_only: settings.checkout.known_users_only.unwrap_or(demo_data),
         },
+        door: DoorBounds {
+            confirms: settings.max_confirms(),
+            readers: (settings.server.max_in_flight / 8).max(1),
+        },
         shards: settings.actors.shards.unwrap_or_else(cores),
         most_waiters: confirm.max_waiters,
         product_recheck: ms(settings.products.recheck_ms),
         node_name: settings.node_name().into(),
         heartbeat: ms(settings.node.heartbeat_ms),
+    }
+}
+
+fn toss_limits(settings: &Settings) -> TossLimits {
+    let ms = Duration::from_millis;
+    let (confirm, toss, breaker) = (&settings.confirm, &settings.toss, &settings.breaker);
+    TossLimits {
+        concurrency: toss.concurrency,
+        calls_per_minute: settings.calls_per_minute().and_then(NonZeroU32::new),
+        admission_wait: ms(toss.admission_wait_ms),
+        waiting: toss.waiting,
+        recovery_share_percent: toss.recovery_share_percent,
+        tries: confirm.tries,
+        repeat_within: ms(confirm.flight_budget_ms),
+        breaker: BreakerRules {
+            failures: breaker.failures,
+            failure_percent: breaker.failure_percent,
+            sample: breaker.sample,
+            window: ms(breaker.window_ms),
+            open: ms(breaker.open_ms),
+            open_max: ms(breaker.open_max_ms),
+            probes: breaker.probes,
+            probe: ms(breaker.probe_ms),
+            trial: breaker.trial,
+        },
+        // Long enough for the timer to have looked once.
+        probe_patience: ms(settings.recovery.tick_ms + 100),
     }
 }
 

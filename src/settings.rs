@@ -59,6 +59,7 @@ pub struct Settings {
     pub actors: Actors,
     pub node: Node,
     pub toss: Toss,
+    pub breaker: Breaker,
     pub sandbox: Sandbox,
     pub log: Log,
 }
@@ -74,6 +75,7 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     pub workers: usize,
     pub max_in_flight: usize,
+    pub max_confirms: Option<usize>,
     pub body_limit_bytes: usize,
     pub shutdown_ms: u64,
 }
@@ -155,7 +157,22 @@ pub struct Toss {
     pub calls_per_minute: Option<u32>,
     pub concurrency: usize,
     pub admission_wait_ms: u64,
+    pub waiting: usize,
     pub recovery_share_percent: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    pub failures: u32,
+    pub failure_percent: u32,
+    pub sample: u32,
+    pub window_ms: u64,
+    pub open_ms: u64,
+    pub open_max_ms: u64,
+    pub probes: u32,
+    pub probe_ms: u64,
+    pub trial: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -230,6 +247,12 @@ impl Settings {
         self.server
             .allow_anonymous
             .unwrap_or(self.server.bind.ip().is_loopback())
+    }
+
+    /// Buyers who wait for Toss leave a quarter of the door to everybody else.
+    pub fn max_confirms(&self) -> usize {
+        let default = || (self.server.max_in_flight * 3 / 4).max(1);
+        self.server.max_confirms.unwrap_or_else(default)
     }
 
     /// Unbound where no money moves, else Toss's own limit for test keys, or what a live merchant is used to.

@@ -8,14 +8,14 @@ use actix::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
-use super::directory::{CheckoutRules, Directory};
+use super::directory::{CheckoutRules, Directory, DoorBounds};
 use super::journal::{Flush, JournalActor, JournalLimits};
 use super::node::{CloseNode, NodeActor};
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::Products;
 use super::recovery::{Cease, RecoveryLimits, RecoveryTimer};
 use super::shard::{Shard, ShardLimits};
-use super::toss::{TossActor, TossLimits};
+use super::toss::{BreakerWatch, TossActor, TossLimits};
 use crate::domain::{Incarnation, Rules};
 use crate::gateway::Toss;
 use crate::metrics::Metrics;
@@ -31,11 +31,19 @@ pub struct CrewSettings {
     pub shard: ShardLimits,
     pub recovery: RecoveryLimits,
     pub checkout: CheckoutRules,
+    pub door: DoorBounds,
     pub shards: usize,
     pub most_waiters: usize,
     pub product_recheck: Duration,
     pub node_name: Box<str>,
     pub heartbeat: Duration,
+}
+
+impl CrewSettings {
+    /// All that may be at Toss, all that may wait for it, and what recovery has in hand.
+    const fn most_flights(&self) -> usize {
+        self.toss.concurrency + self.toss.waiting + self.recovery.batch
+    }
 }
 
 /// What the last writes may take; a disk that is frozen must not hold the shutdown up.
@@ -48,6 +56,7 @@ pub struct Crew {
     journal: Addr<JournalActor>,
     recovery: Addr<RecoveryTimer>,
     node: Addr<NodeActor>,
+    breaker: BreakerWatch,
 }
 
 impl Crew {
@@ -60,20 +69,19 @@ impl Crew {
         metrics: &Metrics,
         runtime: &Arc<tokio::runtime::Runtime>,
     ) -> Crew {
-        let arbiters = (0..settings.shards.max(1)).map(|_| arbiter(runtime));
-        let (workers, common) = (arbiters.collect::<Vec<_>>(), arbiter(runtime));
+        let (workers, common) = arbiters(settings.shards, runtime);
         let gates = workers.iter().map(Arbiter::handle).collect();
         let products = Products::new(gates, settings.product_recheck);
         let (record, gates) = (store.clone(), products.clone());
         let writer = JournalActor::new(record, gates, metrics.clone(), settings.journal);
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
         let gateway = toss.identity().clone();
-        let desk = TossActor::new(toss, settings.toss);
-        let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
+        let breaker = BreakerWatch::new(settings.toss.breaker);
+        let desk = start_desk(toss, settings.toss, &breaker, &common);
         let hands = Arc::new(Hands {
             incarnation,
             gateway,
-            clock: Clock::new(settings.rules),
+            clock: Clock::new(settings.rules.clone()),
             limits: settings.flight,
             admit: desk.clone().recipient(),
             confirm: desk.clone().recipient(),
@@ -83,30 +91,37 @@ impl Crew {
             store: store.clone(),
             most_waiters: settings.most_waiters,
             flights: Flights::default(),
+            most_flights: settings.most_flights(),
+            breaker: breaker.clone(),
             metrics: metrics.clone(),
             #[cfg(test)]
-            sabotage: false.into(),
+            sabotage: Default::default(),
         });
         let (flights, clock) = (hands.flights.clone(), hands.clock.clone());
         let shards = start_shards(&workers, &hands, settings.shard);
         let (theirs, shared) = (hands.clone(), runtime.handle().clone());
-        let directory = Directory::new(theirs, shards, settings.checkout, shared);
+        let (rules, room) = (settings.checkout, settings.door);
+        let directory = Directory::new(theirs, shards, rules, room, shared);
 
         let (name, vitals) = (settings.node_name, directory.vitals().clone());
         let node = NodeActor::new(&hands, name, settings.heartbeat, vitals);
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
         let (finder, reader) = (directory.clone(), store.clone());
         let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);
-        let recovery = RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer);
-        let arbiters = workers.into_iter().chain([common]).collect();
         Crew {
             directory,
-            arbiters,
             flights,
             journal,
-            recovery,
+            recovery: RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer),
             node,
+            breaker,
+            arbiters: workers.into_iter().chain([common]).collect(),
         }
+    }
+
+    /// The state of the breaker, for whoever shows it.
+    pub const fn breaker(&self) -> &BreakerWatch {
+        &self.breaker
     }
 
     pub fn directory(&self) -> &Directory {
@@ -140,6 +155,22 @@ impl Crew {
 fn arbiter(runtime: &Arc<tokio::runtime::Runtime>) -> Arbiter {
     let runtime = Arc::clone(runtime);
     Arbiter::with_tokio_rt(move || runtime)
+}
+
+/// One for each shard, and one for the actors that all share.
+fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> (Vec<Arbiter>, Arbiter) {
+    let workers = (0..shards.max(1)).map(|_| arbiter(runtime)).collect();
+    (workers, arbiter(runtime))
+}
+
+fn start_desk(
+    toss: Toss,
+    limits: TossLimits,
+    breaker: &BreakerWatch,
+    common: &Arbiter,
+) -> Addr<TossActor> {
+    let desk = TossActor::new(toss, limits, breaker.clone());
+    TossActor::start_in_arbiter(&common.handle(), |_| desk)
 }
 
 fn start_shards(workers: &[Arbiter], hands: &Arc<Hands>, limits: ShardLimits) -> Vec<Addr<Shard>> {

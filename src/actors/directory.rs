@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::api::Refused;
 use super::payment::{Hands, Retry, Timeout};
@@ -28,11 +28,22 @@ pub struct CheckoutRules {
     pub known_users_only: bool,
 }
 
+/// What one kind of request may have of the door's room, so that whoever waits for Toss leaves room for the others.
+#[derive(Clone, Copy, Debug)]
+pub struct DoorBounds {
+    /// Confirms in hand at once; one more hears "busy".
+    pub confirms: usize,
+    /// Readers who wait for a payment to settle; one more is answered as it is.
+    pub readers: usize,
+}
+
 #[derive(Clone)]
 pub struct Directory {
     hands: Arc<Hands>,
     shards: Arc<[Addr<Shard>]>,
     checkout: CheckoutRules,
+    confirms: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
     /// Database work of the door runs here: its own workers must not wait for sockets of another runtime.
     runtime: tokio::runtime::Handle,
     vitals: Vitals,
@@ -43,12 +54,16 @@ impl Directory {
         hands: Arc<Hands>,
         shards: Vec<Addr<Shard>>,
         checkout: CheckoutRules,
+        bounds: DoorBounds,
         runtime: tokio::runtime::Handle,
     ) -> Directory {
+        let room = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Directory {
             hands,
             shards: shards.into(),
             checkout,
+            confirms: room(bounds.confirms),
+            readers: room(bounds.readers),
             runtime,
             vitals: Vitals::default(),
         }
@@ -106,5 +121,10 @@ impl Directory {
         };
         self.shard(order).do_send(Deliver { order, message });
         landed
+    }
+
+    /// How many unfinished payments may ask Toss now.
+    pub fn questions(&self) -> usize {
+        self.hands.breaker.questions()
     }
 }

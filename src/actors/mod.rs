@@ -5,6 +5,7 @@ mod api;
 mod clock;
 mod crew;
 mod directory;
+mod fallen;
 mod journal;
 mod node;
 mod payment;
@@ -14,8 +15,6 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod toss;
-#[cfg(test)]
-mod toss_tests;
 mod vitals;
 
 pub use api::{
@@ -23,9 +22,9 @@ pub use api::{
     PaymentView, ProductView, Refused, TraceId,
 };
 pub use crew::{Crew, CrewSettings};
-pub use directory::{CheckoutRules, Directory};
+pub use directory::{CheckoutRules, Directory, DoorBounds};
 pub use journal::JournalLimits;
 pub use payment::FlightLimits;
 pub use recovery::RecoveryLimits;
 pub use shard::ShardLimits;
-pub use toss::TossLimits;
+pub use toss::{BreakerRules, BreakerState, BreakerWatch, Standing, TossLimits};

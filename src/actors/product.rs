@@ -24,10 +24,10 @@ pub struct Reserve {
 /// A commit of the journal saw this much on the shelf, and took `taken` of it for reservations of ours.
 #[derive(Message, Debug, Clone, Copy)]
 #[rtype(result = "()")]
-pub struct ShelfSeen {
+struct ShelfSeen {
     /// `None`: the shelf could not be read; the next request goes through to ask.
-    pub stock: Option<i64>,
-    pub taken: i64,
+    stock: Option<i64>,
+    taken: i64,
 }
 
 /// Move stock and received by hand.
@@ -56,17 +56,18 @@ struct Release {
     quantity: i64,
 }
 
-/// Goods set aside in memory. Dropping it gives them back, whatever the reason: refusal, fault, panic.
+/// Goods set aside in memory. Dropping it gives them back, whatever the reason: refusal, fault, panic. The write that
+/// takes the goods holds it, so that it is settled once, by the one who knows: the journal.
 #[derive(Debug)]
 pub struct Reservation {
     gate: Option<Addr<ProductActor>>,
+    product: ProductId,
     quantity: i64,
 }
 
 impl Reservation {
-    /// The journal took the goods, and its `ShelfSeen` settles the books of the gate.
-    pub fn taken(mut self) {
-        self.gate = None;
+    pub const fn product(&self) -> ProductId {
+        self.product
     }
 }
 
@@ -128,6 +129,7 @@ impl Handler<Reserve> for ProductActor {
         self.reserved += order.quantity;
         Ok(Reservation {
             gate: Some(ctx.address()),
+            product: self.product,
             quantity: order.quantity,
         })
     }
@@ -232,11 +234,35 @@ impl Products {
         gate
     }
 
-    /// Tells the gate, if it is open, what a commit saw.
-    pub fn tell(&self, product: ProductId, news: ShelfSeen) {
+    /// Tells the gate, if it is open, what a commit saw on the shelf and which of its reservations the commit took.
+    /// A gate that was opened anew meanwhile has never counted them.
+    pub fn settle(&self, product: ProductId, stock: Option<i64>, taken: Vec<Reservation>) {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(gate) = gates.get(&product) {
-            gate.do_send(news);
+        let Some(gate) = gates.get(&product) else {
+            return;
+        };
+        let mut sum = 0;
+        for mut reservation in taken {
+            let counted = reservation.gate.take();
+            if counted.as_ref() == Some(gate) {
+                sum += reservation.quantity;
+            }
         }
+        gate.do_send(ShelfSeen { stock, taken: sum });
+    }
+}
+
+/// What the gate believes to be set aside.
+#[cfg(test)]
+#[derive(Message, Debug)]
+#[rtype(result = "i64")]
+pub struct Reserved;
+
+#[cfg(test)]
+impl Handler<Reserved> for ProductActor {
+    type Result = i64;
+
+    fn handle(&mut self, _: Reserved, _: &mut Self::Context) -> Self::Result {
+        self.reserved
     }
 }

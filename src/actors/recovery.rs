@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::directory::Directory;
-use crate::domain::{Incarnation, OrderId};
+use crate::domain::{Incarnation, OrderId, Status};
 use crate::store::{Due, Store, StoreFault};
 
 #[derive(Clone, Copy, Debug)]
@@ -117,13 +117,20 @@ impl RecoveryTimer {
             }
         };
         self.more = due.len() >= limit;
+        // Behind an open breaker a crowd would only be turned away; the one whose question is a probe may go.
+        let mut questions = self.directory.questions();
         for Due { order, status } in due {
             if self.stopped || self.in_hand.len() >= self.limits.batch {
                 return;
             }
+            let asks = status != Status::Ready;
+            if asks && questions == 0 {
+                continue;
+            }
             if self.sent_for.contains_key(&order) || !self.in_hand.insert(order) {
                 continue;
             }
+            questions -= usize::from(asks);
             self.sent_for.insert(order, Instant::now());
             let landed = self.directory.wake(order, status);
             ctx.spawn(landed.into_actor(self).map(move |_, timer, ctx| {

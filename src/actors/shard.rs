@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::api::{CheckoutIdempotency, Heard, TraceId};
+use super::fallen::Fallen;
 use super::journal::Written;
 use super::payment::{
     AreYouIdle, Checkout, Confirm, Ended, Hands, Idle, PaymentActor, Retry, ShardPort, Stop,
@@ -73,6 +74,7 @@ pub struct Shard {
     orders: HashMap<OrderId, Entry>,
     port: Option<Arc<ShardPort>>,
     queued: usize,
+    fallen: Fallen,
 }
 
 impl Shard {
@@ -83,6 +85,7 @@ impl Shard {
             orders: HashMap::new(),
             port: None,
             queued: 0,
+            fallen: Fallen::default(),
         }
     }
 
@@ -100,12 +103,16 @@ impl Shard {
     }
 
     fn deliver(&mut self, order: OrderId, message: ForOrder, ctx: &mut Context<Self>) {
+        let from_timer = !matches!(message, ForOrder::Confirm(_));
+        if from_timer && self.fallen.rests(order, Instant::now()) {
+            return;
+        }
         match self.orders.get_mut(&order) {
             // On our own arbiter: an actor that is connected here will take the message.
             Some(Entry::Live { actor, sent, last }) if actor.connected() => {
                 *sent += 1;
                 // The timer's messages keep nobody in memory.
-                if matches!(message, ForOrder::Confirm(_)) {
+                if !from_timer {
                     *last = Instant::now();
                 }
                 send(actor, message);
@@ -115,8 +122,21 @@ impl Shard {
                 self.queued += 1;
                 queue.push(message);
             }
+            // As many flights as may be are out: nobody is loaded only to be told so.
+            None if !from_timer && self.hands.is_full() => {
+                refuse(
+                    message,
+                    Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
+                );
+            }
             // A handler panicked and took its mailbox along: the record tells how far it came.
-            Some(Entry::Live { .. }) | None => self.load(order, vec![message], ctx),
+            Some(Entry::Live { .. }) => {
+                self.orders.remove(&order);
+                if self.fallen.fell(order, Instant::now()) || !from_timer {
+                    self.load(order, vec![message], ctx);
+                }
+            }
+            None => self.load(order, vec![message], ctx),
         }
     }
 
@@ -215,7 +235,7 @@ impl Actor for Shard {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let pace = (self.limits.idle / 4).max(Duration::from_millis(50));
+        let pace = (self.limits.idle / 4).max(Duration::from_millis(5));
         ctx.run_interval(pace, |shard, _| shard.ask_the_quiet());
     }
 }
@@ -279,7 +299,7 @@ impl Handler<Ended> for Shard {
             return;
         }
         self.orders.remove(&word.order);
-        if word.ask {
+        if word.ask && self.fallen.fell(word.order, Instant::now()) {
             self.load(
                 word.order,
                 vec![ForOrder::Retry(Retry {

@@ -4,7 +4,6 @@
 use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -15,9 +14,10 @@ use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use time::macros::{format_description, offset};
 
+use super::health::{Health, Told};
 use super::place::{GatewayKind, Place};
 use super::reading::{self, Heard};
-use super::telling::{Call, Telling, tell};
+use super::telling::{Call, tell};
 use super::wire::{ConfirmRequest, TransactionObject};
 use crate::domain::{
     Finding, GatewayIdentity, OrderId, Outcome, PaymentKey, Reply, Timestamp, Won,
@@ -75,7 +75,6 @@ struct Door {
     client: Client,
     place: Place,
     confirm: Url,
-    key_refused: AtomicBool,
 }
 
 impl fmt::Debug for Toss {
@@ -96,6 +95,8 @@ struct Silence {
     why: Box<str>,
     /// False only if the request surely stayed here.
     may_have_left: bool,
+    /// What the line is accused of; nothing where the request itself was unfit.
+    health: Health,
     /// For the log: the innermost cause. It names hosts and protocol errors, never a URL.
     cause: Option<String>,
 }
@@ -107,7 +108,6 @@ impl Toss {
         Ok(Toss(Arc::new(Door {
             client: client(&settings, &place)?,
             confirm: place.url("/v1/payments/confirm")?,
-            key_refused: AtomicBool::new(false),
             place,
         })))
     }
@@ -120,12 +120,7 @@ impl Toss {
         self.0.place.kind
     }
 
-    /// Toss's latest answer said that our key, or how we present it, is wrong: every further call is in vain until a human acts.
-    pub fn key_refused(&self) -> bool {
-        self.0.key_refused.load(Ordering::Relaxed)
-    }
-
-    pub async fn confirm(&self, call: &ConfirmCall) -> Reply {
+    pub async fn confirm(&self, call: &ConfirmCall) -> Told<Reply> {
         let begun = Instant::now();
         let body = ConfirmRequest {
             payment_key: call.payment_key.reveal().to_owned(),
@@ -138,41 +133,41 @@ impl Toss {
             .json(&body);
         let answer = send(request).await;
         let heard = match &answer {
-            Ok(answer) => self.note(reading::confirm(answer.status, &answer.body)),
-            Err(silence) => Heard::without_code(silence.to_confirm()),
+            Ok(answer) => reading::confirm(answer.status, &answer.body),
+            Err(silence) => Heard::unrecognised(silence.to_confirm()),
         };
         let call = Call::new("confirm", begun)
             .of_order(call.order)
             .with_key(&call.payment_key);
         tell(&answer_of(&call, &answer), &heard);
-        heard.said
+        told(&answer, heard)
     }
 
-    pub async fn look_up(&self, key: &PaymentKey) -> Finding {
+    pub async fn look_up(&self, key: &PaymentKey) -> Told<Finding> {
         let call = Call::new("look_up", Instant::now()).with_key(key);
         match self.0.place.payment_url(key) {
             Some(url) => self.find(call, self.0.client.get(url)).await,
-            None => Finding::NoAnswer("no payment can bear this paymentKey".into()),
+            None => not_sent("no payment can bear this paymentKey"),
         }
     }
 
     /// Which payment of an order Toss returns is not documented: only an approval of our own paymentKey counts.
-    pub async fn look_up_order(&self, order: OrderId) -> Finding {
+    pub async fn look_up_order(&self, order: OrderId) -> Told<Finding> {
         let call = Call::new("look_up_order", Instant::now()).of_order(order);
         match self.0.place.url(&format!("/v1/payments/orders/{order}")) {
             Ok(url) => self.find(call, self.0.client.get(url)).await,
-            Err(fault) => Finding::NoAnswer(fault.to_string().into()),
+            Err(fault) => not_sent(&fault.to_string()),
         }
     }
 
-    async fn find(&self, call: Call<'_>, request: RequestBuilder) -> Finding {
+    async fn find(&self, call: Call<'_>, request: RequestBuilder) -> Told<Finding> {
         let answer = send(request).await;
         let heard = match &answer {
-            Ok(answer) => self.note(reading::look_up(answer.status, &answer.body)),
-            Err(silence) => Heard::without_code(Finding::NoAnswer(silence.why.clone())),
+            Ok(answer) => reading::look_up(answer.status, &answer.body),
+            Err(silence) => Heard::unrecognised(Finding::NoAnswer(silence.why.clone())),
         };
         tell(&answer_of(&call, &answer), &heard);
-        heard.said
+        told(&answer, heard)
     }
 
     /// One page of what Toss executed between two instants, oldest first; `after` is the transactionKey that the page before ended with.
@@ -191,17 +186,6 @@ impl Toss {
         let answer = send(request).await;
         let answer = answer.map_err(|silence| GatewayFault::NoAnswer(silence.why))?;
         reading::list(answer.status, &answer.body).map_err(GatewayFault::NoAnswer)
-    }
-
-    /// Remembers whether Toss accepts our key. Silence and pages of HTML say nothing about it.
-    fn note<T: Telling>(&self, heard: Heard<T>) -> Heard<T> {
-        let refused = heard.is_misconfigured();
-        let (_, _, is_odd) = heard.said.word();
-        let tells = heard.code.is_some() || !is_odd;
-        if tells && self.key_refused() != refused {
-            self.0.key_refused.store(refused, Ordering::Relaxed);
-        }
-        heard
     }
 }
 
@@ -251,6 +235,7 @@ async fn send(request: RequestBuilder) -> Result<Answer, Silence> {
         let chunk = response.chunk().await.map_err(|error| Silence {
             why: format!("{} (HTTP {status})", lost(&error)).into(),
             may_have_left: true,
+            health: Health::Faulty,
             cause: Some(innermost(&error)),
         })?;
         let Some(chunk) = chunk else {
@@ -260,6 +245,7 @@ async fn send(request: RequestBuilder) -> Result<Answer, Silence> {
             return Err(Silence {
                 why: format!("the answer does not end (HTTP {status})").into(),
                 may_have_left: true,
+                health: Health::Faulty,
                 cause: None,
             });
         }
@@ -287,6 +273,10 @@ fn silence(error: &reqwest::Error) -> Silence {
     Silence {
         why: why.into(),
         may_have_left,
+        health: match error.is_builder() {
+            true => Health::Mute,
+            false => Health::Faulty,
+        },
         cause: Some(innermost(error)),
     }
 }
@@ -319,6 +309,22 @@ impl Silence {
             outcome,
             answered: false,
         }
+    }
+}
+
+fn told<T>(answer: &Result<Answer, Silence>, heard: Heard<T>) -> Told<T> {
+    let health = match answer {
+        Ok(answer) => Health::of(answer.status, &heard),
+        Err(silence) => silence.health,
+    };
+    let said = heard.said;
+    Told { said, health }
+}
+
+fn not_sent(why: &str) -> Told<Finding> {
+    Told {
+        said: Finding::NoAnswer(why.into()),
+        health: Health::Mute,
     }
 }
 

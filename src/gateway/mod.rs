@@ -3,10 +3,12 @@
 
 pub mod client;
 pub mod codes;
+mod health;
 mod place;
 mod reading;
 mod telling;
 pub mod wire;
 
 pub use client::{ConfirmCall, GatewayFault, TRANSACTIONS_PAGE, Toss, TossSettings};
+pub use health::{Health, Told};
 pub use place::GatewayKind;

@@ -13,11 +13,28 @@ use crate::domain::{Finding, Outcome, PaymentKey, Reply, Report, Timestamp, Toss
 pub(super) struct Heard<T> {
     pub said: T,
     pub code: Option<Box<str>>,
+    /// Whether it had one of Toss's shapes.
+    pub recognised: bool,
 }
 
 impl<T> Heard<T> {
-    pub fn without_code(said: T) -> Heard<T> {
-        Heard { said, code: None }
+    fn of_payment(said: T) -> Heard<T> {
+        let (code, recognised) = (None, true);
+        Heard {
+            said,
+            code,
+            recognised,
+        }
+    }
+
+    /// Silence, or something that Toss did not write.
+    pub fn unrecognised(said: T) -> Heard<T> {
+        let (code, recognised) = (None, false);
+        Heard {
+            said,
+            code,
+            recognised,
+        }
     }
 
     pub fn is_misconfigured(&self) -> bool {
@@ -64,11 +81,16 @@ pub(super) fn confirm(status: u16, body: &[u8]) -> Heard<Reply> {
             let answered = *code != *codes::IDEMPOTENT_REQUEST_PROCESSING;
             (codes::outcome(status, error), answered, Some(code))
         }
-        Shape::Unrecognised => (Outcome::Unknown(unrecognised(status)), false, None),
+        Shape::Unrecognised => {
+            let outcome = Outcome::Unknown(unrecognised(status));
+            let answered = false;
+            return Heard::unrecognised(Reply { outcome, answered });
+        }
     };
     Heard {
         said: Reply { outcome, answered },
         code,
+        recognised: true,
     }
 }
 
@@ -85,7 +107,7 @@ fn approval(payment: PaymentObject) -> Outcome {
 /// What the answer to a look-up means.
 pub(super) fn look_up(status: u16, body: &[u8]) -> Heard<Finding> {
     match shape(status, body) {
-        Shape::Payment(payment) => Heard::without_code(match report(*payment) {
+        Shape::Payment(payment) => Heard::of_payment(match report(*payment) {
             Ok(report) => Finding::Found(report),
             Err(why) => Finding::NoAnswer(why.into()),
         }),
@@ -96,9 +118,14 @@ pub(super) fn look_up(status: u16, body: &[u8]) -> Heard<Finding> {
                 _ => Finding::NoAnswer(format!("{code} (HTTP {status})").into()),
             };
             let code = Some(code);
-            Heard { said, code }
+            let recognised = true;
+            Heard {
+                said,
+                code,
+                recognised,
+            }
         }
-        Shape::Unrecognised => Heard::without_code(Finding::NoAnswer(unrecognised(status))),
+        Shape::Unrecognised => Heard::unrecognised(Finding::NoAnswer(unrecognised(status))),
     }
 }
 

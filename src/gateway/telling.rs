@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::reading::Heard;
 use crate::domain::{Finding, OrderId, Outcome, PaymentKey, Reply};
@@ -106,12 +106,12 @@ pub(super) fn tell<T: Telling>(call: &Call<'_>, heard: &Heard<T>) {
     let code = heard.code.as_deref();
     if heard.is_misconfigured() {
         event!(
-            error,
+            warn,
             call,
             code,
             said,
             why,
-            "Toss refuses our secret key: set toss.secret_key; no order is failed for this"
+            "Toss refuses our secret key; no order is failed for this"
         );
     } else if is_odd {
         event!(warn, call, code, said, why, "Toss did not decide");

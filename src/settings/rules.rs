@@ -48,6 +48,11 @@ fn door_ranges(s: &Settings) -> Result<(), SettingsFault> {
         1..=1_000_000,
     )?;
     within(
+        "server.max_confirms",
+        s.max_confirms() as u64,
+        1..=1_000_000,
+    )?;
+    within(
         "server.body_limit_bytes",
         s.server.body_limit_bytes as u64,
         1_024..=16_777_216,
@@ -131,11 +136,35 @@ fn world_ranges(s: &Settings) -> Result<(), SettingsFault> {
         s.toss.admission_wait_ms,
         1..=60_000,
     )?;
+    within("toss.waiting", s.toss.waiting as u64, 0..=100_000)?;
     within(
         "toss.recovery_share_percent",
         u64::from(s.toss.recovery_share_percent),
         1..=100,
-    )
+    )?;
+    breaker_ranges(s)
+}
+
+fn breaker_ranges(s: &Settings) -> Result<(), SettingsFault> {
+    let breaker = &s.breaker;
+    let million = 1..=1_000_000;
+    within(
+        "breaker.failures",
+        u64::from(breaker.failures),
+        million.clone(),
+    )?;
+    within(
+        "breaker.failure_percent",
+        u64::from(breaker.failure_percent),
+        1..=100,
+    )?;
+    within("breaker.sample", u64::from(breaker.sample), million)?;
+    within("breaker.window_ms", breaker.window_ms, 100..=HOUR_MS)?;
+    within("breaker.open_ms", breaker.open_ms, 10..=HOUR_MS)?;
+    within("breaker.open_max_ms", breaker.open_max_ms, 10..=HOUR_MS)?;
+    within("breaker.probes", u64::from(breaker.probes), 1..=100)?;
+    within("breaker.probe_ms", breaker.probe_ms, 10..=120_000)?;
+    within("breaker.trial", u64::from(breaker.trial), 1..=100_000)
 }
 
 fn relations(s: &Settings) -> Result<(), SettingsFault> {
@@ -146,6 +175,11 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
         );
         let got = Some(s.recovery.backoff_max_ms.to_string());
         return Err(wrong("recovery.backoff_max_ms", wants, got));
+    }
+    if s.breaker.open_ms > s.breaker.open_max_ms {
+        let wants = format!("at least breaker.open_ms, {}", s.breaker.open_ms);
+        let got = Some(s.breaker.open_max_ms.to_string());
+        return Err(wrong("breaker.open_max_ms", wants, got));
     }
     // Four beats may be lost before a live node counts as dead.
     if s.node.dead_after_ms < 4 * s.node.heartbeat_ms {

@@ -7,11 +7,16 @@ use super::Directory;
 use crate::actors::api::{ConfirmRequest, Heard, Patience};
 use crate::actors::payment::{Confirm, Request, Waiter};
 use crate::actors::shard::{Deliver, ForOrder};
-use crate::domain::{Answer, Status};
+use crate::domain::{Answer, Rejection, Status};
+use crate::metrics::Shed;
 
 impl Directory {
     /// Never an error: whatever breaks, the caller hears that the payment is being checked.
     pub async fn confirm(&self, request: ConfirmRequest, patience: Patience) -> Heard {
+        let Ok(_place) = self.confirms.try_acquire() else {
+            self.hands.metrics.shed(Shed::Door);
+            return Heard::Rejected(Rejection::Busy { retry_after_s: 1 });
+        };
         let until = match patience {
             Patience::UntilSettled(wait) => Instant::now() + wait,
             Patience::UntilAccepted { at_most, .. } => Instant::now() + at_most,

@@ -21,7 +21,9 @@ impl Directory {
         order: OrderId,
         wait: Option<Duration>,
     ) -> Result<Option<PaymentView>, Refused> {
-        let until = wait.map(|wait| Instant::now() + wait);
+        let place = wait.and_then(|_| self.readers.try_acquire().ok());
+        let until = wait.filter(|_| place.is_some());
+        let until = until.map(|wait| Instant::now() + wait);
         let mut pause = LOOK_MIN;
         loop {
             let store = self.hands.store.clone();

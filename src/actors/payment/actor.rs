@@ -56,6 +56,8 @@ pub struct PaymentActor {
     landed: Vec<oneshot::Sender<()>>,
     last_question: Option<Instant>,
     nudged: bool,
+    /// The order itself is being written down; whoever wants it waits for that.
+    opening: bool,
     /// Messages of the shard so far; the shard counts what it sends.
     seen: u64,
     _present: Present,
@@ -76,6 +78,7 @@ impl PaymentActor {
             landed: Vec::new(),
             last_question: None,
             nudged: false,
+            opening: false,
             seen: 0,
         }
     }
@@ -106,7 +109,12 @@ impl PaymentActor {
             Verdict::Nudge => true,
             Verdict::Start => false,
         };
-        if self.callers.len() >= self.hands.most_waiters {
+        let opens = verdict == Verdict::Start && !flying;
+        if opens && self.hands.is_full() {
+            self.hands.metrics.shed(Shed::Gateway);
+            return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+        }
+        if self.callers.is_full(self.hands.most_waiters) {
             self.hands.metrics.shed(Shed::Waiters);
             return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
         }
@@ -297,7 +305,9 @@ impl Handler<Checkout> for PaymentActor {
             .hands
             .journal
             .send(Write::new(Change::Checkout { transition, key }).traced(trace));
+        self.opening = true;
         ctx.spawn(written.into_actor(self).map(move |written, actor, ctx| {
+            actor.opening = false;
             let written = written.unwrap_or(Err(NoVerdict::Doubtful));
             if matches!(written, Ok(store::Verdict::Committed { .. })) {
                 let (order, amount) = (actor.payment.order.id, actor.payment.order.total.get());
@@ -368,7 +378,8 @@ impl Handler<AreYouIdle> for PaymentActor {
     type Result = ();
 
     fn handle(&mut self, _: AreYouIdle, _: &mut Self::Context) {
-        if self.aloft.is_none() && !self.nudged && self.callers.are_gone() {
+        let at_work = self.aloft.is_some() || self.nudged || self.opening;
+        if !at_work && self.callers.are_gone() {
             let (order, seen) = (self.payment.order.id, self.seen);
             self.shard.idle.do_send(Idle { order, seen });
         }

@@ -87,6 +87,8 @@ const QUESTION_PAUSE_MIN_MS: i64 = 500;
 const QUESTION_PAUSE_SPREAD_MS: i64 = 500;
 
 pub async fn advance(flight: Flight) -> (Landing, Payment) {
+    #[cfg(test)]
+    flight.hands.stumble();
     let payment = flight.payment.clone();
     let mut course = match begin(flight).await {
         Ok(Some(course)) => course,

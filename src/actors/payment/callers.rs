@@ -1,5 +1,9 @@
 //! The callers who wait for one payment. They hear the same answer; one who leaves cancels nothing.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::actors::api::Heard;
 use crate::domain::{Answer, Payment, PaymentKey, Rejection};
 use crate::metrics::Present;
@@ -18,26 +22,39 @@ pub struct Caller {
 }
 
 #[derive(Debug, Default)]
-pub struct Callers(Vec<Caller>);
+pub struct Callers {
+    waiting: Vec<Caller>,
+    swept: Option<Instant>,
+}
+
+/// A full room is looked through for those who have left, not more often than this.
+const SWEEP: Duration = Duration::from_millis(100);
 
 impl Callers {
-    pub fn len(&self) -> usize {
-        self.0.len()
+    /// Whether so many wait already. Those who have left do not count.
+    pub fn is_full(&mut self, most: usize) -> bool {
+        let recently = self.swept.is_some_and(|swept| swept.elapsed() < SWEEP);
+        if self.waiting.len() >= most && !recently {
+            self.swept = Some(Instant::now());
+            self.are_gone();
+        }
+        self.waiting.len() >= most
     }
 
     /// Whether nobody waits any more; those who left are forgotten.
     pub fn are_gone(&mut self) -> bool {
-        self.0.retain(|caller| !caller.waiter.answer.is_closed());
-        self.0.is_empty()
+        self.waiting
+            .retain(|caller| !caller.waiter.answer.is_closed());
+        self.waiting.is_empty()
     }
 
     pub fn join(&mut self, caller: Caller) {
-        self.0.push(caller);
+        self.waiting.push(caller);
     }
 
     /// The payment's record names their paymentKey: what they asked for is durable.
     pub fn tell_begun(&mut self, payment: &Payment) {
-        for caller in &mut self.0 {
+        for caller in &mut self.waiting {
             if caller.waiter.began.is_some() && payment.attempt_with(&caller.key).is_some() {
                 caller.waiter.tell_begun();
             }
@@ -45,7 +62,7 @@ impl Callers {
     }
 
     pub fn reject(&mut self, rejection: &Rejection) {
-        for caller in self.0.drain(..) {
+        for caller in self.waiting.drain(..) {
             caller.waiter.tell(Heard::Rejected(rejection.clone()));
         }
     }
@@ -55,10 +72,10 @@ impl Callers {
     pub fn answer(&mut self, payment: &Payment) -> Vec<Caller> {
         let mut strangers = Vec::new();
         self.are_gone();
-        for caller in std::mem::take(&mut self.0) {
+        for caller in std::mem::take(&mut self.waiting) {
             match payment.answer_for(&caller.key) {
                 None => strangers.push(caller),
-                Some(Answer::Pending { .. }) if caller.patient => self.0.push(caller),
+                Some(Answer::Pending { .. }) if caller.patient => self.waiting.push(caller),
                 Some(answer) => caller.waiter.tell(Heard::Answer(answer)),
             }
         }
@@ -67,7 +84,7 @@ impl Callers {
 
     /// Everybody hears what is known, and nobody stays.
     pub fn dismiss(&mut self, payment: &Payment) {
-        for caller in std::mem::take(&mut self.0) {
+        for caller in std::mem::take(&mut self.waiting) {
             let answer = payment.answer_for(&caller.key);
             caller
                 .waiter

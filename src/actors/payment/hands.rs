@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::actors::clock::Clock;
 use crate::actors::journal::Write;
 use crate::actors::product::Products;
-use crate::actors::toss::{Admit, LookUp, SendConfirm};
+use crate::actors::toss::{Admit, BreakerWatch, LookUp, SendConfirm};
 use crate::domain::{Claim, GatewayIdentity, Incarnation};
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -54,10 +54,22 @@ pub struct Hands {
     /// Callers that may wait for one order.
     pub most_waiters: usize,
     pub flights: Flights,
+    /// Flights that may be out; a buyer's confirm that would be one more is refused before it costs anything.
+    pub most_flights: usize,
+    pub breaker: BreakerWatch,
     pub metrics: Metrics,
-    /// The next flight panics between its reservation and its journal entry.
     #[cfg(test)]
-    pub sabotage: std::sync::atomic::AtomicBool,
+    pub sabotage: Sabotage,
+}
+
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct Sabotage {
+    /// The next flight panics between its reservation and its journal entry.
+    pub next: std::sync::atomic::AtomicBool,
+    /// While set, every flight panics at once; and how many have.
+    pub poison: std::sync::atomic::AtomicBool,
+    pub stumbles: AtomicUsize,
 }
 
 /// How many flights are out; shutdown waits for them.
@@ -93,6 +105,18 @@ pub struct Term {
 }
 
 impl Hands {
+    #[cfg(test)]
+    pub fn stumble(&self) {
+        if self.sabotage.poison.load(Ordering::SeqCst) {
+            self.sabotage.stumbles.fetch_add(1, Ordering::SeqCst);
+            panic!("poisoned");
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.flights.out() >= self.most_flights
+    }
+
     /// A fresh term. The monotonic deadline is taken first, so it never lies after the journaled one.
     pub fn term(&self) -> Term {
         let length = self.limits.claim();

@@ -27,6 +27,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     assert!(
         !hands
             .sabotage
+            .next
             .swap(false, std::sync::atomic::Ordering::Relaxed),
         "sabotaged"
     );
@@ -49,19 +50,16 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     let transition = after(&flight.payment, event, &hands.clock.moment())
         .map_err(|_| Box::new(Landing::CheckAgain))?;
     let payment = transition.next.clone();
-    let written = hands
-        .journal
-        .send(Write::opening(Change::Advance(transition)).traced(flight.trace))
-        .await;
+    let write = Write::opening(Change::Advance(transition))
+        .traced(flight.trace)
+        .taking(reservations);
+    let written = hands.journal.send(write).await;
     match written.unwrap_or(Err(NoVerdict::Doubtful)) {
-        Ok(Verdict::Committed { .. }) => {
-            reservations.into_iter().for_each(Reservation::taken);
-            Ok(Opened {
-                payment,
-                permit,
-                term,
-            })
-        }
+        Ok(Verdict::Committed { .. }) => Ok(Opened {
+            payment,
+            permit,
+            term,
+        }),
         Ok(Verdict::OutOfStock(shortages)) => Err(rejected(Rejection::OutOfStock(shortages))),
         Err(NoVerdict::Busy | NoVerdict::Fault) => {
             hands.metrics.shed(Shed::Journal);

@@ -1,6 +1,9 @@
 //! The TossActor against a wire that breaks: what a series of tries proves, and what its gate lets in.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod breaker;
+mod line;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::api::TraceId;
-use super::toss::{Admit, Lane, Permit, SendConfirm, TossActor, TossLimits};
+use super::{Admit, BreakerRules, BreakerWatch, Lane, Permit, SendConfirm, TossActor, TossLimits};
+use crate::actors::api::TraceId;
 use crate::domain::{OrderId, Outcome, PaymentKey, Won};
 use crate::gateway::{ConfirmCall, Toss, TossSettings};
 
@@ -21,9 +24,22 @@ const LIMITS: TossLimits = TossLimits {
     concurrency: 4,
     calls_per_minute: None,
     admission_wait: Duration::from_millis(100),
+    waiting: 100,
     recovery_share_percent: 25,
     tries: 3,
     repeat_within: Duration::from_secs(5),
+    breaker: BreakerRules {
+        failures: 20,
+        failure_percent: 60,
+        sample: 100,
+        window: Duration::from_secs(10),
+        open: Duration::from_millis(100),
+        open_max: Duration::from_millis(200),
+        probes: 1,
+        probe: Duration::from_secs(5),
+        trial: 8,
+    },
+    probe_patience: Duration::from_millis(10),
 };
 
 fn desk(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
@@ -33,7 +49,12 @@ fn desk(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
         connect_timeout_ms: 500,
         read_timeout_ms: 500,
     };
-    TossActor::new(Toss::new(settings).unwrap(), limits).start()
+    TossActor::new(
+        Toss::new(settings).unwrap(),
+        limits,
+        BreakerWatch::new(limits.breaker),
+    )
+    .start()
 }
 
 fn order(send_by: Instant) -> SendConfirm {

@@ -1,0 +1,331 @@
+//! The actors among themselves: a real store, real shards, and a stub in the place of Toss.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod doubt;
+mod flow;
+mod node;
+mod queue;
+mod trouble;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::prelude::*;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::api::{CheckoutRequest, ConfirmRequest, Heard, Patience, TraceId};
+use super::clock::Clock;
+use super::directory::{CheckoutRules, Directory, DoorBounds};
+use super::journal::{JournalActor, JournalLimits, NoVerdict, Write, Written};
+use super::payment::{FlightLimits, Flights, Hands};
+use super::product::{Products, Reserve, Reserved};
+use super::shard::{Shard, ShardLimits};
+use super::toss::{Admit, BreakerRules, BreakerWatch, Busy, LookUp, Permit, SendConfirm, Subject};
+use crate::domain::{
+    Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
+    Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
+};
+use crate::metrics::Metrics;
+use crate::store::{Change, Opened, Restock, Store, StoreSettings, Verdict};
+
+/// Toss as a stub: approves everything that arrives, and answers once it is let go.
+struct Desk {
+    confirms: Arc<AtomicUsize>,
+    /// Where set, the answer to a confirm waits for it.
+    gate: Option<Arc<Notify>>,
+    approved: Arc<Mutex<HashMap<PaymentKey, Report>>>,
+}
+
+/// The journal behind a door of ours: shut, what is written waits before it.
+struct Antechamber {
+    journal: Recipient<Write>,
+    shut: Option<Arc<Notify>>,
+    arrived: Arc<AtomicUsize>,
+}
+
+impl Actor for Antechamber {
+    type Context = Context<Self>;
+}
+
+impl Handler<Write> for Antechamber {
+    type Result = ResponseFuture<Written>;
+
+    fn handle(&mut self, write: Write, _: &mut Self::Context) -> Self::Result {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+        let (journal, shut) = (self.journal.clone(), self.shut.clone());
+        let opening = write.is_opening();
+        Box::pin(async move {
+            if let Some(shut) = shut.filter(|_| opening) {
+                shut.notified().await;
+            }
+            journal.send(write).await.unwrap_or(Err(NoVerdict::Doubtful))
+        })
+    }
+}
+
+impl Actor for Desk {
+    type Context = Context<Self>;
+}
+
+impl Handler<Admit> for Desk {
+    type Result = Result<Permit, Busy>;
+
+    fn handle(&mut self, order: Admit, _: &mut Self::Context) -> Self::Result {
+        Ok(Permit::unbounded(order.lane))
+    }
+}
+
+fn approved(key: PaymentKey, order: OrderId, total: i64) -> Report {
+    let order_id = order.to_string().into();
+    let (status, approved_at, method) = (TossStatus::Done, None, None);
+    let (receipt_url, failure) = (None, None);
+    Report {
+        payment_key: key,
+        order_id,
+        status,
+        total,
+        approved_at,
+        method,
+        receipt_url,
+        failure,
+    }
+}
+
+impl Handler<SendConfirm> for Desk {
+    type Result = ResponseFuture<Reply>;
+
+    fn handle(&mut self, order: SendConfirm, _: &mut Self::Context) -> Self::Result {
+        self.confirms.fetch_add(1, Ordering::SeqCst);
+        let gate = self.gate.clone();
+        let call = order.call;
+        let report = approved(call.payment_key.clone(), call.order, call.amount.get());
+        let known = (call.payment_key, report.clone());
+        self.approved.lock().unwrap().extend([known]);
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                gate.notified().await;
+            }
+            Reply {
+                outcome: Outcome::Approved(report),
+                answered: true,
+            }
+        })
+    }
+}
+
+impl Handler<LookUp> for Desk {
+    type Result = Finding;
+
+    fn handle(&mut self, order: LookUp, _: &mut Self::Context) -> Self::Result {
+        let approved = self.approved.lock().unwrap();
+        let found = match &order.subject {
+            Subject::PaymentKey(key) => approved.get(key),
+            Subject::Order(_) => None,
+        };
+        found.cloned().map_or(Finding::NotFound, Finding::Found)
+    }
+}
+
+impl<A, M> actix::dev::MessageResponse<A, M> for Finding
+where
+    A: Actor,
+    M: Message<Result = Finding>,
+{
+    fn handle(self, _: &mut A::Context, tx: Option<actix::dev::OneshotSender<M::Result>>) {
+        if let Some(tx) = tx {
+            _ = tx.send(self);
+        }
+    }
+}
+
+struct Stage {
+    directory: Directory,
+    hands: Arc<Hands>,
+    shard: Addr<Shard>,
+    confirms: Arc<AtomicUsize>,
+    /// Writes that have arrived before the journal.
+    writes: Arc<AtomicUsize>,
+    _folder: TempDir,
+}
+
+#[derive(Clone, Copy)]
+struct Plan {
+    idle: Duration,
+    most_waiters: usize,
+    queue: usize,
+    confirms: usize,
+    flights: usize,
+    flight: FlightLimits,
+}
+
+const PLAN: Plan = Plan {
+    idle: Duration::from_secs(60),
+    most_waiters: 10_000,
+    queue: 1_000,
+    confirms: 10_000,
+    flights: 10_000,
+    flight: FlightLimits {
+        budget: Duration::from_secs(1),
+        call: Duration::from_secs(2),
+    },
+};
+
+const RULES: BreakerRules = BreakerRules {
+    failures: 5,
+    failure_percent: 50,
+    sample: 100,
+    window: Duration::from_secs(10),
+    open: Duration::from_secs(1),
+    open_max: Duration::from_secs(10),
+    probes: 1,
+    probe: Duration::from_secs(1),
+    trial: 1,
+};
+
+async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
+    stage_with(plan, gate, None).await
+}
+
+/// `shut`: where set, openings wait for it before the journal.
+async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Notify>>) -> Stage {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("test.db").display());
+    let settings = StoreSettings {
+        url,
+        readers: 2,
+        busy_timeout_ms: 1_000,
+    };
+    let store = Store::open(settings, Opened::Serving).await.unwrap();
+    store.migrate().await.unwrap();
+    store.load_demo_data().await.unwrap();
+    let here = Arbiter::current();
+    let products = Products::new(vec![here.clone()], Duration::from_millis(200));
+    let limits = JournalLimits {
+        batch: 256,
+        queue: plan.queue,
+    };
+    let metrics = Metrics::new().unwrap();
+    let journal = JournalActor::new(store.clone(), products.clone(), metrics.clone(), limits).start();
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let journal = Antechamber {
+        journal: journal.recipient(),
+        shut,
+        arrived: arrived.clone(),
+    }
+    .start();
+    let confirms = Arc::new(AtomicUsize::new(0));
+    let desk = Desk {
+        confirms: confirms.clone(),
+        gate,
+        approved: Arc::default(),
+    }
+    .start();
+    let hands = Arc::new(Hands {
+        incarnation: Incarnation(Uuid::now_v7()),
+        gateway: GatewayIdentity("stub".into()),
+        clock: Clock::new(Rules::default()),
+        limits: plan.flight,
+        admit: desk.clone().recipient(),
+        confirm: desk.clone().recipient(),
+        look_up: desk.recipient(),
+        journal: journal.recipient(),
+        products,
+        store,
+        most_waiters: plan.most_waiters,
+        flights: Flights::default(),
+        most_flights: plan.flights,
+        breaker: BreakerWatch::new(RULES),
+        metrics,
+        sabotage: Default::default(),
+    });
+    let limits = ShardLimits {
+        idle: plan.idle,
+        loading: 1_000,
+    };
+    let shard = Shard::new(hands.clone(), limits).start();
+    let rules = CheckoutRules {
+        expires_after: Duration::from_secs(600),
+        known_users_only: true,
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let bounds = DoorBounds {
+        confirms: plan.confirms,
+        readers: 100,
+    };
+    let directory = Directory::new(hands.clone(), vec![shard.clone()], rules, bounds, runtime);
+    Stage {
+        directory,
+        hands,
+        shard,
+        confirms,
+        writes: arrived,
+        _folder: folder,
+    }
+}
+
+impl Stage {
+    async fn order(&self, quantity: i64) -> (OrderId, Won) {
+        let request = CheckoutRequest {
+            user: UserId::parse("1").unwrap(),
+            wanted: vec![(ProductId::new(1).unwrap(), Quantity::new(quantity).unwrap())],
+            idempotency: None,
+            trace: TraceId::default(),
+        };
+        let payment = self.directory.checkout(request).await.unwrap().payment;
+        (payment.order.id, payment.order.total)
+    }
+
+    async fn confirm(&self, order: (OrderId, Won), key: &str) -> Heard {
+        self.confirm_within(order, key, Duration::from_secs(5))
+            .await
+    }
+
+    async fn confirm_within(
+        &self,
+        (order, amount): (OrderId, Won),
+        key: &str,
+        patience: Duration,
+    ) -> Heard {
+        let request = ConfirmRequest {
+            order,
+            user: None,
+            amount,
+            payment_key: PaymentKey::parse(key).unwrap(),
+            trace: TraceId::default(),
+        };
+        self.directory
+            .confirm(request, Patience::UntilSettled(patience))
+            .await
+    }
+
+    /// What the gate of the first product believes to be set aside.
+    async fn reserved(&self) -> i64 {
+        let product = ProductId::new(1).unwrap();
+        let gate = self.hands.products.gate(product, &self.hands.journal);
+        gate.send(Reserved).await.unwrap()
+    }
+
+    fn confirms(&self) -> usize {
+        self.confirms.load(Ordering::SeqCst)
+    }
+}
+
+fn is_paid(heard: &Heard) -> bool {
+    matches!(heard, Heard::Answer(Answer::Paid(_)))
+}
+
+/// Lets the actors work until it is so.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
+    waited.expect(what);
+}

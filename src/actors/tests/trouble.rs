@@ -1,0 +1,248 @@
+//! Actors in trouble: panics, stuck flights, storms, callers who leave, goods set aside by somebody who is gone.
+//! After each of them the order is reachable, and nothing has leaked.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use actix::prelude::*;
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{PLAN, Plan, is_paid, stage, stage_with, until};
+use crate::actors::api::Heard;
+use crate::actors::payment::FlightLimits;
+use crate::actors::recovery::{RecoveryLimits, RecoveryTimer};
+use crate::actors::shard::Ignite;
+use crate::domain::{Answer, Rejection, Status};
+
+fn is_pending(heard: &Heard) -> bool {
+    matches!(heard, Heard::Answer(Answer::Pending { .. }))
+}
+
+fn is_busy(heard: &Heard) -> bool {
+    matches!(heard, Heard::Rejected(Rejection::Busy { .. }))
+}
+
+/// The call was made and its answer never comes: the actor stops the flight at its deadline, and asks.
+#[actix::test]
+async fn a_flight_that_never_ends_is_stopped_at_its_deadline_and_its_order_reached_again() {
+    let flight = FlightLimits {
+        budget: Duration::from_millis(50),
+        call: Duration::from_millis(50),
+    };
+    let stage = stage(Plan { flight, ..PLAN }, Some(Arc::default())).await;
+    let order = stage.order(1).await;
+    let began = Instant::now();
+    let longer = Duration::from_secs(120);
+    let heard = join_all((0..3).map(|_| stage.confirm_within(order, "key-a", longer))).await;
+    assert!(heard.iter().all(is_pending), "{heard:?}");
+    let deadline = stage.hands.limits.flight();
+    assert!(began.elapsed() >= deadline, "stopped early");
+    until("asked and found", async || {
+        is_paid(&stage.confirm(order, "key-a").await)
+    })
+    .await;
+    assert_eq!((stage.confirms(), stage.hands.flights.out()), (1, 0));
+    assert_eq!(stage.reserved().await, 0);
+}
+
+/// Thousands of messages while the order's actor is retired and started as fast as it goes.
+#[actix::test]
+async fn a_storm_of_retiring_and_starting_loses_no_message_and_calls_once() {
+    let idle = Duration::ZERO;
+    let stage = stage(Plan { idle, ..PLAN }, None).await;
+    let order = stage.order(1).await;
+    let mut retired = 0;
+    for wave in 0..150_u64 {
+        let heard = join_all((0..20).map(|_| stage.confirm(order, "key-a"))).await;
+        assert!(heard.iter().all(is_paid), "wave {wave}: {heard:?}");
+        sleep(Duration::from_millis(wave % 12)).await;
+        retired += usize::from(stage.directory.loaded().await == 0);
+    }
+    assert_eq!(stage.confirms(), 1);
+    assert!(retired > 20, "only {retired} retirements: no storm");
+}
+
+#[actix::test]
+async fn a_caller_who_leaves_cancels_nothing_and_frees_its_places() {
+    let gate = Arc::new(Notify::new());
+    let plan = Plan {
+        most_waiters: 3,
+        confirms: 3,
+        ..PLAN
+    };
+    let stage = stage(plan, Some(gate.clone())).await;
+    let order = stage.order(1).await;
+    let moment = Duration::from_millis(200);
+    let hasty = join_all((0..3).map(|_| timeout(moment, stage.confirm(order, "key-a")))).await;
+    assert!(hasty.iter().all(Result::is_err), "all three have left");
+    let release = async {
+        until("the call is out", async || stage.confirms() == 1).await;
+        gate.notify_one();
+    };
+    let rest = join_all((0..3).map(|_| stage.confirm(order, "key-a")));
+    let (heard, ()) = tokio::join!(rest, release);
+    assert!(heard.iter().all(is_paid), "{heard:?}");
+    assert_eq!(stage.confirms(), 1);
+}
+
+/// The flight is gone while its intent waits for the journal. The write lands, and the gate has counted the goods once.
+#[actix::test]
+async fn goods_of_a_flight_that_died_before_its_intent_was_answered_are_settled_once() {
+    let shut = Arc::new(Notify::new());
+    let stage = stage_with(PLAN, None, Some(shut.clone())).await;
+    let opened = async {
+        until("the checkout is before the journal", async || {
+            stage.writes.load(Ordering::SeqCst) == 1
+        })
+        .await;
+        shut.notify_waiters();
+    };
+    let (order, ()) = tokio::join!(stage.order(3), opened);
+    let before = stage.writes.load(Ordering::SeqCst);
+    let paying = stage.confirm_within(order, "key-a", Duration::from_secs(60));
+    let trouble = async {
+        until("the intent is before the journal", async || {
+            stage.writes.load(Ordering::SeqCst) > before
+        })
+        .await;
+        assert_eq!(stage.reserved().await, 3);
+        stage.shard.send(Ignite(order.0)).await.unwrap();
+        // The caller's second message starts the order's actor anew: another intent, which will be stale.
+        until("a second intent", async || {
+            stage.writes.load(Ordering::SeqCst) > before + 1
+        })
+        .await;
+        assert_eq!(stage.reserved().await, 6, "the dead flight's goods too");
+        shut.notify_waiters();
+    };
+    let (heard, ()) = tokio::join!(paying, trouble);
+    assert!(is_paid(&heard) || is_pending(&heard), "{heard:?}");
+    until("paid", async || {
+        shut.notify_waiters();
+        is_paid(&stage.confirm(order, "key-a").await)
+    })
+    .await;
+    assert_eq!((stage.reserved().await, stage.confirms()), (0, 1));
+}
+
+/// An intent that is refused gives its goods back before the caller hears of it.
+#[actix::test]
+async fn goods_of_a_refused_intent_are_back_when_the_caller_hears() {
+    let stage = stage(Plan { queue: 1, ..PLAN }, None).await;
+    let orders = join_all((0..1).map(|_| stage.order(2))).await;
+    let heard = join_all((0..8).map(|n| {
+        let (order, key) = (orders[0], format!("key-{n}"));
+        let stage = &stage;
+        async move { stage.confirm(order, &key).await }
+    }))
+    .await;
+    assert_eq!(heard.iter().filter(|heard| is_paid(heard)).count(), 1);
+    assert_eq!(stage.reserved().await, 0);
+}
+
+/// Failure 49: whatever makes every flight of an order panic, it does not spin.
+#[actix::test]
+async fn an_order_that_panics_every_time_rests_and_is_reachable_when_it_is_mended() {
+    let stage = stage(PLAN, None).await;
+    let order = stage.order(1).await;
+    stage.hands.sabotage.poison.store(true, Ordering::SeqCst);
+    assert!(is_pending(&stage.confirm(order, "key-a").await));
+    let stumbles = || stage.hands.sabotage.stumbles.load(Ordering::SeqCst);
+    // Taken in hand at once after its first fall, and then left alone.
+    until("a second fall", async || stumbles() == 2).await;
+    for _ in 0..50 {
+        _ = stage.directory.wake(order.0, Status::InProgress).await;
+        sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(stumbles(), 2, "the worker was restarted again and again");
+    assert!(is_pending(&stage.confirm(order, "key-a").await));
+    stage.hands.sabotage.poison.store(false, Ordering::SeqCst);
+    assert!(is_paid(&stage.confirm(order, "key-a").await));
+    assert_eq!((stage.confirms(), stage.reserved().await), (1, 0));
+}
+
+/// Failure 50: a timer that was never started, or has stopped, is seen by whoever asks whether we are ready.
+#[actix::test]
+async fn a_recovery_timer_that_does_not_run_is_not_ready() {
+    let stage = stage(PLAN, None).await;
+    assert_eq!(stage.directory.not_ready().await, ["recovery"]);
+    let limits = RecoveryLimits {
+        tick: Duration::from_millis(20),
+        batch: 16,
+    };
+    let (hands, directory) = (&stage.hands, stage.directory.clone());
+    let (store, clock) = (hands.store.clone(), hands.clock.clone());
+    RecoveryTimer::new(directory, store, clock, hands.incarnation, limits).start();
+    until("ready", async || {
+        stage.directory.not_ready().await.is_empty()
+    })
+    .await;
+}
+
+/// As many flights as may be: one more is refused before it is loaded or costs a write; joining one is not one more.
+#[actix::test]
+async fn beyond_the_bound_of_flights_a_confirm_is_refused_at_once_and_joining_is_not() {
+    let gate = Arc::new(Notify::new());
+    let plan = Plan {
+        flights: 1,
+        idle: Duration::ZERO,
+        ..PLAN
+    };
+    let stage = stage(plan, Some(gate.clone())).await;
+    let (first, other) = tokio::join!(stage.order(1), stage.order(1));
+    until("retired", async || stage.directory.loaded().await == 0).await;
+    let meanwhile = async {
+        until("the call is out", async || stage.confirms() == 1).await;
+        let writes = stage.writes.load(Ordering::SeqCst);
+        assert!(is_busy(&stage.confirm(other, "key-b").await));
+        assert_eq!(stage.directory.loaded().await, 1, "it was loaded for that");
+        assert_eq!(stage.writes.load(Ordering::SeqCst), writes);
+        let joining = stage.confirm(first, "key-a");
+        let release = async {
+            sleep(Duration::from_millis(50)).await;
+            gate.notify_one();
+        };
+        let (joined, ()) = tokio::join!(joining, release);
+        assert!(is_paid(&joined), "{joined:?}");
+    };
+    let (paid, ()) = tokio::join!(stage.confirm(first, "key-a"), meanwhile);
+    assert!(is_paid(&paid), "{paid:?}");
+    let late = async {
+        until("the call is out", async || stage.confirms() == 2).await;
+        gate.notify_one();
+    };
+    let (paid, ()) = tokio::join!(stage.confirm(other, "key-b"), late);
+    assert!(is_paid(&paid), "{paid:?}");
+}
+
+/// The order is being written down, slowly, and nobody else talks to its actor: it is at work all the same.
+#[actix::test]
+async fn an_actor_whose_checkout_is_being_written_is_not_retired() {
+    let shut = Arc::new(Notify::new());
+    let plan = Plan {
+        idle: Duration::ZERO,
+        ..PLAN
+    };
+    let stage = stage_with(plan, None, Some(shut.clone())).await;
+    let release = async {
+        until("before the journal", async || {
+            stage.writes.load(Ordering::SeqCst) == 1
+        })
+        .await;
+        sleep(Duration::from_millis(100)).await;
+        shut.notify_waiters();
+    };
+    let (order, ()) = tokio::join!(stage.order(1), release);
+    let opening = async {
+        until("before the journal", async || {
+            shut.notify_waiters();
+            stage.confirms() == 1
+        })
+        .await;
+    };
+    let (paid, ()) = tokio::join!(stage.confirm(order, "key-a"), opening);
+    assert!(is_paid(&paid), "{paid:?}");
+}
