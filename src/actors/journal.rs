@@ -243,8 +243,12 @@ async fn commit(store: Store, products: Products, batch: Vec<Entry>) {
                 (change, Writer { kind, trace, reply })
             })
             .unzip();
+        fault_point!(Batch(Queued): &changes);
         match store.commit(&changes).await {
-            Ok(committed) => settle(&products, &changes, waiting, committed),
+            Ok(committed) => {
+                settle(&products, &changes, waiting, committed);
+                fault_point!(Batch(Told): &changes);
+            }
             Err(CommitFault::Refused(why)) if changes.len() > 1 => {
                 tracing::warn!(
                     changes = changes.len(),

@@ -103,6 +103,7 @@ impl RecoveryTimer {
         };
         self.more = due.len() >= limit;
         for Due { order, status } in due {
+            fault_point!(DueFound);
             if self.stopped || self.in_hand.len() >= self.limits.batch {
                 return;
             }

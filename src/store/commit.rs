@@ -36,6 +36,7 @@ impl Store {
                 return Err(fault);
             }
         };
+        fault_point!(Batch(Written): batch);
         let ended = if wrote {
             txn.commit().await
         } else {
@@ -43,6 +44,7 @@ impl Store {
         };
         match ended {
             Ok(()) => {
+                fault_point!(Batch(Committed): batch);
                 tell_restocks(batch, &committed.verdicts);
                 Ok(committed)
             }
@@ -93,7 +95,9 @@ async fn decide_and_write(
     batch: &[Change],
 ) -> Result<(Committed, bool), CommitFault> {
     let found = find(txn, sql, &Wanted::by(batch)).await?;
+    fault_point!(Batch(Read): batch);
     let decision = decide(batch, found);
+    fault_point!(Batch(Decided): batch);
     write(txn, sql, &decision.writes).await?;
     let committed = Committed {
         verdicts: decision.verdicts,

@@ -132,7 +132,9 @@ async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
                 trace,
                 polled,
             };
+            fault_point!(ExpiryReady);
             journal.record(Event::DeadlinePassed).await?;
+            fault_point!(ExpiryDone);
             Ok(None)
         }
         Purpose::Recover(lane) => {
@@ -145,7 +147,9 @@ async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
             let term = flight.hands.term();
             let payment = flight.payment.clone();
             let mut course = Course::new(flight, payment, permit, term, true);
+            fault_point!(ClaimReady);
             course.claim().await?;
+            fault_point!(Claimed);
             Ok(Some(course))
         }
     }

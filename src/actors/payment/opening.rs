@@ -38,6 +38,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         }
         Err(_) => return Err(rejected(Rejection::Busy { retry_after_s: 1 })),
     };
+    fault_point!(Admitted);
     let term = hands.term();
     let event = Event::AttemptStarted {
         payment_key: key.clone(),
@@ -54,6 +55,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         .await;
     match written.unwrap_or(Written::Doubtful) {
         Written::Committed { .. } => {
+            fault_point!(Opened);
             reservations.into_iter().for_each(Reservation::taken);
             Ok(Opened {
                 payment,
