@@ -37,6 +37,7 @@ fn whoever_is_killed_at_any_point_settles_after_a_restart_with_nobody_asking() {
         let choice = |turn: usize| Cell {
             first: is_taking_up(point).then(|| FIRST[(seed + index + turn) % FIRST.len()]),
             point,
+            time: 1,
             outcome: outcomes[(seed + index + turn) % outcomes.len()],
         };
         let cells = (0..outcomes.len().max(FIRST.len())).map(choice).collect();
@@ -45,8 +46,23 @@ fn whoever_is_killed_at_any_point_settles_after_a_restart_with_nobody_asking() {
             until_hit: true,
         }
     };
-    let lines = Point::all().into_iter().enumerate().map(line).collect();
-    all_are_hit(&run(lines));
+    let lines = Point::all().into_iter().enumerate().map(line);
+    // Where a recovery comes by as well, once more within one.
+    let again = Point::all().into_iter().enumerate().map(|(index, point)| {
+        let outcomes = Outcome::leading_to(point);
+        let cell = Cell {
+            first: Some(FIRST[(seed + index) % FIRST.len()]),
+            point,
+            time: 1,
+            outcome: outcomes[(seed + index + 1) % outcomes.len()],
+        };
+        let wanted = !is_taking_up(point) && !needs_a_request(point);
+        Line {
+            cells: Vec::from_iter(wanted.then_some(cell)),
+            until_hit: false,
+        }
+    });
+    all_are_hit(&run(lines.chain(again).collect()));
 }
 
 /// Every point with every outcome, while it serves, and while it recovers from each first death.
@@ -56,14 +72,15 @@ fn the_whole_matrix() {
     let mut cells = Vec::new();
     for point in Point::all() {
         for outcome in Outcome::ALL {
-            let cell = |first| Cell {
+            let cell = |first, time| Cell {
                 first,
                 point,
+                time,
                 outcome,
             };
-            cells.push(cell(None));
+            cells.extend([cell(None, 1), cell(None, 2)]);
             if !needs_a_request(point) {
-                cells.extend(FIRST.map(|first| cell(Some(first))));
+                cells.extend(FIRST.map(|first| cell(Some(first), 1)));
             }
         }
     }

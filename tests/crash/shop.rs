@@ -19,6 +19,7 @@ pub struct Shop {
     folder: TempDir,
     env: Vec<(String, String)>,
     client: Client,
+    expired: bool,
 }
 
 /// What a caller heard.
@@ -47,13 +48,14 @@ impl Shop {
             .map(|(name, value)| (format!("PAYONCE_{name}"), (*value).to_owned()))
             .collect();
         let client = Client::builder().build().unwrap();
-        let server = None;
+        let (server, expired) = (None, false);
         Shop {
             toss,
             server,
             folder,
             env,
             client,
+            expired,
         }
     }
 
@@ -177,6 +179,17 @@ impl Shop {
             "the sandbox says {heard:?}"
         );
         Ok(heard.body)
+    }
+
+    /// Toss's half hour passes: what was authorized and never confirmed is EXPIRED there.
+    pub async fn let_authorizations_expire(&mut self) -> Result<()> {
+        if !self.expired {
+            let hour = json!({"advanceSeconds": 3_600});
+            self.toss(Method::POST, "/sandbox/clock", Some(&hour))
+                .await?;
+            self.expired = true;
+        }
+        Ok(())
     }
 
     /// Checks out one "Ogu T".
