@@ -1,6 +1,6 @@
 //! Where the process may be killed on purpose. Built with the feature `crash-points`, it ends itself with SIGKILL at the point
 //! that PAYONCE_CRASH_AT names (`Opened`, or `Opened:2` for the second time); built without, a point is no code at all, and
-//! that variable is an unknown setting which stops the start. Everyone may look in here, and it looks at nobody.
+//! that variable is an unknown setting which stops the start. Everyone but the domain may look in; it looks at nobody.
 
 /// A point by its name; `Batch(phase): changes` is reached once by each change; `while` covers a future, which it awaits.
 macro_rules! fault_point {

@@ -29,6 +29,9 @@ pub struct Tally {
 impl Tally {
     fn note(&mut self, cell: &Cell, ran: &anyhow::Result<Ran>) {
         self.cells += 1;
+        if self.cells.is_multiple_of(200) {
+            println!("{} cells", self.cells);
+        }
         match ran {
             Ok(ran) => {
                 self.deaths += usize::from(ran.hit) + usize::from(cell.first.is_some());
@@ -90,8 +93,14 @@ fn workers() -> usize {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(4, |cores| cores.get() * 3))
 }
 
-pub fn run(lines: Vec<Line>) -> Tally {
+pub fn run(mut lines: Vec<Line>) -> Tally {
     let began = Instant::now();
+    // Those that wait for a confirm window go first, so that they wait beside the others.
+    lines.sort_by_key(|line| {
+        line.cells
+            .first()
+            .map(|cell| cell.outcome != Outcome::NotFound)
+    });
     let (queue, tally) = (Mutex::new(VecDeque::from(lines)), Mutex::default());
     std::thread::scope(|scope| {
         for _ in 0..workers() {

@@ -20,6 +20,8 @@ pub struct Shop {
     env: Vec<(String, String)>,
     client: Client,
     expired: bool,
+    /// SIGTERM was sent: to end is in order.
+    leaving: bool,
 }
 
 /// What a caller heard.
@@ -48,7 +50,7 @@ impl Shop {
             .map(|(name, value)| (format!("PAYONCE_{name}"), (*value).to_owned()))
             .collect();
         let client = Client::builder().build().unwrap();
-        let (server, expired) = (None, false);
+        let (server, expired, leaving) = (None, false, false);
         Shop {
             toss,
             server,
@@ -56,6 +58,7 @@ impl Shop {
             env,
             client,
             expired,
+            leaving,
         }
     }
 
@@ -71,7 +74,7 @@ impl Shop {
 
     /// Starts the server, armed or not. `false`: it died before it was ready, at the point that it was armed with.
     pub fn start(&mut self, arm: Option<&str>) -> Result<bool> {
-        self.server = None;
+        (self.server, self.leaving) = (None, false);
         let mut env = self.env.clone();
         let before = self.crashes().len();
         if let Some(arm) = arm {
@@ -118,11 +121,14 @@ impl Shop {
 
     /// SIGTERM; `true` if the server died on its way out.
     pub async fn stop(&mut self) -> Result<bool> {
-        if self.is_dead()? {
+        if !self.leaving && self.is_dead()? {
             return Ok(true);
         }
-        if let Some(server) = &self.server {
+        if let Some(server) = &self.server
+            && !self.leaving
+        {
             server.signal_term();
+            self.leaving = true;
         }
         self.end().await
     }
@@ -132,7 +138,7 @@ impl Shop {
         while Instant::now() < until {
             let server = self.server.as_mut().context("no server")?;
             match server.ended() {
-                Some(status) if status.success() => return Ok(false),
+                Some(status) if status.success() && self.leaving => return Ok(false),
                 Some(_) => return self.is_dead(),
                 None => tokio::time::sleep(Duration::from_millis(10)).await,
             }
