@@ -19,7 +19,8 @@ pub struct Shop {
     folder: TempDir,
     env: Vec<(String, String)>,
     client: Client,
-    expired: bool,
+    /// Toss has let go of what was not confirmed.
+    pub expired: bool,
     /// SIGTERM was sent: to end is in order.
     leaving: bool,
 }
