@@ -156,7 +156,7 @@ async fn ask(cell: &Cell, shop: &mut Shop, story: &mut Story) -> Result<Option<(
     story.confirmed = true;
     let body =
         json!({"userId": 1, "orderId": order.id, "amount": order.total, "paymentKey": story.key});
-    if is_shutdown(cell.point) {
+    if cell.first.is_none() && is_shutdown(cell.point) {
         let caller = shop.call_aside(CONFIRM, body);
         tokio::time::sleep(Duration::from_millis(30)).await;
         let died = shop.stop().await?;
