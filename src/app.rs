@@ -179,10 +179,12 @@ impl House {
             false => None,
         };
         let toss = open_gateway(settings, sandbox.as_ref().map(Sandbox::base_url))?;
+        fault_point!(SecretKnown);
         let kind = toss.kind();
         let crew = crew_settings(settings, demo_data);
         let metrics = Metrics::new()?;
         let crew = Crew::start(crew, incarnation, &store, toss, &metrics, &runtime);
+        fault_point!(CrewStarted);
         let door = DoorSettings {
             bind: settings.server.bind,
             api_keys: settings
@@ -203,6 +205,7 @@ impl House {
             metrics,
         };
         let door = crate::http::open(door, crew.directory().clone())?;
+        fault_point!(DoorOpen);
         let shutdown = Duration::from_millis(settings.server.shutdown_ms);
         Ok(House {
             store,
@@ -239,6 +242,7 @@ impl House {
     async fn close(self) {
         let until = Instant::now() + self.shutdown;
         self.door.drain();
+        fault_point!(Drained);
         let bound = self.shutdown / 2;
         if tokio::time::timeout(bound, self.door.close())
             .await
@@ -246,14 +250,17 @@ impl House {
         {
             tracing::warn!("some connections did not end in time");
         }
+        fault_point!(DoorClosed);
         self.crew
             .go_home(until.saturating_duration_since(Instant::now()))
             .await;
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
+        fault_point!(StoreClosing);
         let store = self.store;
         _ = self.runtime.spawn(async move { store.close().await }).await;
+        fault_point!(StoreClosed);
         tracing::info!("closed");
     }
 }
@@ -265,14 +272,17 @@ async fn prepare(
     incarnation: Incarnation,
 ) -> Result<[u8; 32], StoreFault> {
     store.migrate().await?;
+    fault_point!(Migrated);
     if demo_data && store.load_demo_data().await? {
         tracing::info!("demo users and products are in");
     }
+    fault_point!(DemoDataIn);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let micros = i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX);
     let orphans = store
         .make_orphans_due(incarnation, Timestamp::from_micros(micros))
         .await?;
+    fault_point!(OrphansDue);
     if orphans > 0 {
         tracing::info!(
             orphans,

@@ -135,7 +135,8 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
-    std::env::vars_os().filter_map(text)
+    let settings = |(name, _): &(String, String)| !crate::crash::VARIABLES.contains(&name.as_str());
+    std::env::vars_os().filter_map(text).filter(settings)
 }
 
 fn serve(settings: Settings, runtime: Runtime) -> anyhow::Result<bool> {

@@ -2,6 +2,10 @@
 //!
 //! The map, in reading order. Each room may look only where `tests/architecture.rs` lets it.
 
+/// Where the process may be killed on purpose, for the crash matrix; no code at all in a production build.
+#[macro_use]
+pub mod crash;
+
 /// What is true: payments, their states, their rules. Pure.
 pub mod domain;
 

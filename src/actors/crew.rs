@@ -132,10 +132,12 @@ impl Crew {
     /// recovery: its intent is journaled. Then the journal is flushed, and the node's row closed if no call is out.
     pub async fn go_home(self, bound: Duration) {
         _ = self.recovery.send(Cease).await;
+        fault_point!(TimerCeased);
         let until = Instant::now() + bound;
         while self.flights.out() > 0 && Instant::now() < until {
             sleep(Duration::from_millis(20)).await;
         }
+        fault_point!(FlightsLanded);
         let out = self.flights.out();
         if out > 0 {
             tracing::warn!(
@@ -144,8 +146,10 @@ impl Crew {
             );
         } else {
             _ = timeout(LAST_WRITES, self.node.send(CloseNode)).await;
+            fault_point!(NodeClosed);
         }
         _ = timeout(LAST_WRITES, self.journal.send(Flush)).await;
+        fault_point!(Flushed);
         for arbiter in &self.arbiters {
             arbiter.stop();
         }

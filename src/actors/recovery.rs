@@ -120,6 +120,7 @@ impl RecoveryTimer {
         // Behind an open breaker a crowd would only be turned away; the one whose question is a probe may go.
         let mut questions = self.directory.questions();
         for Due { order, status } in due {
+            fault_point!(DueFound);
             if self.stopped || self.in_hand.len() >= self.limits.batch {
                 return;
             }

@@ -131,7 +131,9 @@ impl Toss {
         let request = request
             .header("Idempotency-Key", &call.idempotency_key)
             .json(&body);
-        let answer = send(request).await;
+        fault_point!(ConfirmReady);
+        let answer = fault_point!(while ConfirmOut: send(request));
+        fault_point!(ConfirmAnswered);
         let heard = match &answer {
             Ok(answer) => reading::confirm(answer.status, &answer.body),
             Err(silence) => Heard::unrecognised(silence.to_confirm()),
@@ -146,7 +148,13 @@ impl Toss {
     pub async fn look_up(&self, key: &PaymentKey) -> Told<Finding> {
         let call = Call::new("look_up", Instant::now()).with_key(key);
         match self.0.place.payment_url(key) {
-            Some(url) => self.find(call, self.0.client.get(url)).await,
+            Some(url) => {
+                fault_point!(KeyLookUpReady);
+                let asked = self.find(call, self.0.client.get(url));
+                let found = fault_point!(while KeyLookUpOut: asked);
+                fault_point!(KeyLookUpAnswered);
+                found
+            }
             None => not_sent("no payment can bear this paymentKey"),
         }
     }
@@ -155,7 +163,13 @@ impl Toss {
     pub async fn look_up_order(&self, order: OrderId) -> Told<Finding> {
         let call = Call::new("look_up_order", Instant::now()).of_order(order);
         match self.0.place.url(&format!("/v1/payments/orders/{order}")) {
-            Ok(url) => self.find(call, self.0.client.get(url)).await,
+            Ok(url) => {
+                fault_point!(OrderLookUpReady);
+                let asked = self.find(call, self.0.client.get(url));
+                let found = fault_point!(while OrderLookUpOut: asked);
+                fault_point!(OrderLookUpAnswered);
+                found
+            }
             Err(fault) => not_sent(&fault.to_string()),
         }
     }

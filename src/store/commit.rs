@@ -36,6 +36,7 @@ impl Store {
                 return Err(fault);
             }
         };
+        fault_point!(Batch(Written): batch);
         #[cfg(test)]
         let txn = match wrote {
             true => match self.0.sabotage.end(txn, batch).await {
@@ -50,7 +51,10 @@ impl Store {
             txn.rollback().await
         };
         match ended {
-            Ok(()) => Ok(committed),
+            Ok(()) => {
+                fault_point!(Batch(Committed): batch);
+                Ok(committed)
+            }
             // A full disk or a busy file refuses COMMIT before its frame is written: surely not there.
             Err(error) if wrote && !refuses_commit(&error) => {
                 Err(CommitFault::Doubtful(error.to_string()))
@@ -139,7 +143,9 @@ async fn decide_and_write(
     batch: &[Change],
 ) -> Result<(Committed, bool), CommitFault> {
     let found = find(txn, sql, &Wanted::by(batch)).await?;
+    fault_point!(Batch(Read): batch);
     let decision = decide(batch, found);
+    fault_point!(Batch(Decided): batch);
     write(txn, sql, &decision.writes).await?;
     let committed = Committed {
         verdicts: decision.verdicts,

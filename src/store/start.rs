@@ -70,6 +70,7 @@ impl Store {
         let txn = transaction::begin(self.writer()?).await?;
         let values = [now.micros().into(), me.to_string().into()];
         let orphans = execute(&txn, self.0.sql.make_orphans_due, values).await?;
+        fault_point!(OrphansMarked);
         txn.commit().await?;
         Ok(orphans)
     }

@@ -44,6 +44,7 @@ fn names(names: &[&str]) -> Vec<String> {
 fn a_glance_into_a_closed_room_is_found() {
     for (file, text) in [
         ("src/domain/order.rs", "\nuse crate::store::Store; // here"),
+        ("src/domain/order.rs", "\nuse crate::crash::Point; // here"),
         (
             "src/domain.rs",
             "use crate::{\n    domain::Won,\n    store::Store, // here\n};",

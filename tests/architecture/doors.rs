@@ -2,7 +2,11 @@
 
 use crate::source::Source;
 
+/// A leaf that is empty in a production build: everyone but the domain may look in.
+const CRASH: &str = "crash";
+
 const ROOMS: &[(&str, &[&str])] = &[
+    (CRASH, &[]),
     ("domain", &[]),
     ("gateway", &["domain"]),
     ("store", &["domain"]),
@@ -49,6 +53,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "loadtest", "demo"]),
     ("anyhow", &["cli", "loadtest", "demo", "main"]),
     ("config", &["settings"]),
+    ("rustix", &[CRASH]),
 ];
 
 const IMPURE: &[&[&str]] = &[
@@ -95,6 +100,7 @@ pub fn rooms(sources: &[Source]) -> Vec<String> {
             let room = mention.path.get(1).map_or("*", String::as_str);
             let known = ROOMS.iter().any(|(name, _)| *name == room);
             let allowed = room == source.room
+                || room == CRASH && source.room != "domain"
                 || may
                     .iter()
                     .any(|door| looked == *door || looked.starts_with(&format!("{door}::")));

@@ -156,7 +156,9 @@ impl PaymentActor {
         };
         let flight = fly(flight).into_actor(self);
         ctx.spawn(flight.map(move |(landing, payment), actor, ctx| {
+            fault_point!(Landing);
             actor.land(landing, payment, trace, ctx);
+            fault_point!(Answered);
         }));
     }
 

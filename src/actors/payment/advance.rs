@@ -134,7 +134,9 @@ async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
                 trace,
                 polled,
             };
+            fault_point!(ExpiryReady);
             journal.record(Event::DeadlinePassed).await?;
+            fault_point!(ExpiryDone);
             Ok(None)
         }
         Purpose::Recover(lane) => {
@@ -147,7 +149,9 @@ async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
             let term = flight.hands.term();
             let payment = flight.payment.clone();
             let mut course = Course::new(flight, payment, permit, term, true);
+            fault_point!(ClaimReady);
             course.claim().await?;
+            fault_point!(Claimed);
             Ok(Some(course))
         }
     }

@@ -40,6 +40,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         }
         Err(_) => return Err(rejected(Rejection::Busy { retry_after_s: 1 })),
     };
+    fault_point!(Admitted);
     let term = hands.term();
     let event = Event::AttemptStarted {
         payment_key: key.clone(),
@@ -55,11 +56,14 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         .taking(reservations);
     let written = hands.journal.send(write).await;
     match written.unwrap_or(Err(NoVerdict::Doubtful)) {
-        Ok(Verdict::Committed { .. }) => Ok(Opened {
-            payment,
-            permit,
-            term,
-        }),
+        Ok(Verdict::Committed { .. }) => {
+            fault_point!(Opened);
+            Ok(Opened {
+                payment,
+                permit,
+                term,
+            })
+        }
         Ok(Verdict::OutOfStock(shortages)) => Err(rejected(Rejection::OutOfStock(shortages))),
         Err(NoVerdict::Busy | NoVerdict::Fault) => {
             hands.metrics.shed(Shed::Journal);

@@ -101,6 +101,7 @@ impl Recorder {
     }
 
     fn moved(&mut self, next: Payment, event: &Event) {
+        fault_point!(Recorded);
         let (from, to) = (self.payment.status.name(), next.status.name());
         let order = next.order.id;
         let (trace, version, event) = (self.trace, next.version, event.name());
@@ -112,6 +113,7 @@ impl Recorder {
         }
         self.payment = next;
         self.report();
+        fault_point!(Reported);
     }
 }
 

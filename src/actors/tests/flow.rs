@@ -89,7 +89,10 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
         at,
     };
     let written = hands.journal.send(Write::new(close)).await.unwrap();
-    assert!(matches!(written, Ok(Verdict::Committed { .. })), "{written:?}");
+    assert!(
+        matches!(written, Ok(Verdict::Committed { .. })),
+        "{written:?}"
+    );
 }
 
 #[actix::test]

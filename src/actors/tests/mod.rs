@@ -63,7 +63,10 @@ impl Handler<Write> for Antechamber {
             if let Some(shut) = shut.filter(|_| opening) {
                 shut.notified().await;
             }
-            journal.send(write).await.unwrap_or(Err(NoVerdict::Doubtful))
+            journal
+                .send(write)
+                .await
+                .unwrap_or(Err(NoVerdict::Doubtful))
         })
     }
 }
@@ -210,7 +213,8 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
         queue: plan.queue,
     };
     let metrics = Metrics::new().unwrap();
-    let journal = JournalActor::new(store.clone(), products.clone(), metrics.clone(), limits).start();
+    let journal =
+        JournalActor::new(store.clone(), products.clone(), metrics.clone(), limits).start();
     let arrived = Arc::new(AtomicUsize::new(0));
     let journal = Antechamber {
         journal: journal.recipient(),

@@ -34,7 +34,8 @@ impl Queue {
             batch,
             queue: 1_000,
         };
-        let journal = JournalActor::new(store, products, stage.hands.metrics.clone(), limits).start();
+        let journal =
+            JournalActor::new(store, products, stage.hands.metrics.clone(), limits).start();
         Queue {
             journal: journal.recipient(),
             heard: Rc::default(),

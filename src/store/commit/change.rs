@@ -53,6 +53,35 @@ pub struct Restock {
     pub at: Timestamp,
 }
 
+#[cfg(feature = "crash-points")]
+impl Change {
+    /// As the crash matrix tells changes apart.
+    pub fn kind(&self) -> crate::crash::Kind {
+        use crate::crash::Kind;
+        use crate::domain::Status;
+        let transition = match self {
+            Change::Advance(transition) => transition,
+            Change::Checkout { .. } => return Kind::Checkout,
+            Change::Postpone { .. } => return Kind::Postpone,
+            Change::List(_) => return Kind::List,
+            Change::Restock(_) => return Kind::Restock,
+            Change::Register { .. } => return Kind::Register,
+            Change::Heartbeat { .. } => return Kind::Heartbeat,
+            Change::Close { .. } => return Kind::Close,
+        };
+        let claims = ["OWNER_LOST", "RETRY_CLAIMED"].contains(&transition.history.event);
+        match transition.next.status {
+            Status::Ready => Kind::Checkout,
+            Status::InProgress if transition.history.from == Some(Status::Unknown) => Kind::Again,
+            Status::InProgress => Kind::Opening,
+            Status::Unknown if claims => Kind::Claim,
+            Status::Unknown => Kind::Doubt,
+            Status::Done | Status::Failed | Status::Quarantined => Kind::Settled,
+            Status::Expired => Kind::Expiry,
+        }
+    }
+}
+
 /// The buyer's Idempotency-Key: it makes one order, whoever of two equal requests comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckoutKey {
