@@ -22,7 +22,7 @@ pub use commit::{Change, CheckoutKey, Committed, Landing, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
     AuditPage, AuditRecord, Counted, Due, HistoryRow, OrderSummary, OutboxRow, PaymentRecord,
-    Unreadable, User,
+    Quarantined, Unreadable, User,
 };
 
 use dialect::Sql;
@@ -44,6 +44,9 @@ pub enum Opened {
     Serving,
     /// A command that writes: it excludes the server, and the server excludes it.
     Tool,
+    /// A command that writes beside a running server, or alone: it takes turns with it, one transaction at a time. Creates
+    /// nothing, migrates nothing, and refuses a schema that is not this build's.
+    Beside,
     /// Beside a running server, or alone; creates nothing.
     ReadOnly,
 }
@@ -71,9 +74,13 @@ impl Store {
     /// Opens, and for a writer creates, the database. The schema is brought up to date by [`Store::migrate`].
     pub async fn open(settings: StoreSettings, opened: Opened) -> Result<Store, StoreFault> {
         match settings.url.split(':').next() {
-            Some("sqlite") => sqlite::open(settings, opened)
-                .await
-                .map(|inner| Store(Arc::new(inner))),
+            Some("sqlite") => {
+                let store = Store(Arc::new(sqlite::open(settings, opened).await?));
+                if opened == Opened::Beside {
+                    store.must_be_migrated().await?;
+                }
+                Ok(store)
+            }
             Some("postgres" | "postgresql" | "mysql" | "mariadb") => Err(StoreFault::Url(
                 "this build speaks SQLite only: sqlite://payonce.db".to_owned(),
             )),

@@ -11,7 +11,7 @@ mod payments;
 
 pub use audit::{AuditPage, AuditRecord, OutboxRow, Unreadable};
 pub use catalogue::{Counted, User};
-pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord};
+pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord, Quarantined};
 
 #[derive(FromQueryResult)]
 struct One {

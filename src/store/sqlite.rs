@@ -25,7 +25,9 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         .await
         .map_err(|error| StoreFault::Unavailable(error.to_string()))??;
     let writer = match opened {
-        Opened::Serving | Opened::Tool => Some(writer(&path, &settings).await?),
+        Opened::Serving | Opened::Tool | Opened::Beside => {
+            Some(writer(&path, &settings, opened).await?)
+        }
         Opened::ReadOnly => None,
     };
     let readers = readers(&path, &settings, opened).await?;
@@ -75,8 +77,10 @@ fn prepare(path: &Path, opened: Opened) -> Result<(PathBuf, Option<File>), Store
             writable(&file)?;
             Ok((file, Some(lock)))
         }
-        Opened::ReadOnly if !file.exists() => Err(StoreFault::NoDatabase { path: file }),
-        Opened::ReadOnly => Ok((file, None)),
+        Opened::Beside | Opened::ReadOnly if !file.exists() => {
+            Err(StoreFault::NoDatabase { path: file })
+        }
+        Opened::Beside | Opened::ReadOnly => Ok((file, None)),
     }
 }
 
@@ -107,10 +111,14 @@ fn unwritable(path: &Path, error: &std::io::Error) -> StoreFault {
     }
 }
 
-async fn writer(path: &Path, settings: &StoreSettings) -> Result<DatabaseConnection, StoreFault> {
+async fn writer(
+    path: &Path,
+    settings: &StoreSettings,
+    opened: Opened,
+) -> Result<DatabaseConnection, StoreFault> {
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
+        .create_if_missing(opened != Opened::Beside)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         // On macOS fsync alone leaves the data in the drive's cache; elsewhere this does nothing.
