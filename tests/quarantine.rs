@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
+#[path = "quarantine/slowly.rs"]
+mod slowly;
+#[path = "quarantine/told.rs"]
+mod told;
 
 use std::time::Duration;
 
@@ -264,92 +268,6 @@ async fn a_refunded_one_becomes_neither_failed_nor_done() {
     house.audit();
 }
 
-/// Declined and told so; approved at Toss behind our back; found by the order's second attempt.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_buyer_who_was_told_402_keeps_hearing_it_when_the_order_is_resolved_as_done() {
-    let mut house = House::plan()
-        .own_toss()
-        .env("TOSS__READ_TIMEOUT_MS", 1_500)
-        .env("TOSS__CONNECT_TIMEOUT_MS", 500)
-        .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
-        .env("CONFIRM__PATIENCE_MS", 2_000)
-        .env("CONFIRM__WINDOW_S", 1)
-        .env("RECOVERY__TICK_MS", 100)
-        .env("RECOVERY__BACKOFF_MIN_MS", 100)
-        .env("RECOVERY__BACKOFF_MAX_MS", 400)
-        .env("RECOVERY__QUARANTINE_ASK_S", 1)
-        .start();
-    let (order, key) = house.authorized().await;
-    let declined = json!({"kind": "error", "code": "REJECT_CARD_PAYMENT", "keepOpen": true});
-    house
-        .faults(json!([{"on": "confirm", "times": 1, "do": declined}]))
-        .await;
-    let told = house.confirm(&order, &key).await;
-    assert_eq!(told.status, 402, "{told:?}");
-    house.heal().await;
-    let body = json!({"paymentKey": key, "orderId": order.id, "amount": order.total});
-    at_toss(&house, "confirm", &body).await;
-    // A paymentKey that Toss does not know makes payonce ask for the order, in time.
-    let second = "tgen_20990101000000zzzzz";
-    house.confirm(&order, second).await;
-    let seen = house
-        .wait_for(&order, &["QUARANTINED", "DONE", "FAILED"], SOON)
-        .await;
-    assert_eq!(seen["quarantineReason"], "LATE_APPROVAL", "{seen:#}");
-    assert_eq!(house.confirm(&order, second).await.code(), "E03017");
-
-    let shown = quarantine(&house, &["show", &order.id]);
-    assert!(shown.out.contains("--as done    allowed"), "{shown:?}");
-    refused(
-        &resolve(&house, &order, "failed"),
-        "Toss approved attempt 1",
-    );
-    let done = resolve(&house, &order, "done");
-    accepted(&done);
-    assert!(done.out.contains("paid by attempt 1"), "{done:?}");
-
-    let settled = |body: &Value| {
-        let mut error = body["error"].clone();
-        // The advice may change: the order is paid now. The trace is the request's own.
-        let advice = error.as_object_mut().unwrap();
-        advice.remove("next");
-        advice.remove("traceId");
-        error
-    };
-    for restarted in [false, true] {
-        let again = house.confirm(&order, &key).await;
-        assert_eq!(
-            (again.status, settled(&again.body)),
-            (told.status, settled(&told.body))
-        );
-        assert_eq!(
-            again.body["error"]["next"], "none",
-            "it must not be paid again"
-        );
-        // Nobody had told the second one anything: now it is told how its attempt ended, within a second.
-        let until = std::time::Instant::now() + SOON;
-        while house.confirm(&order, second).await.status != 402 {
-            assert!(std::time::Instant::now() < until);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let third = house.confirm(&order, "tgen_20990101000000yyyyy").await;
-        assert_eq!((third.code(), third.status.as_u16()), ("E03005", 409));
-        let seen = house.status(&order).await;
-        assert_eq!(
-            (&seen["status"], &seen["method"]),
-            (&json!("DONE"), &json!("카드"))
-        );
-        assert_eq!(seen["attempts"][0]["status"], "APPROVED");
-        assert_eq!(house.approvals(&order).await, 1);
-        assert_eq!(house.shelf(1).await, (58, 0, 1, 59));
-        house.audit();
-        if !restarted {
-            house.server.kill_9();
-            house.restart(&[]);
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paid_one_without_goods_takes_them_or_is_refused() {
     let mut house = House::plan().own_toss().start();
@@ -504,65 +422,4 @@ fn a_database_that_is_missing_or_of_another_build_is_refused() {
     assert!(!file.exists());
     std::fs::write(&file, "").unwrap();
     refused(&said(command(&args, &env)), "run `payonce migrate`");
-}
-
-/// No approval seen and nobody told: it asks slowly and follows a clear answer. Else it waits for a human, unasked.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_quarantined_payment_settles_itself_only_where_nothing_was_seen() {
-    let house = House::plan()
-        .own_toss()
-        .env("TOSS__READ_TIMEOUT_MS", 2_000)
-        .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
-        .env("CONFIRM__PATIENCE_MS", 1_000)
-        .env("RECOVERY__TICK_MS", 100)
-        .env("RECOVERY__BACKOFF_MIN_MS", 100)
-        .env("RECOVERY__BACKOFF_MAX_MS", 400)
-        .env("RECOVERY__QUARANTINE_ASK_S", 1)
-        .start();
-    let (refunded, key) = house.authorized().await;
-    house
-        .faults(json!([
-            {"on": "confirm", "times": 1, "do": {"kind": "reset_after"}},
-            {"on": "confirm", "do": {"kind": "reset_before"}},
-            {"on": "lookup", "do": {"kind": "reset_before"}},
-        ]))
-        .await;
-    house.confirm(&refunded, &key).await;
-    refund(&house, &key).await;
-    house.heal().await;
-    let seen = house
-        .wait_for(&refunded, &["QUARANTINED", "DONE"], SOON)
-        .await;
-    assert_eq!(seen["status"], "QUARANTINED", "{seen:#}");
-    let asked = house.counted(&refunded, "lookups").await;
-    let (paid, _) = approved_and_quarantined(&house, 1).await;
-    let (open, _) = unpaid_and_quarantined(&house).await;
-    house.wait_for(&paid, &["DONE"], SOON).await;
-    assert_eq!(house.approvals(&paid).await, 1);
-    assert_eq!(
-        house.counted(&refunded, "lookups").await,
-        asked,
-        "nothing to ask for"
-    );
-    for waits in [&refunded, &open] {
-        assert_eq!(house.status(waits).await["status"], "QUARANTINED");
-    }
-    // A clear end fails nothing once an approval was claimed: that takes the operator.
-    let later = json!({"advanceSeconds": 660});
-    house
-        .toss(Method::POST, "/sandbox/clock", Some(&later))
-        .await;
-    let asked = house.counted(&open, "lookups").await;
-    let until = std::time::Instant::now() + SOON;
-    while house.counted(&open, "lookups").await < asked + 2 {
-        assert!(
-            std::time::Instant::now() < until,
-            "it is asked slowly, and not at all"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(house.status(&open).await["status"], "QUARANTINED");
-    accepted(&resolve(&house, &open, "failed"));
-    assert_eq!(house.status(&open).await["status"], "FAILED");
-    house.audit();
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::QuarantineCommand;
 use super::orders::{clock, timeline};
 use crate::app;
-use crate::domain::payment::{Evidence, QuarantineReason, Ruling};
+use crate::domain::payment::{Evidence, QuarantineReason, Resolution, Ruling};
 use crate::domain::rejection::Shortage;
 use crate::domain::{
     Dice, Event, Finding, Moment, OrderId, Payment, Report, Rules, Status, Timestamp, Transition,
@@ -315,12 +315,12 @@ async fn resolve(
     payment
         .weigh(ruling, &evidence, &moment)
         .with_context(refused)?;
-    let event = Event::Resolved {
+    let event = Event::Resolved(Box::new(Resolution {
         ruling,
-        evidence: Box::new(evidence),
+        evidence,
         by: words.by,
         why: words.why,
-    };
+    }));
     let transition = after(&payment, event, &moment).with_context(refused)?;
     commit(&store, &transition).await.with_context(refused)?;
     store.close().await;

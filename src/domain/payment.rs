@@ -27,7 +27,7 @@ pub use after::after;
 pub use answer::{Answer, Receipt};
 pub use event::{Event, IllegalEvent};
 pub use judge::{add_finding_by_order, judge_finding, judge_reply};
-pub use resolve::{About, Evidence, Refusal, Ruling};
+pub use resolve::{About, Evidence, Refusal, Resolution, Ruling};
 pub use step::{Step, next_step};
 pub use transition::{History, Outbox, StockMove, Transition, TransitionId};
 

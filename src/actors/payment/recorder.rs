@@ -135,7 +135,7 @@ const fn is_evidence(event: &Event) -> bool {
         | Event::FoundNothing { .. }
         | Event::FoundUndecided { .. }
         | Event::QuestionLost { .. }
-        | Event::Resolved { .. } => false,
+        | Event::Resolved(_) => false,
     }
 }
 

@@ -100,12 +100,7 @@ fn changed(payment: &Payment, event: &Event, now: &Moment<'_>) -> Change {
         Event::QuestionLost { attempt, why } => {
             asking(payment, *attempt).and_then(|next| rest_unknown(next, Some(why.clone()), now))
         }
-        Event::Resolved {
-            ruling,
-            evidence,
-            by,
-            why,
-        } => resolved(payment, *ruling, evidence, (by, why), now),
+        Event::Resolved(resolution) => resolved(payment, resolution, now),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::moment::Timestamp;
 use super::super::order::PaymentKey;
 use super::super::outcome::Decline;
-use super::{Approval, Claim, Evidence, GatewayIdentity, Ruling, Status};
+use super::{Approval, Claim, GatewayIdentity, Resolution, Ruling, Status};
 
 /// Events that tell of Toss name the attempt that they tell about: news of an older attempt is still news.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,12 +100,7 @@ pub enum Event {
     },
 
     /// An operator looked at a quarantined payment and decided; it stands only on what Toss showed.
-    Resolved {
-        ruling: Ruling,
-        evidence: Box<Evidence>,
-        by: Box<str>,
-        why: Box<str>,
-    },
+    Resolved(Box<Resolution>),
 }
 
 impl Event {
@@ -130,7 +125,7 @@ impl Event {
             Event::FoundNothing { .. } => "FOUND_NOTHING",
             Event::FoundUndecided { .. } => "FOUND_UNDECIDED",
             Event::QuestionLost { .. } => "QUESTION_LOST",
-            Event::Resolved { ruling, .. } => match ruling {
+            Event::Resolved(resolution) => match resolution.ruling {
                 Ruling::Done => "RESOLVED_DONE",
                 Ruling::Failed => "RESOLVED_FAILED",
             },
@@ -144,7 +139,7 @@ impl Event {
             | Event::OwnerLost { .. }
             | Event::RetryClaimed { .. }
             | Event::DeadlinePassed
-            | Event::Resolved { .. } => None,
+            | Event::Resolved(_) => None,
             Event::Approved { attempt, .. }
             | Event::AmountMismatched { attempt, .. }
             | Event::Declined { attempt, .. }

@@ -27,6 +27,15 @@ pub struct Evidence {
     pub by_order: Finding,
 }
 
+/// A ruling, what it stands on, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Resolution {
+    pub ruling: Ruling,
+    pub evidence: Evidence,
+    pub by: Box<str>,
+    pub why: Box<str>,
+}
+
 /// Whose story a refusal tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum About {

@@ -1,20 +1,18 @@
 //! What an operator's ruling makes of a quarantined payment. It changes no answer that a caller has heard.
 
-use super::super::resolve::{Evidence, Ruled, Ruling, rule};
+use super::super::resolve::{Resolution, Ruled, rule};
 use super::super::{Payment, Settled, Status, StockMove};
 use super::{Change, forgotten};
 use crate::domain::moment::Moment;
 
-/// `words`: who rules, and why.
-pub(super) fn resolved(
-    payment: &Payment,
-    ruling: Ruling,
-    evidence: &Evidence,
-    words: (&str, &str),
-    now: &Moment<'_>,
-) -> Change {
-    let Ruled { paid, ended } = rule(payment, ruling, evidence, now).ok()?;
-    let (by, why) = words;
+pub(super) fn resolved(payment: &Payment, resolution: &Resolution, now: &Moment<'_>) -> Change {
+    let Resolution {
+        ruling,
+        evidence,
+        by,
+        why,
+    } = resolution;
+    let Ruled { paid, ended } = rule(payment, *ruling, evidence, now).ok()?;
     let mut next = payment.clone();
     if let Some((key, _)) = &paid
         && next.attempt_with(key).is_none()

@@ -34,12 +34,12 @@ pub fn shown(status: TossStatus) -> Evidence {
 }
 
 pub fn resolved(ruling: Ruling, evidence: Evidence) -> Event {
-    Event::Resolved {
+    Event::Resolved(Box::new(Resolution {
         ruling,
-        evidence: Box::new(evidence),
+        evidence,
         by: "kim@desk".into(),
         why: "seen at Toss".into(),
-    }
+    }))
 }
 
 fn weigh(payment: &Payment, ruling: Ruling, evidence: &Evidence) -> Result<(), Refusal> {

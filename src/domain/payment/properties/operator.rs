@@ -4,7 +4,7 @@ use super::journal::Commit;
 use super::toss::View;
 use super::world::{World, ours};
 use crate::domain::outcome::Finding;
-use crate::domain::payment::{Event, Evidence, Ruling, after};
+use crate::domain::payment::{Event, Evidence, Resolution, Ruling, after};
 
 impl World {
     /// From a desk of its own, beside the nodes; what the ruling makes of the record, the nodes find out.
@@ -33,18 +33,18 @@ impl World {
                 .look_up_order(order, dice as usize, view, self.now),
             false => Finding::NotFound,
         };
-        let evidence = Box::new(Evidence {
+        let evidence = Evidence {
             gateway,
             asked_at: self.clock(node),
             by_key,
             by_order,
-        });
-        let event = Event::Resolved {
+        };
+        let event = Event::Resolved(Box::new(Resolution {
             ruling,
             evidence,
             by: "kim".into(),
             why: "seen".into(),
-        };
+        }));
         let moment = self.moment(node, dice);
         if let Ok(transition) = after(&payment, event, &moment) {
             self.write(transition, commit);
