@@ -292,18 +292,24 @@ async fn prepare(
     store.secret("order-token").await
 }
 
+/// The numbers behind the payment's rules.
+pub fn rules(settings: &Settings) -> Rules {
+    let (confirm, recovery) = (&settings.confirm, &settings.recovery);
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    Rules {
+        confirm_window_ms: signed(confirm.window_s.saturating_mul(1_000)),
+        questions: recovery.questions,
+        backoff_min_ms: signed(recovery.backoff_min_ms),
+        backoff_max_ms: signed(recovery.backoff_max_ms),
+        quarantine_ask_ms: signed(recovery.quarantine_ask_s.saturating_mul(1_000)),
+    }
+}
+
 fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
     let ms = Duration::from_millis;
     let (confirm, recovery, toss) = (&settings.confirm, &settings.recovery, &settings.toss);
-    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     CrewSettings {
-        rules: Rules {
-            confirm_window_ms: signed(confirm.window_s.saturating_mul(1_000)),
-            questions: recovery.questions,
-            backoff_min_ms: signed(recovery.backoff_min_ms),
-            backoff_max_ms: signed(recovery.backoff_max_ms),
-            quarantine_ask_ms: signed(recovery.quarantine_ask_s.saturating_mul(1_000)),
-        },
+        rules: rules(settings),
         flight: FlightLimits {
             budget: ms(confirm.flight_budget_ms),
             call: ms(toss.connect_timeout_ms + toss.read_timeout_ms),

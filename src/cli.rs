@@ -16,6 +16,7 @@ use crate::store::Opened;
 mod audit;
 mod catalogue;
 mod orders;
+mod quarantine;
 
 /// A payment orchestrator for Toss Payments: every order is paid once.
 ///
@@ -41,6 +42,9 @@ enum Command {
     /// Look at orders: what happened, and what happens next
     #[command(subcommand)]
     Order(OrderCommand),
+    /// Payments that only a human can settle: what is known, what Toss says now, and the decision
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// The catalogue: what is for sale, and how much of it is there
     #[command(subcommand)]
     Products(ProductsCommand),
@@ -73,6 +77,35 @@ enum OrderCommand {
         /// How many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+enum QuarantineCommand {
+    /// Every quarantined payment, oldest first: since when, why, how much, and what may happen by itself
+    List {
+        /// How many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// The timeline of one, what Toss shows of it right now, and which decisions that allows; changes nothing
+    Show {
+        #[arg(value_name = "ORDER")]
+        order: String,
+    },
+    /// Decide one, while the server runs or not: asks Toss first, and refuses what Toss contradicts
+    Resolve {
+        #[arg(value_name = "ORDER")]
+        order: String,
+        /// done: Toss took exactly this order's money. failed: Toss took none, and will take none
+        #[arg(long = "as", value_name = "STATUS")]
+        ruling: quarantine::Wanted,
+        /// Why, for those who read the history later
+        #[arg(long)]
+        reason: String,
+        /// Who decides; without it $USER at this host
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
     },
 }
 
@@ -118,6 +151,9 @@ pub fn run() -> anyhow::Result<bool> {
         }
         Command::Order(OrderCommand::List { limit }) => {
             runtime.block_on(orders::list(&load()?, &runtime, limit))
+        }
+        Command::Quarantine(command) => {
+            runtime.block_on(quarantine::run(&load()?, &runtime, command))
         }
         Command::Products(ProductsCommand::Import { file }) => {
             runtime.block_on(catalogue::import(&load()?, &runtime, &file))

@@ -97,7 +97,8 @@ fn order(found: AuditRecord) -> OrderRecord {
 
 fn attempt(attempt: &Attempt) -> AttemptRecord {
     let result = match &attempt.settled {
-        Some(Settled::Approved(_)) => AttemptResult::Approved,
+        // Told declined, and yet it paid: the order stands on its approval.
+        Some(Settled::Approved(_) | Settled::Overruled { .. }) => AttemptResult::Approved,
         Some(Settled::Declined(_)) => AttemptResult::Declined,
         None => AttemptResult::Open,
     };

@@ -37,23 +37,23 @@ pub async fn show(settings: &Settings, runtime: &Runtime, text: &str) -> anyhow:
     let Some(record) = store.record(order).await? else {
         bail!("there is no order {order}");
     };
-    let history = store.history(order).await?;
-    let payment = record.payment;
-    let (name, total) = (&payment.order.name, payment.order.total);
-    println!(
-        "order     {order}  {name}, {total}, user {}",
-        payment.order.user.as_str()
-    );
-    println!("status    {}{}", payment.status.name(), reason(&payment));
-    println!("stock     {}", stock(&payment));
-    println!("next      {}", what_next(&payment));
+    timeline(&record.payment, &store.history(order).await?);
+    Ok(true)
+}
+
+pub fn timeline(payment: &Payment, history: &[HistoryRow]) {
+    let (order, name, total) = (payment.order.id, &payment.order.name, payment.order.total);
+    let user = payment.order.user.as_str();
+    println!("order     {order}  {name}, {total}, user {user}");
+    println!("status    {}{}", payment.status.name(), reason(payment));
+    println!("stock     {}", stock(payment));
+    println!("next      {}", what_next(payment));
     println!("timeline");
     history.iter().for_each(transition);
     if !payment.attempts.is_empty() {
         println!("attempts");
         payment.attempts.iter().for_each(attempt);
     }
-    Ok(true)
 }
 
 fn reason(payment: &Payment) -> String {
@@ -104,6 +104,12 @@ fn attempt(attempt: &Attempt) {
     let how = match (&attempt.settled, &attempt.doubted_decline) {
         (Some(Settled::Approved(_)), _) => "approved".to_owned(),
         (Some(Settled::Declined(decline)), _) => format!("declined: {}", decline.code),
+        (Some(Settled::Overruled { told, .. }), _) => {
+            format!(
+                "paid by an operator's decision; its callers hear {}",
+                told.code
+            )
+        }
         (None, Some(decline)) => format!("declined, not believed yet: {}", decline.code),
         (None, None) => "open".to_owned(),
     };
@@ -111,7 +117,7 @@ fn attempt(attempt: &Attempt) {
 }
 
 /// Korean time, in the terminal as at the door.
-fn clock(at: Timestamp) -> String {
+pub fn clock(at: Timestamp) -> String {
     let kst = UtcOffset::from_hms(9, 0, 0).unwrap_or(UtcOffset::UTC);
     let instant = OffsetDateTime::from_unix_timestamp(at.micros().div_euclid(1_000_000));
     let text = instant

@@ -35,6 +35,22 @@ pub enum TossStatus {
     Expired,
 }
 
+impl TossStatus {
+    /// As Toss writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TossStatus::Ready => "READY",
+            TossStatus::InProgress => "IN_PROGRESS",
+            TossStatus::WaitingForDeposit => "WAITING_FOR_DEPOSIT",
+            TossStatus::Done => "DONE",
+            TossStatus::Canceled => "CANCELED",
+            TossStatus::PartialCanceled => "PARTIAL_CANCELED",
+            TossStatus::Aborted => "ABORTED",
+            TossStatus::Expired => "EXPIRED",
+        }
+    }
+}
+
 /// A Payment object as far as we rely on it. It proves nothing until it is cross-checked with ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Report {

@@ -19,6 +19,7 @@ mod grid;
 mod judge;
 #[cfg(test)]
 mod properties;
+mod resolve;
 mod step;
 mod transition;
 
@@ -26,6 +27,7 @@ pub use after::after;
 pub use answer::{Answer, Receipt};
 pub use event::{Event, IllegalEvent};
 pub use judge::{add_finding_by_order, judge_finding, judge_reply};
+pub use resolve::{About, Evidence, Refusal, Resolution, Ruling};
 pub use step::{Step, next_step};
 pub use transition::{History, Outbox, StockMove, Transition, TransitionId};
 
@@ -146,6 +148,29 @@ pub struct Approval {
 pub enum Settled {
     Approved(Approval),
     Declined(Decline),
+    /// Its callers heard a decline, and hear it still; Toss approved it after all, and an operator let it pay.
+    Overruled {
+        told: Decline,
+        approval: Approval,
+    },
+}
+
+impl Settled {
+    /// What paid the order, if this did.
+    pub const fn approval(&self) -> Option<&Approval> {
+        match self {
+            Settled::Approved(approval) | Settled::Overruled { approval, .. } => Some(approval),
+            Settled::Declined(_) => None,
+        }
+    }
+
+    /// What the callers heard, if it was a decline.
+    pub const fn decline(&self) -> Option<&Decline> {
+        match self {
+            Settled::Declined(told) | Settled::Overruled { told, .. } => Some(told),
+            Settled::Approved(_) => None,
+        }
+    }
 }
 
 /// Signs of an approval that did not settle the attempt.

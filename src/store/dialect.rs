@@ -60,6 +60,8 @@ pub(super) struct Sql {
     pub backlog: &'static str,
     /// limit
     pub recent: &'static str,
+    /// limit
+    pub quarantined: &'static str,
     /// the last order seen, limit
     pub audit_page: &'static str,
     /// JSON array of ids
@@ -279,6 +281,18 @@ const SQLITE_RECENT: &str = "
     SELECT order_id, user_id, status, total_amount, order_name, created_at
     FROM payments ORDER BY order_id DESC LIMIT ?1";
 
+/// Oldest order first. With its past, since a list says since when and why.
+const SQLITE_QUARANTINED: &str = concat!(
+    "SELECT p.*,",
+    lines_and_attempts!(),
+    ",
+           (SELECT json_group_array(json_object(
+                'version', h.version, 'transition_id', h.transition_id, 'from_status', h.from_status,
+                'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at))
+            FROM payment_history AS h WHERE h.order_id = p.order_id) AS history
+    FROM payments AS p WHERE p.status = 'QUARANTINED' ORDER BY p.order_id LIMIT ?1"
+);
+
 const SQLITE_PRODUCTS: &str = SQLITE_LOCK_PRODUCTS;
 
 const SQLITE_ALL_PRODUCTS: &str =
@@ -356,6 +370,7 @@ pub(super) static SQLITE: Sql = Sql {
     due: SQLITE_DUE,
     backlog: SQLITE_BACKLOG,
     recent: SQLITE_RECENT,
+    quarantined: SQLITE_QUARANTINED,
     audit_page: SQLITE_AUDIT_PAGE,
     products: SQLITE_PRODUCTS,
     all_products: SQLITE_ALL_PRODUCTS,

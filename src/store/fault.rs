@@ -22,6 +22,10 @@ pub enum StoreFault {
     NoDatabase { path: PathBuf },
     #[error("{} cannot be written: {why}", path.display())]
     Unwritable { path: PathBuf, why: String },
+    #[error(
+        "its tables lack {missing} steps of this payonce: run `payonce migrate` with the server stopped"
+    )]
+    NotMigrated { missing: usize },
     #[error("opened for reading only")]
     ReadOnly,
     /// A row that cannot be what we wrote. The others are not affected.

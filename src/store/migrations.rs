@@ -21,6 +21,14 @@ impl Store {
         Ok(pending)
     }
 
+    /// Whoever writes beside a server must not change the tables under it, and must not write into other ones.
+    pub(super) async fn must_be_migrated(&self) -> Result<(), StoreFault> {
+        match self.pending_migrations().await?.len() {
+            0 => Ok(()),
+            missing => Err(StoreFault::NotMigrated { missing }),
+        }
+    }
+
     /// The names of the steps that this database has not seen yet; reads only.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, StoreFault> {
         let pending = Migrator::get_pending_migrations_read_only(self.readers()).await?;

@@ -25,7 +25,7 @@ pub use commit::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
     AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, OrderSummary, OutboxRow,
-    PaymentRecord, Unreadable,
+    PaymentRecord, Quarantined, Unreadable,
 };
 
 use dialect::Sql;
@@ -47,6 +47,9 @@ pub enum Opened {
     Serving,
     /// A command that writes: it excludes the server, and the server excludes it.
     Tool,
+    /// A command that writes beside a running server, or alone: it takes turns with it, one transaction at a time. Creates
+    /// nothing, migrates nothing, and refuses a schema that is not this build's.
+    Beside,
     /// Beside a running server, or alone; creates nothing.
     ReadOnly,
 }
@@ -76,9 +79,13 @@ impl Store {
     /// Opens, and for a writer creates, the database. The schema is brought up to date by [`Store::migrate`].
     pub async fn open(settings: StoreSettings, opened: Opened) -> Result<Store, StoreFault> {
         match settings.url.split(':').next() {
-            Some("sqlite") => sqlite::open(settings, opened)
-                .await
-                .map(|inner| Store(Arc::new(inner))),
+            Some("sqlite") => {
+                let store = Store(Arc::new(sqlite::open(settings, opened).await?));
+                if opened == Opened::Beside {
+                    store.must_be_migrated().await?;
+                }
+                Ok(store)
+            }
             Some("postgres" | "postgresql" | "mysql" | "mariadb") => Err(StoreFault::Url(
                 "this build speaks SQLite only: sqlite://payonce.db".to_owned(),
             )),

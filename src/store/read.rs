@@ -13,7 +13,7 @@ mod payments;
 pub use audit::{AuditPage, AuditRecord, OutboxRow, Unreadable};
 pub use backlog::Backlog;
 pub use catalogue::Counted;
-pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord};
+pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord, Quarantined};
 
 impl Store {
     /// A reader answers. Whether the writer can write is told by those who write: a question of its own would wait in

@@ -109,6 +109,8 @@ enum SignName {
 pub(super) enum OutcomeName {
     Approved,
     Declined,
+    /// Its callers hear the decline; it paid all the same.
+    Overruled,
 }
 
 impl<'a> AttemptRow<'a> {
@@ -117,11 +119,13 @@ impl<'a> AttemptRow<'a> {
         let (declined, approved) = match &attempt.settled {
             Some(Settled::Declined(decline)) => (Some(decline), None),
             Some(Settled::Approved(approval)) => (None, Some(approval)),
+            Some(Settled::Overruled { told, approval }) => (Some(told), Some(approval)),
             None => (None, None),
         };
         let outcome = attempt.settled.as_ref().map(|settled| match settled {
             Settled::Approved(_) => OutcomeName::Approved,
             Settled::Declined(_) => OutcomeName::Declined,
+            Settled::Overruled { .. } => OutcomeName::Overruled,
         });
         AttemptRow {
             order_id: order.uuid(),
@@ -150,16 +154,19 @@ impl<'a> AttemptRow<'a> {
     fn attempt(self) -> Result<Attempt, String> {
         let key = PaymentKey::parse(&self.payment_key).ok_or("a paymentKey that is none")?;
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Box::from(&*text));
+        let told = Decline {
+            code: owned(self.gateway_code).unwrap_or_default(),
+            message: owned(self.gateway_message).unwrap_or_default(),
+        };
+        let approval = Approval {
+            approved_at: self.approved_at.map(Timestamp::from_micros),
+            method: owned(self.method),
+            receipt_url: owned(self.receipt_url),
+        };
         let settled = self.outcome.map(|outcome| match outcome {
-            OutcomeName::Approved => Settled::Approved(Approval {
-                approved_at: self.approved_at.map(Timestamp::from_micros),
-                method: owned(self.method),
-                receipt_url: owned(self.receipt_url),
-            }),
-            OutcomeName::Declined => Settled::Declined(Decline {
-                code: owned(self.gateway_code).unwrap_or_default(),
-                message: owned(self.gateway_message).unwrap_or_default(),
-            }),
+            OutcomeName::Approved => Settled::Approved(approval),
+            OutcomeName::Declined => Settled::Declined(told),
+            OutcomeName::Overruled => Settled::Overruled { told, approval },
         });
         let doubted_message = owned(self.doubted_message);
         let doubted_decline = owned(self.doubted_code).map(|code| Decline {

@@ -25,7 +25,7 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         .await
         .map_err(|error| StoreFault::Unavailable(error.to_string()))??;
     let writer = match opened {
-        Opened::Serving | Opened::Tool => Some(writer(&path, &settings).await?),
+        Opened::Serving | Opened::Tool | Opened::Beside => Some(writer(&path, &settings).await?),
         Opened::ReadOnly => None,
     };
     let readers = readers(&path, &settings, opened).await?;
@@ -77,8 +77,10 @@ fn prepare(path: &Path, opened: Opened) -> Result<(PathBuf, Option<File>), Store
             writable(&file)?;
             Ok((file, Some(lock)))
         }
-        Opened::ReadOnly if !file.exists() => Err(StoreFault::NoDatabase { path: file }),
-        Opened::ReadOnly => Ok((file, None)),
+        Opened::Beside | Opened::ReadOnly if !file.exists() => {
+            Err(StoreFault::NoDatabase { path: file })
+        }
+        Opened::Beside | Opened::ReadOnly => Ok((file, None)),
     }
 }
 

@@ -19,7 +19,7 @@ use super::{AreYouIdle, Checkout, Confirm, Ended, Idle, Landed, Retry, Stop, Tim
 use crate::actors::api::{Heard, TraceId};
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::Lane;
-use crate::domain::{Payment, PaymentKey, Rejection, Status, Transition};
+use crate::domain::{Answer, Payment, PaymentKey, Rejection, Status, Transition};
 use crate::metrics::{Present, Shed};
 use crate::store::{self, Change, CheckoutKey};
 
@@ -55,6 +55,7 @@ pub struct PaymentActor {
     callers: Callers,
     landed: Vec<oneshot::Sender<()>>,
     last_question: Option<Instant>,
+    last_refresh: Option<Instant>,
     nudged: bool,
     /// The order itself is being written down; whoever wants it waits for that.
     opening: bool,
@@ -63,7 +64,7 @@ pub struct PaymentActor {
     _present: Present,
 }
 
-/// A resting UNKNOWN is asked about for its callers at most this often.
+/// A resting UNKNOWN is asked about, and a quarantined record read afresh, for its callers at most this often.
 const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl PaymentActor {
@@ -77,6 +78,7 @@ impl PaymentActor {
             callers: Callers::default(),
             landed: Vec::new(),
             last_question: None,
+            last_refresh: None,
             nudged: false,
             opening: false,
             seen: 0,
@@ -103,6 +105,7 @@ impl PaymentActor {
             self.hands.clock.now(),
         );
         let patient = match verdict {
+            Verdict::Answer(Answer::UnderReview { .. }) if self.may_be_resolved() => false,
             Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
             Verdict::Reject(rejection) => return waiter.tell(Heard::Rejected(rejection)),
             Verdict::Join => opening.is_none(),
@@ -116,7 +119,12 @@ impl PaymentActor {
         }
         if self.callers.is_full(self.hands.most_waiters) {
             self.hands.metrics.shed(Shed::Waiters);
-            return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+            return waiter.tell(match verdict {
+                Verdict::Answer(answer) => Heard::Answer(answer),
+                Verdict::Reject(_) | Verdict::Join | Verdict::Nudge | Verdict::Start => {
+                    Heard::Rejected(Rejection::Busy { retry_after_s: 1 })
+                }
+            });
         }
         let key = request.payment_key.clone();
         if self.payment.attempt_with(&key).is_some() {
@@ -132,6 +140,9 @@ impl PaymentActor {
             Verdict::Nudge => self.nudge(trace, ctx),
             // While an expiry is being written, the caller waits for it and is then looked at again.
             Verdict::Start if !flying => self.take_off(Purpose::Confirm(key), trace, ctx),
+            Verdict::Answer(Answer::UnderReview { .. }) if !flying => {
+                self.take_off(Purpose::Refresh, trace, ctx);
+            }
             Verdict::Start | Verdict::Join | Verdict::Answer(_) | Verdict::Reject(_) => {}
         }
     }
@@ -143,8 +154,10 @@ impl PaymentActor {
             Purpose::Expire => Aloft::Expiring,
             Purpose::Refresh => Aloft::Refreshing,
         });
-        if matches!(purpose, Purpose::Recover(_)) {
-            self.last_question = Some(Instant::now());
+        match purpose {
+            Purpose::Recover(_) => self.last_question = Some(Instant::now()),
+            Purpose::Refresh => self.last_refresh = Some(Instant::now()),
+            Purpose::Confirm(_) | Purpose::Expire => {}
         }
         let (hands, payment) = (self.hands.clone(), self.payment.clone());
         let flight = Flight {
@@ -233,6 +246,18 @@ impl PaymentActor {
                 actor.take_off(Purpose::Recover(lane), trace, ctx);
             }
         });
+    }
+
+    /// A quarantine may have been ended by an operator's command, which writes beside this server: a caller who would
+    /// hear "under review" waits for a fresh reading.
+    fn may_be_resolved(&self) -> bool {
+        match self.aloft {
+            Some(Aloft::Refreshing) => true,
+            Some(Aloft::Confirming(_) | Aloft::Recovering | Aloft::Expiring) => false,
+            None => self
+                .last_refresh
+                .is_none_or(|read| read.elapsed() >= NUDGE_INTERVAL),
+        }
     }
 
     /// A confirm may be out, and nobody here waits for it.

@@ -137,7 +137,8 @@ const fn is_evidence(event: &Event) -> bool {
         | Event::FoundForeign { .. }
         | Event::FoundNothing { .. }
         | Event::FoundUndecided { .. }
-        | Event::QuestionLost { .. } => false,
+        | Event::QuestionLost { .. }
+        | Event::Resolved(_) => false,
     }
 }
 

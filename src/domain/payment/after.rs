@@ -11,11 +11,13 @@ use super::{
 };
 
 mod found;
+mod resolved;
 
 use found::{
     Asked, ask_again, asking, found_canceled, found_ended, found_foreign, found_nothing,
     found_unconfirmed,
 };
+use resolved::resolved;
 
 /// What the event changes; `None` where it cannot happen.
 type Change = Option<(Payment, StockMove, Option<Box<str>>)>;
@@ -98,6 +100,7 @@ fn changed(payment: &Payment, event: &Event, now: &Moment<'_>) -> Change {
         Event::QuestionLost { attempt, why } => {
             asking(payment, *attempt).and_then(|next| rest_unknown(next, Some(why.clone()), now))
         }
+        Event::Resolved(resolution) => resolved(payment, resolution, now),
     }
 }
 
@@ -181,7 +184,7 @@ fn approve(
         Status::InProgress | Status::Unknown => unsigned,
         Status::Quarantined => current.is_some() && payment.may_settle_itself(),
         // Heard before: the payment says so already.
-        Status::Done if current.is_some() => return None,
+        Status::Done if has_paid(payment, key) => return None,
         Status::Ready | Status::Done | Status::Failed | Status::Expired => false,
     };
     if !pays {
@@ -198,6 +201,12 @@ fn approve(
     next.status = Status::Done;
     next.stock_held = true;
     Some((next, stock, None))
+}
+
+/// An operator may have let another attempt pay than the current one.
+fn has_paid(payment: &Payment, key: &PaymentKey) -> bool {
+    let settled = payment.attempt_with(key).and_then(|a| a.settled.as_ref());
+    settled.is_some_and(|settled| settled.approval().is_some())
 }
 
 fn mismatch(payment: &Payment, attempt: u8, total: i64, now: &Moment<'_>) -> Change {

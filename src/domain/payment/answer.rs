@@ -53,7 +53,7 @@ impl Payment {
                 amount: self.order.total,
                 approval: approval.clone(),
             }),
-            Some(Settled::Declined(decline)) => {
+            Some(Settled::Declined(decline) | Settled::Overruled { told: decline, .. }) => {
                 let seen = |a: &super::Attempt| a.approval_sign == super::ApprovalSign::Seen;
                 let paid = self.is_paid() || self.attempts.iter().any(seen);
                 Answer::Declined {
@@ -72,9 +72,9 @@ impl Payment {
 
     /// Some attempt took the money, as far as our record goes.
     pub fn is_paid(&self) -> bool {
-        let approved = |settled: &Settled| matches!(settled, Settled::Approved(_));
-        self.attempts
-            .iter()
-            .any(|attempt| attempt.settled.as_ref().is_some_and(approved))
+        let settled = self.attempts.iter().flat_map(|a| &a.settled);
+        settled
+            .into_iter()
+            .any(|settled| settled.approval().is_some())
     }
 }

@@ -3,7 +3,7 @@
 use super::super::moment::Timestamp;
 use super::super::order::PaymentKey;
 use super::super::outcome::Decline;
-use super::{Approval, Claim, GatewayIdentity, Status};
+use super::{Approval, Claim, GatewayIdentity, Resolution, Ruling, Status};
 
 /// Events that tell of Toss name the attempt that they tell about: news of an older attempt is still news.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +98,9 @@ pub enum Event {
         attempt: u8,
         why: Box<str>,
     },
+
+    /// An operator looked at a quarantined payment and decided; it stands only on what Toss showed.
+    Resolved(Box<Resolution>),
 }
 
 impl Event {
@@ -122,6 +125,10 @@ impl Event {
             Event::FoundNothing { .. } => "FOUND_NOTHING",
             Event::FoundUndecided { .. } => "FOUND_UNDECIDED",
             Event::QuestionLost { .. } => "QUESTION_LOST",
+            Event::Resolved(resolution) => match resolution.ruling {
+                Ruling::Done => "RESOLVED_DONE",
+                Ruling::Failed => "RESOLVED_FAILED",
+            },
         }
     }
 
@@ -131,7 +138,8 @@ impl Event {
             Event::AttemptStarted { .. }
             | Event::OwnerLost { .. }
             | Event::RetryClaimed { .. }
-            | Event::DeadlinePassed => None,
+            | Event::DeadlinePassed
+            | Event::Resolved(_) => None,
             Event::Approved { attempt, .. }
             | Event::AmountMismatched { attempt, .. }
             | Event::Declined { attempt, .. }

@@ -5,6 +5,7 @@
 mod bounds;
 mod evidence;
 mod findings;
+mod rulings;
 
 use uuid::Uuid;
 
@@ -181,6 +182,8 @@ FOUND_FOREIGN              - - UNKNOWN - - - -
 FOUND_NOTHING              - - IN_PROGRESS - - - -
 FOUND_UNDECIDED            - - UNKNOWN - - - -
 QUESTION_LOST              - - UNKNOWN - - - -
+RESOLVED_DONE              - - - - - - DONE[sell]
+RESOLVED_FAILED            - - - - - - FAILED[return]
 ";
 
 fn event_named(name: &str) -> Event {
@@ -225,6 +228,8 @@ fn event_named(name: &str) -> Event {
             attempt: 1,
             why: "silence".into(),
         },
+        rulings::resolved(Ruling::Done, rulings::shown(TossStatus::Done)),
+        rulings::resolved(Ruling::Failed, rulings::shown(TossStatus::Aborted)),
     ];
     events
         .into_iter()
@@ -267,7 +272,7 @@ fn every_pair_of_status_and_event_is_decided() {
         assert_eq!(actual, expected, "{name}");
         rows += 1;
     }
-    assert_eq!(rows, 18, "an event is missing from the grid");
+    assert_eq!(rows, 20, "an event is missing from the grid");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod checks;
 mod flight;
 mod heal;
 mod journal;
+mod operator;
 mod toss;
 mod world;
 

@@ -133,17 +133,12 @@ fn body<'a>(view: &'a PaymentView, history: &'a [HistoryView], sight: Sight) -> 
 }
 
 fn approval(payment: &Payment) -> Option<&Approval> {
-    payment.attempts.iter().find_map(|a| match &a.settled {
-        Some(Settled::Approved(approval)) => Some(approval),
-        Some(Settled::Declined(_)) | None => None,
-    })
+    let settled = payment.attempts.iter().flat_map(|a| &a.settled);
+    settled.into_iter().find_map(Settled::approval)
 }
 
 fn decline(attempt: &Attempt) -> Option<&Decline> {
-    match &attempt.settled {
-        Some(Settled::Declined(decline)) => Some(decline),
-        Some(Settled::Approved(_)) | None => None,
-    }
+    attempt.settled.as_ref().and_then(Settled::decline)
 }
 
 /// Why the order rests unpaid. While another attempt runs, an older decline is not how the order stands.
@@ -185,7 +180,7 @@ fn inside<'a>(payment: &'a Payment, history: &'a [HistoryView]) -> InsideBody<'a
             number: attempt.number,
             payment_key: attempt.payment_key.masked(),
             status: match &attempt.settled {
-                Some(Settled::Approved(_)) => "APPROVED",
+                Some(Settled::Approved(_) | Settled::Overruled { .. }) => "APPROVED",
                 Some(Settled::Declined(_)) => "DECLINED",
                 None => payment.status.name(),
             },

@@ -8,7 +8,7 @@ use crate::domain::payment::ApprovalSign;
 use crate::domain::product::Listing;
 use crate::domain::rejection::Shortage;
 use crate::domain::{
-    Attempt, Incarnation, Line, OrderId, Payment, Product, ProductId, StockMove, Timestamp,
+    Attempt, Incarnation, Line, OrderId, Payment, Product, ProductId, Status, StockMove, Timestamp,
     Transition,
 };
 
@@ -242,7 +242,7 @@ impl<'a> Running<'a> {
             postponed: None,
         });
         (state.payment, state.held, state.postponed) = (payment, held, None);
-        for attempt in touched(payment) {
+        for attempt in touched(transition) {
             self.writes
                 .attempts
                 .insert((order, attempt.number), attempt);
@@ -338,12 +338,15 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The attempts that a transition can have changed: the current one, and one that an approval came late for.
-fn touched(payment: &Payment) -> impl Iterator<Item = &Attempt> {
+/// The attempts that a transition can have changed: the current one, and one that an approval came late for. A
+/// human who ends a quarantine may have decided about all of them.
+fn touched(transition: &Transition) -> impl Iterator<Item = &Attempt> {
+    let payment = &transition.next;
+    let ruled = transition.history.from == Some(Status::Quarantined);
     let current = payment.current_attempt().map(|attempt| attempt.number);
     let signed = |attempt: &&Attempt| attempt.approval_sign != ApprovalSign::None;
     payment
         .attempts
         .iter()
-        .filter(move |attempt| Some(attempt.number) == current || signed(attempt))
+        .filter(move |attempt| ruled || Some(attempt.number) == current || signed(attempt))
 }

@@ -29,6 +29,13 @@ pub struct HistoryRow {
     pub transition: TransitionId,
 }
 
+/// A payment that waits for a human.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    pub payment: Payment,
+    pub history: Vec<HistoryRow>,
+}
+
 /// A payment that should be looked at now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
@@ -61,6 +68,13 @@ struct SummaryRow {
     total_amount: i64,
     order_name: String,
     created_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct QuarantinedRow {
+    #[sea_orm(nested)]
+    payment: PaymentRow,
+    history: String,
 }
 
 #[derive(FromQueryResult)]
@@ -121,6 +135,19 @@ impl Store {
             due.map_err(broken(row.order_id))
         });
         Ok(readable(due))
+    }
+
+    /// What waits for a human, oldest order first.
+    pub async fn quarantined(&self, most: u32) -> Result<Vec<Quarantined>, StoreFault> {
+        let found: Vec<QuarantinedRow> = self.rows(self.0.sql.quarantined, [limit(most)]).await?;
+        let read = |row: &QuarantinedRow| {
+            let (payment, history) = (row.payment.payment()?, history(&row.history)?);
+            Ok(Quarantined { payment, history })
+        };
+        let quarantined = found
+            .iter()
+            .map(|row| read(row).map_err(broken(row.payment.order_id.clone())));
+        Ok(readable(quarantined))
     }
 
     /// The newest orders, newest first.

@@ -41,6 +41,10 @@ fn full(ready: &Payment) -> Payment {
         method: Some("간편결제".into()),
         receipt_url: Some("https://toss.example/receipt?a=1&b=2".into()),
     };
+    let overruled = Settled::Overruled {
+        told: Decline::new("REJECT", "no"),
+        approval: approval.clone(),
+    };
     Payment {
         status: Status::Quarantined,
         version: 2,
@@ -54,6 +58,7 @@ fn full(ready: &Payment) -> Payment {
             attempt(1, Some(Settled::Declined(Decline::new("REJECT", "")))),
             attempt(2, Some(Settled::Approved(approval))),
             attempt(3, None),
+            attempt(4, Some(overruled)),
         ],
         ..ready.clone()
     }

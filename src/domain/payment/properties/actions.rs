@@ -7,6 +7,7 @@ use super::flight::{Line, Manner};
 use super::journal::Commit;
 use super::toss::{Place, Stage, Verdict, View};
 use super::world::{Doing, Flight, KEYS, Opening, World};
+use crate::domain::payment::Ruling;
 
 #[derive(Clone, Debug)]
 pub enum What {
@@ -46,6 +47,11 @@ pub enum What {
     CancelAtToss,
     Lie,
     Deposit,
+    /// An operator decides about what is quarantined.
+    Rule {
+        ruling: Ruling,
+        view: View,
+    },
 }
 
 /// `pick` chooses among what the action could be about.
@@ -168,7 +174,12 @@ fn what(style: Style) -> impl Strategy<Value = What> {
         odd => Just(What::CancelAtToss),
         lie => Just(What::Lie),
         odd => Just(What::Deposit),
+        40 => (ruling(), view()).prop_map(|(ruling, view)| What::Rule { ruling, view }),
     ]
+}
+
+fn ruling() -> impl Strategy<Value = Ruling> {
+    prop_oneof![Just(Ruling::Done), Just(Ruling::Failed)]
 }
 
 fn commit() -> impl Strategy<Value = Commit> {
@@ -281,6 +292,7 @@ impl World {
             What::CancelAtToss => self.cancel(pick),
             What::Lie => self.lie(),
             What::Deposit => self.deposit(pick),
+            What::Rule { ruling, view } => self.rule(node, order, ruling, view, (dice, commit)),
         }
         Ok(())
     }

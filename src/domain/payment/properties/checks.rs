@@ -49,7 +49,7 @@ fn no_lost_approval(world: &World, order: usize) -> Result<(), String> {
         ));
     }
     let kept = matches!(status, Status::Done | Status::Quarantined);
-    if world.heard.contains(&order) && !kept {
+    if world.heard.contains(&order) && !kept && !is_cleared(world, order) {
         return Err(format!(
             "I2: an approval of order {order} was heard; it is {}",
             status.name()
@@ -58,14 +58,24 @@ fn no_lost_approval(world: &World, order: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// All that was heard is a claim of another amount, and an operator ruled, after it, on an end that Toss shows.
+fn is_cleared(world: &World, order: usize) -> bool {
+    let rows = &world.journal.rows[order];
+    let last = |event| rows.iter().rposition(|row| row.history.event == event);
+    let approved = last("APPROVED").or(last("FOUND_CANCELED"));
+    approved.is_none() && last("RESOLVED_FAILED") > last("AMOUNT_MISMATCHED")
+}
+
 fn no_phantom(world: &World, order: usize) -> Result<(), String> {
     let payment = &world.journal.payments[order];
     if payment.status != Status::Done {
         return Ok(());
     }
     let paid = |session: &&Session| {
-        let answer = payment.answer_for(&session.key);
-        matches!(answer, Some(Answer::Paid(_))) && session.approvals == 1
+        let attempt = payment.attempt_with(&session.key);
+        let settled = attempt.and_then(|attempt| attempt.settled.as_ref());
+        let pays = settled.is_some_and(|settled| settled.approval().is_some());
+        pays && session.approvals == 1
     };
     let same =
         |session: &Session| session.order == order && session.total == payment.order.total.get();
@@ -218,6 +228,8 @@ fn every_end_has_its_evidence(world: &World, order: usize) -> Result<(), String>
             ("DECLINED", Status::Failed) => payment.attempts.iter().any(declined),
             ("FOUND_ENDED" | "FOUND_FOREIGN", Status::Failed) => true,
             ("FOUND_NOTHING", Status::Failed) => quiet,
+            // Whatever an operator is shown, no approval may lie behind it: that is checked on its own.
+            ("RESOLVED_FAILED", Status::Failed) | ("RESOLVED_DONE", Status::Done) => true,
             (_, Status::Failed) => false,
             ("QUESTION_LOST", to) => to == Status::Unknown,
             (_, Status::Quarantined) => {

@@ -376,7 +376,7 @@ impl World {
         false
     }
 
-    fn write(&mut self, transition: Transition, commit: Commit) -> Option<Written> {
+    pub fn write(&mut self, transition: Transition, commit: Commit) -> Option<Written> {
         match commit {
             Commit::Heard => Some(self.journal.commit(transition)),
             Commit::AnswerLost => {
