@@ -45,6 +45,9 @@ pub enum AppFault {
 /// The key that the built-in sandbox is spoken to with. It opens nothing else.
 const SANDBOX_KEY: &str = "test_sk_payonceBuiltInSandbox";
 
+/// Of the shutdown's bound, what is kept for telling those who still wait, and for the last writes.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// A house in service.
 pub struct House {
     store: Store,
@@ -239,21 +242,26 @@ impl House {
     }
 
     /// Stop accepting, let what is in flight settle, flush, close. Heartbeat and journal stop last.
+    ///
+    /// The order matters: first nothing new is begun, so that the number of flights only falls; then the door,
+    /// which waits for what its callers wait for; then the flights, the node's row and the journal. Whoever still
+    /// waits shortly before the end is told so: an answer, and not a reset.
     async fn close(self) {
-        let until = Instant::now() + self.shutdown;
-        self.door.drain();
+        let began = tokio::time::Instant::now();
+        let last_words = (self.shutdown / 4).min(LAST_WORDS);
+        let door_until = began + self.shutdown - last_words / 2;
+        self.crew.last_call();
+        self.door.drain(began + self.shutdown - last_words);
         fault_point!(Drained);
-        let bound = self.shutdown / 2;
-        if tokio::time::timeout(bound, self.door.close())
+        if tokio::time::timeout_at(door_until, self.door.close())
             .await
             .is_err()
         {
             tracing::warn!("some connections did not end in time");
         }
         fault_point!(DoorClosed);
-        self.crew
-            .go_home(until.saturating_duration_since(Instant::now()))
-            .await;
+        let left = self.shutdown.saturating_sub(began.elapsed());
+        self.crew.go_home(left).await;
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }

@@ -128,10 +128,16 @@ impl Crew {
         &self.directory
     }
 
-    /// No new work from the timer; flights may land until the bound. What does not land is left for
-    /// recovery: its intent is journaled. Then the journal is flushed, and the node's row closed if no call is out.
+    /// Nothing is begun any more: no attempt, no recovery. What is in flight goes on.
+    pub fn last_call(&self) {
+        self.flights.close();
+        self.recovery.do_send(Cease);
+    }
+
+    /// Flights may land until the bound. What does not land is left for recovery: its intent is journaled.
+    /// Then the journal is flushed, and the node's row closed if no call is out.
     pub async fn go_home(self, bound: Duration) {
-        _ = self.recovery.send(Cease).await;
+        self.last_call();
         fault_point!(TimerCeased);
         let until = Instant::now() + bound;
         while self.flights.out() > 0 && Instant::now() < until {

@@ -1,10 +1,11 @@
 //! What every handler finds on its desk: the terms of the door, and the one whom it may ask.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpMessage, HttpRequest};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::access::{Access, Caller};
 use super::answers::Refusal;
@@ -16,12 +17,44 @@ pub struct Terms {
     pub access: Access,
     pub body_limit_bytes: usize,
     pub patience: Duration,
-    pub draining: AtomicBool,
+    pub closing: Closing,
 }
 
-impl Terms {
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+/// Whether the door closes, and until when those who still wait must have an answer.
+#[derive(Debug, Default)]
+pub struct Closing(watch::Sender<Option<Instant>>);
+
+impl Closing {
+    /// The first word counts.
+    pub fn begin(&self, answer_by: Instant) {
+        self.0.send_if_modified(|by| {
+            let first = by.is_none();
+            by.get_or_insert(answer_by);
+            first
+        });
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Never over while the door is open.
+    pub async fn begun(&self) {
+        self.answer_by().await;
+    }
+
+    /// Never over while the door is open; then, when waiting must end.
+    pub async fn end_of_waiting(&self) {
+        sleep_until(self.answer_by().await).await;
+    }
+
+    async fn answer_by(&self) -> Instant {
+        let mut told = self.0.subscribe();
+        match told.wait_for(Option::is_some).await.map(|by| *by) {
+            Ok(Some(by)) => by,
+            // The sender is our own: it is there as long as we are.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 }
 

@@ -11,19 +11,19 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error, HttpServer};
+use tokio::time::{Instant, sleep};
 
 use crate::actors::Directory;
 use crate::metrics::Metrics;
 use access::{Access, OrderTokens};
-use desk::Terms;
-use layers::{Frame, Guard, Origins, UnfitOrigin};
+use desk::{Closing, Terms};
+use layers::{Frame, Guard, Origins, Traffic, UnfitOrigin};
 
 /// Longer than a load balancer keeps an idle connection (60 s is the usual), so that it is never we who close one
 /// under a request that is on its way.
@@ -71,11 +71,21 @@ pub enum DoorFault {
     Origin(#[from] UnfitOrigin),
 }
 
+/// A closing door still hears whoever is on the line, and tells each with its answer that it was the last one. It has
+/// heard them all when none is left, or when nobody has said anything for this long.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Whoever was accepted last still gets this long for a first request.
+const FIRST_WORD: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(2);
+
 /// An open door.
 pub struct Door {
     address: SocketAddr,
     terms: Arc<Terms>,
+    traffic: Traffic,
     server: ServerHandle,
+    shutdown: Duration,
 }
 
 /// Listens and serves, in the background of the current actix System, until [`Door::close`].
@@ -92,8 +102,10 @@ where
 {
     let bind = settings.bind;
     let layers = Layers::of(settings)?;
-    let terms = Arc::clone(&layers.terms);
+    let (terms, traffic) = (Arc::clone(&layers.terms), layers.traffic.clone());
+    let lines = traffic.clone();
     let server = HttpServer::new(move || app(layers.clone(), also.clone()))
+        .on_connect(move |_, connection| _ = connection.insert(lines.connected()))
         .workers(settings.workers.max(1))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
@@ -115,7 +127,9 @@ where
     Ok(Door {
         address,
         terms,
+        traffic,
         server: handle,
+        shutdown: Duration::from_secs(settings.shutdown_s),
     })
 }
 
@@ -124,14 +138,26 @@ impl Door {
         self.address
     }
 
-    /// Not ready any more: whoever balances load sends buyers elsewhere, while we still answer.
-    pub fn drain(&self) {
-        self.terms.draining.store(true, Ordering::Relaxed);
+    /// Not ready any more: whoever balances load sends buyers elsewhere, while we still answer, each connection once.
+    /// Who waits for an outcome at `answer_by` hears that it is not known yet.
+    pub fn drain(&self, answer_by: Instant) {
+        self.terms.closing.begin(answer_by);
     }
 
-    /// Accepts nobody new, closes idle connections, and lets requests end within `shutdown_s`.
+    /// Hears out who is on the line, then accepts nobody new, closes idle connections, and lets requests end within
+    /// `shutdown_s`.
     pub async fn close(self) {
-        self.drain();
+        self.drain(Instant::now() + self.shutdown);
+        // A request that lies unread in a connection when the server closes it would be answered by a reset.
+        let latest = Instant::now() + self.shutdown / 4;
+        while self.traffic.is_lively(QUIET) && Instant::now() < latest {
+            sleep(TICK).await;
+        }
+        self.server.pause().await;
+        let latest = Instant::now() + FIRST_WORD;
+        while self.traffic.has_fresh() && Instant::now() < latest {
+            sleep(TICK).await;
+        }
         self.server.stop(true).await;
     }
 }
@@ -140,6 +166,7 @@ impl Door {
 #[derive(Clone)]
 struct Layers {
     terms: Arc<Terms>,
+    traffic: Traffic,
     frame: Frame,
     origins: Origins,
     guard: Guard,
@@ -161,11 +188,13 @@ impl Layers {
             access,
             body_limit_bytes: settings.body_limit_bytes,
             patience: settings.patience,
-            draining: AtomicBool::new(false),
+            closing: Closing::default(),
         };
+        let (terms, traffic) = (Arc::new(terms), Traffic::default());
         Ok(Layers {
-            terms: Arc::new(terms),
-            frame: Frame::new(settings.gateway),
+            frame: Frame::new(settings.gateway, Arc::clone(&terms)),
+            terms,
+            traffic,
             origins: Origins::parse(settings.allowed_origins.clone())?,
             guard: Guard::new(settings.max_in_flight, settings.metrics.clone()),
         })

@@ -23,7 +23,7 @@ use crate::gateway::wire::PaymentStatus;
 
 const LARGEST_AMOUNT: i64 = 9_007_199_254_740_991;
 /// Room for the longest list of fault rules.
-const LARGEST_BODY: usize = 1024 * 1024;
+const LARGEST_BODY: usize = 4 * 1024 * 1024;
 /// Ten years.
 const FARTHEST_JUMP_S: u64 = 315_360_000;
 /// Payments written out under one lock.

@@ -9,7 +9,7 @@ use super::codes::Code;
 pub const HANG_MS: u64 = 60_000;
 /// An hour: longer waits are a mistake of the one who asks.
 const LONGEST_WAIT_MS: u64 = 3_600_000;
-const MOST_RULES: usize = 1_000;
+const MOST_RULES: usize = 10_000;
 
 /// Which request of Toss's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::advance::{Flight, Landing, Purpose, advance};
 use super::callers::{Caller, Callers, pending};
 use super::check::{Request, Verdict, check};
-use super::hands::SharedHands;
+use super::hands::{Counted, SharedHands};
 use super::recorder::reload;
 use super::{AreYouIdle, Checkout, Confirm, Ended, Idle, Landed, Retry, Stop, Timeout, Waiter};
 use crate::actors::api::{Heard, TraceId};
@@ -148,6 +148,10 @@ impl PaymentActor {
     }
 
     fn take_off(&mut self, purpose: Purpose, trace: TraceId, ctx: &mut Context<Self>) {
+        // Counted from here, not from its first poll: in between, a closing house would not see it.
+        let Some(counted) = self.hands.flights.take_off() else {
+            return self.turn_away();
+        };
         self.aloft = Some(match &purpose {
             Purpose::Confirm(key) => Aloft::Confirming(key.clone()),
             Purpose::Recover(_) => Aloft::Recovering,
@@ -167,12 +171,22 @@ impl PaymentActor {
             actor: ctx.address(),
             trace,
         };
-        let flight = fly(flight).into_actor(self);
+        let flight = fly(flight, counted).into_actor(self);
         ctx.spawn(flight.map(move |(landing, payment), actor, ctx| {
             fault_point!(Landing);
             actor.land(landing, payment, trace, ctx);
             fault_point!(Answered);
         }));
+    }
+
+    /// The house closes: who has begun nothing comes back to another one, who waits for an outcome hears
+    /// that it is not known yet.
+    fn turn_away(&mut self) {
+        for stranger in self.callers.answer(&self.payment) {
+            let busy = Rejection::Busy { retry_after_s: 1 };
+            stranger.waiter.tell(Heard::Rejected(busy));
+        }
+        self.callers.dismiss(&self.payment);
     }
 
     fn land(
@@ -224,6 +238,9 @@ impl PaymentActor {
                     self.nudge(trace, ctx);
                 }
             }
+        }
+        if self.aloft.is_none() && self.hands.flights.are_closed() {
+            self.turn_away();
         }
     }
 
@@ -287,9 +304,8 @@ impl PaymentActor {
 
 /// A flight that always comes down: a panic is caught, an endless one is stopped, and where its copy can no
 /// longer be trusted the payment is read afresh.
-async fn fly(flight: Flight) -> (Landing, Option<Payment>) {
+async fn fly(flight: Flight, _counted: Counted) -> (Landing, Option<Payment>) {
     let (hands, order) = (flight.hands.clone(), flight.payment.order.id);
-    let _counted = hands.flights.count();
     let most = hands.limits.flight();
     let flown = timeout(most, AssertUnwindSafe(advance(flight)).catch_unwind()).await;
     let (landing, payment) = match flown {

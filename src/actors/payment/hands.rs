@@ -72,18 +72,34 @@ pub struct Sabotage {
     pub stumbles: AtomicUsize,
 }
 
-/// How many flights are out; shutdown waits for them.
+/// How many flights are out, and whether more may take off: one number, so that nobody takes off between
+/// the last look at it and the end.
 #[derive(Clone, Debug, Default)]
 pub struct Flights(Arc<AtomicUsize>);
 
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
 impl Flights {
-    pub fn count(&self) -> Counted {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(self.clone())
+    /// `None` once the house closes.
+    pub fn take_off(&self) -> Option<Counted> {
+        let one_more = |out| (out & CLOSED == 0).then_some(out + 1);
+        let counted = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        counted.ok().map(|_| Counted(self.clone()))
+    }
+
+    /// From here on the number only falls.
+    pub fn close(&self) {
+        self.0.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    pub fn are_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire) & CLOSED != 0
     }
 
     pub fn out(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Acquire) & !CLOSED
     }
 }
 
@@ -93,7 +109,7 @@ pub struct Counted(Flights);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -131,3 +147,24 @@ impl Hands {
 }
 
 pub type SharedHands = Arc<Hands>;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn after_the_close_nobody_takes_off_and_the_count_only_falls() {
+        let flights = Flights::default();
+        let (first, second) = (flights.take_off().unwrap(), flights.take_off().unwrap());
+        assert_eq!((flights.out(), flights.are_closed()), (2, false));
+        flights.close();
+        flights.close();
+        assert!(flights.take_off().is_none());
+        assert_eq!((flights.out(), flights.are_closed()), (2, true));
+        drop(first);
+        drop(second);
+        assert_eq!(flights.out(), 0);
+        assert!(flights.take_off().is_none());
+    }
+}

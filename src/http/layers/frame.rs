@@ -3,16 +3,20 @@
 
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 
+use super::traffic::Connected;
 use crate::actors::TraceId;
 use crate::domain::OrderId;
 use crate::http::answers::{Noted, Refusal, refuse};
+use crate::http::desk::Terms;
 use crate::http::reading::{Cause, TRACEPARENT};
 use crate::http::routes::{CHECKOUT, CONFIRM};
 
@@ -23,13 +27,22 @@ type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 #[derive(Clone)]
 pub struct Frame {
     gateway: HeaderValue,
+    terms: Arc<Terms>,
 }
 
 impl Frame {
     /// `gateway`: what stands behind the door, `sandbox`, `test` or `live`.
-    pub const fn new(gateway: &'static str) -> Frame {
+    pub fn new(gateway: &'static str, terms: Arc<Terms>) -> Frame {
         let gateway = HeaderValue::from_static(gateway);
-        Frame { gateway }
+        Frame { gateway, terms }
+    }
+
+    /// A closing door tells everybody with their answer that this connection has had its last one: a client that knows
+    /// sends nothing into a connection that is about to end.
+    fn farewell<B>(&self, res: &mut HttpResponse<B>) {
+        if self.terms.closing.has_begun() {
+            res.head_mut().set_connection_type(ConnectionType::Close);
+        }
     }
 
     fn dress(&self, headers: &mut HeaderMap, cause: Cause) {
@@ -78,6 +91,9 @@ where
 
     fn call(&self, req: ServiceRequest) -> Self::Future {
         let began = Instant::now();
+        if let Some(line) = req.request().conn_data::<Connected>() {
+            line.heard();
+        }
         let cause = Cause::of(req.headers());
         req.extensions_mut().insert(cause.trace);
         let frame = self.frame.clone();
@@ -87,6 +103,7 @@ where
                 Ok(res) => {
                     let mut res = in_json(res);
                     frame.dress(res.headers_mut(), cause);
+                    frame.farewell(res.response_mut());
                     log(&res, cause.trace, began);
                     Ok(res)
                 }
@@ -94,6 +111,7 @@ where
                 Err(mut broken) => {
                     broken.add_response_mapper(move |mut res| {
                         frame.dress(res.headers_mut(), cause);
+                        frame.farewell(&mut res);
                         res
                     });
                     Err(broken)

@@ -3,7 +3,9 @@
 mod cors;
 mod frame;
 mod guard;
+mod traffic;
 
 pub use cors::{Origins, UnfitOrigin};
 pub use frame::Frame;
 pub use guard::Guard;
+pub use traffic::Traffic;

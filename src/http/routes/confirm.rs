@@ -75,7 +75,15 @@ async fn hear(
         trace: desk.trace(),
     };
     let patience = patience(preference, desk.terms.patience);
-    let heard = desk.directory()?.confirm(request, patience).await;
+    let order = request.order;
+    let heard = tokio::select! {
+        biased;
+        heard = desk.directory()?.confirm(request, patience) => heard,
+        () = desk.terms.closing.end_of_waiting() => Heard::Answer(Answer::Pending {
+            order_id: order,
+            status: Status::InProgress,
+        }),
+    };
     Ok((heard, patience))
 }
 

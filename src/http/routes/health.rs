@@ -22,7 +22,7 @@ pub async fn ready(req: HttpRequest) -> HttpResponse {
 
 async fn is_ready(req: &HttpRequest) -> Result<HttpResponse, Refusal> {
     let desk = Desk::of(req)?;
-    if desk.terms.is_draining() {
+    if desk.terms.closing.has_begun() {
         return Err(Refusal::NotReady(vec!["draining"]));
     }
     let missing = desk.directory()?.not_ready().await;

@@ -105,7 +105,12 @@ async fn look(req: &HttpRequest) -> Result<HttpResponse, Refusal> {
     req.extensions_mut().insert(order);
     let sight = desk.terms.access.sight(caller, order)?;
     let directory = desk.directory()?;
-    let view = directory.view(order, wait).await?;
+    let view = tokio::select! {
+        biased;
+        view = directory.view(order, wait) => view?,
+        // A reader who waits is told how it is now, and waits at another house.
+        () = desk.terms.closing.begun(), if wait.is_some() => directory.view(order, None).await?,
+    };
     let view = view.ok_or(Rejection::PaymentNotFound(Some(order)))?;
     let history = match sight {
         Sight::Outline | Sight::Receipt => Vec::new(),

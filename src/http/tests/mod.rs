@@ -434,7 +434,7 @@ async fn head_is_get_without_a_body() {
 #[actix_web::test]
 async fn a_draining_door_is_not_ready_but_alive() {
     let door = door(&settings());
-    door.drain();
+    door.drain(tokio::time::Instant::now());
     let said = ask(&door, "GET /health/ready", "", "").await;
     assert_eq!(
         (said.status, said.error("code")),
