@@ -3,6 +3,8 @@
 
 pub mod client;
 pub mod codes;
+#[cfg(test)]
+mod hostile;
 mod place;
 mod reading;
 mod telling;
