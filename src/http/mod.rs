@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod connections;
 mod desk;
 mod layers;
 mod reading;
@@ -21,15 +22,10 @@ use actix_web::{App, Error, HttpServer};
 
 use crate::actors::Directory;
 use access::{Access, OrderTokens};
+use connections::Reaper;
 use desk::Terms;
 use layers::{Frame, Guard, Origins, UnfitOrigin};
-
-/// Longer than a load balancer keeps an idle connection (60 s is the usual), so that it is never we who close one
-/// under a request that is on its way.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// For the head of a request, from its first byte: who drips longer is not a browser.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+use reading::BodyLimits;
 
 /// For a client to take its last answer and to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
@@ -44,6 +40,14 @@ pub struct DoorSettings {
     /// Whose pages may call us from a browser; empty for any.
     pub allowed_origins: Vec<String>,
     pub workers: usize,
+    /// Over all workers; one more waits to be accepted.
+    pub max_connections: usize,
+    /// How long an idle connection stays open.
+    pub keep_alive: Duration,
+    /// For the head of a request; who drips longer is cut.
+    pub head_timeout: Duration,
+    /// For the body of a request; who drips longer is refused, and cut.
+    pub body_timeout: Duration,
     /// Requests at once, over all workers; one more is told to come back.
     pub max_in_flight: usize,
     pub body_limit_bytes: usize,
@@ -74,6 +78,7 @@ pub struct Door {
     address: SocketAddr,
     terms: Arc<Terms>,
     server: ServerHandle,
+    reaping: actix_web::rt::task::JoinHandle<()>,
 }
 
 /// Listens and serves, in the background of the current actix System, until [`Door::close`].
@@ -91,10 +96,16 @@ where
     let bind = settings.bind;
     let layers = Layers::of(settings)?;
     let terms = Arc::clone(&layers.terms);
+    let workers = settings.workers.max(1);
+    // Who begins a request at the very end of an idle time may still send its head.
+    let reaper = Reaper::new(settings.keep_alive + settings.head_timeout);
+    let watch = reaper.clone();
     let server = HttpServer::new(move || app(layers.clone(), also.clone()))
-        .workers(settings.workers.max(1))
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
+        .workers(workers)
+        .max_connections(connections::most_each(settings.max_connections, workers))
+        .on_connect(move |io, data| watch.watch(io, data))
+        .keep_alive(settings.keep_alive)
+        .client_request_timeout(settings.head_timeout)
         .client_disconnect_timeout(CLOSE_DEADLINE)
         // Whoever hangs up is gone: nobody's answer holds a slot. The payment itself goes on without its caller.
         .h1_allow_half_closed(false)
@@ -114,6 +125,7 @@ where
         address,
         terms,
         server: handle,
+        reaping: actix_web::rt::spawn(reaper.run()),
     })
 }
 
@@ -131,6 +143,7 @@ impl Door {
     pub async fn close(self) {
         self.drain();
         self.server.stop(true).await;
+        self.reaping.abort();
     }
 }
 
@@ -157,7 +170,7 @@ impl Layers {
         };
         let terms = Terms {
             access,
-            body_limit_bytes: settings.body_limit_bytes,
+            bodies: BodyLimits::new(settings.body_limit_bytes, settings.body_timeout),
             patience: settings.patience,
             draining: AtomicBool::new(false),
         };

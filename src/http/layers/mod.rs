@@ -6,4 +6,4 @@ mod guard;
 
 pub use cors::{Origins, UnfitOrigin};
 pub use frame::Frame;
-pub use guard::Guard;
+pub use guard::{Guard, Slot};
