@@ -40,7 +40,7 @@ pub struct CancelRequest {
 
 /// How a payment stands at Toss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", try_from = "String")]
 pub enum PaymentStatus {
     Ready,
     InProgress,
@@ -64,6 +64,26 @@ impl PaymentStatus {
             Self::Aborted => "ABORTED",
             Self::Expired => "EXPIRED",
         }
+    }
+}
+
+/// By its word alone: the derived reader would take the object `{"DONE": null}` for DONE as well.
+impl TryFrom<String> for PaymentStatus {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        let all = [
+            Self::Ready,
+            Self::InProgress,
+            Self::WaitingForDeposit,
+            Self::Done,
+            Self::Canceled,
+            Self::PartialCanceled,
+            Self::Aborted,
+            Self::Expired,
+        ];
+        let known = all.into_iter().find(|status| status.as_str() == word);
+        known.ok_or_else(|| "no status of a payment".to_owned())
     }
 }
 
