@@ -21,7 +21,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error, HttpServer};
 
 use crate::actors::Directory;
-use access::{Access, OrderTokens};
+use access::{Access, KeyHash, OrderTokens};
 use connections::Reaper;
 use desk::Terms;
 use layers::{Frame, Guard, Origins, UnfitOrigin};
@@ -163,7 +163,12 @@ impl Layers {
             return Err(DoorFault::Unguarded(settings.bind));
         }
         let access = Access {
-            api_keys: settings.api_keys.clone(),
+            api_keys: settings
+                .api_keys
+                .iter()
+                .copied()
+                .map(KeyHash::new)
+                .collect(),
             allow_anonymous: settings.allow_anonymous,
             open: settings.api_keys.is_empty(),
             tokens: OrderTokens::new(&settings.token_secret),
