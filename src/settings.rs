@@ -74,6 +74,10 @@ pub struct Server {
     #[serde(deserialize_with = "keys::commas")]
     pub allowed_origins: Vec<String>,
     pub workers: usize,
+    pub max_connections: usize,
+    pub keep_alive_ms: u64,
+    pub head_timeout_ms: u64,
+    pub body_timeout_ms: u64,
     pub max_in_flight: usize,
     pub max_confirms: Option<usize>,
     pub body_limit_bytes: usize,

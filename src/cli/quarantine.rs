@@ -236,13 +236,16 @@ async fn ask(toss: &Toss, payment: &Payment) -> anyhow::Result<Evidence> {
     let asked_at = now()?;
     let mut by_key = Vec::with_capacity(payment.attempts.len());
     for attempt in &payment.attempts {
-        by_key.push((attempt.number, toss.look_up(&attempt.payment_key).await));
+        by_key.push((
+            attempt.number,
+            toss.look_up(&attempt.payment_key).await.said,
+        ));
     }
     Ok(Evidence {
         gateway: toss.identity().clone(),
         asked_at,
         by_key,
-        by_order: toss.look_up_order(payment.order.id).await,
+        by_order: toss.look_up_order(payment.order.id).await.said,
     })
 }
 

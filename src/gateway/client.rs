@@ -360,4 +360,6 @@ fn korean_second(at: Timestamp) -> Result<String, GatewayFault> {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 pub mod client;
 pub mod codes;
 mod health;
+#[cfg(test)]
+mod hostile;
 mod place;
 mod reading;
 mod telling;

@@ -2,10 +2,14 @@
 //! Our client reads these types, the sandbox writes them. Reading is tolerant: only the fields that decide about
 //! money are required, and a surprise in any other field leaves that field empty instead of losing the answer.
 
+mod status;
+
 use serde::de::{DeserializeOwned, Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+pub use status::PaymentStatus;
 
 /// `POST /v1/payments/confirm`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,41 +40,6 @@ pub struct CancelRequest {
         skip_serializing_if = "Option::is_none"
     )]
     pub refundable_amount: Option<i64>,
-}
-
-/// How a payment stands at Toss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum PaymentStatus {
-    Ready,
-    InProgress,
-    WaitingForDeposit,
-    Done,
-    Canceled,
-    PartialCanceled,
-    Aborted,
-    Expired,
-}
-
-impl PaymentStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "READY",
-            Self::InProgress => "IN_PROGRESS",
-            Self::WaitingForDeposit => "WAITING_FOR_DEPOSIT",
-            Self::Done => "DONE",
-            Self::Canceled => "CANCELED",
-            Self::PartialCanceled => "PARTIAL_CANCELED",
-            Self::Aborted => "ABORTED",
-            Self::Expired => "EXPIRED",
-        }
-    }
-}
-
-impl std::fmt::Display for PaymentStatus {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// The Payment object. Everything is always present when written; what is not used is `null`.

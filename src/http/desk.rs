@@ -9,13 +9,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::access::{Access, Caller};
 use super::answers::Refusal;
-use super::reading;
+use super::layers::Slot;
+use super::reading::{self, BodyLimits};
 use crate::actors::{Directory, TraceId};
 
 /// The terms of the door; one for all workers.
 pub struct Terms {
     pub access: Access,
-    pub body_limit_bytes: usize,
+    pub bodies: BodyLimits,
     pub patience: Duration,
     pub closing: Closing,
 }
@@ -83,8 +84,17 @@ impl<'a> Desk<'a> {
         self.terms.access.caller(self.req.headers())
     }
 
+    /// A client that is still sending holds no slot of those who are served: a thousand that drip stop nobody.
     pub async fn body(&self, payload: Payload) -> Result<Bytes, Refusal> {
-        reading::read(self.req.headers(), payload, self.terms.body_limit_bytes).await
+        let slot = self.req.extensions().get::<Slot>().cloned();
+        if let Some(slot) = &slot {
+            slot.release();
+        }
+        let body = reading::read(self.req.headers(), payload, &self.terms.bodies).await?;
+        match slot {
+            Some(slot) if !slot.retake() => Err(Refusal::BUSY),
+            Some(_) | None => Ok(body),
+        }
     }
 
     /// A part of the path, as the client sent it.

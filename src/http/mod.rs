@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod connections;
 mod desk;
 mod layers;
 mod reading;
@@ -21,16 +22,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::actors::Directory;
 use crate::metrics::Metrics;
-use access::{Access, OrderTokens};
+use access::{Access, KeyHash, OrderTokens};
+use connections::Reaper;
 use desk::{Closing, Terms};
 use layers::{Frame, Guard, Origins, Traffic, UnfitOrigin};
-
-/// Longer than a load balancer keeps an idle connection (60 s is the usual), so that it is never we who close one
-/// under a request that is on its way.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// For the head of a request, from its first byte: who drips longer is not a browser.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+use reading::BodyLimits;
 
 /// For a client to take its last answer and to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
@@ -45,6 +41,14 @@ pub struct DoorSettings {
     /// Whose pages may call us from a browser; empty for any.
     pub allowed_origins: Vec<String>,
     pub workers: usize,
+    /// Over all workers; one more waits to be accepted.
+    pub max_connections: usize,
+    /// How long an idle connection stays open.
+    pub keep_alive: Duration,
+    /// For the head of a request; who drips longer is cut.
+    pub head_timeout: Duration,
+    /// For the body of a request; who drips longer is refused, and cut.
+    pub body_timeout: Duration,
     /// Requests at once, over all workers; one more is told to come back.
     pub max_in_flight: usize,
     pub body_limit_bytes: usize,
@@ -86,6 +90,7 @@ pub struct Door {
     traffic: Traffic,
     server: ServerHandle,
     shutdown: Duration,
+    reaping: actix_web::rt::task::JoinHandle<()>,
 }
 
 /// Listens and serves, in the background of the current actix System, until [`Door::close`].
@@ -104,11 +109,19 @@ where
     let layers = Layers::of(settings)?;
     let (terms, traffic) = (Arc::clone(&layers.terms), layers.traffic.clone());
     let lines = traffic.clone();
+    let workers = settings.workers.max(1);
+    // Who begins a request at the very end of an idle time may still send its head.
+    let reaper = Reaper::new(settings.keep_alive + settings.head_timeout);
+    let watch = reaper.clone();
     let server = HttpServer::new(move || app(layers.clone(), also.clone()))
-        .on_connect(move |_, connection| _ = connection.insert(lines.connected()))
-        .workers(settings.workers.max(1))
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_DEADLINE)
+        .workers(workers)
+        .max_connections(connections::most_each(settings.max_connections, workers))
+        .on_connect(move |io, data| {
+            watch.watch(io, data);
+            _ = data.insert(lines.connected());
+        })
+        .keep_alive(settings.keep_alive)
+        .client_request_timeout(settings.head_timeout)
         .client_disconnect_timeout(CLOSE_DEADLINE)
         // Whoever hangs up is gone: nobody's answer holds a slot. The payment itself goes on without its caller.
         .h1_allow_half_closed(false)
@@ -130,6 +143,7 @@ where
         traffic,
         server: handle,
         shutdown: Duration::from_secs(settings.shutdown_s),
+        reaping: actix_web::rt::spawn(reaper.run()),
     })
 }
 
@@ -159,6 +173,7 @@ impl Door {
             sleep(TICK).await;
         }
         self.server.stop(true).await;
+        self.reaping.abort();
     }
 }
 
@@ -179,14 +194,19 @@ impl Layers {
             return Err(DoorFault::Unguarded(settings.bind));
         }
         let access = Access {
-            api_keys: settings.api_keys.clone(),
+            api_keys: settings
+                .api_keys
+                .iter()
+                .copied()
+                .map(KeyHash::new)
+                .collect(),
             allow_anonymous: settings.allow_anonymous,
             open: settings.api_keys.is_empty(),
             tokens: OrderTokens::new(&settings.token_secret),
         };
         let terms = Terms {
             access,
-            body_limit_bytes: settings.body_limit_bytes,
+            bodies: BodyLimits::new(settings.body_limit_bytes, settings.body_timeout),
             patience: settings.patience,
             closing: Closing::default(),
         };

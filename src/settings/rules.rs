@@ -40,13 +40,27 @@ fn ranges(s: &Settings) -> Result<(), SettingsFault> {
     world_ranges(s)
 }
 
-fn door_ranges(s: &Settings) -> Result<(), SettingsFault> {
-    within("server.workers", s.server.workers as u64, 1..=64)?;
+fn server_ranges(s: &Settings) -> Result<(), SettingsFault> {
+    let server = &s.server;
+    let million = 1..=1_000_000;
+    within("server.workers", server.workers as u64, 1..=64)?;
     within(
-        "server.max_in_flight",
-        s.server.max_in_flight as u64,
-        1..=1_000_000,
+        "server.max_connections",
+        server.max_connections as u64,
+        million.clone(),
     )?;
+    within("server.keep_alive_ms", server.keep_alive_ms, 100..=HOUR_MS)?;
+    within(
+        "server.head_timeout_ms",
+        server.head_timeout_ms,
+        100..=120_000,
+    )?;
+    within(
+        "server.body_timeout_ms",
+        server.body_timeout_ms,
+        100..=120_000,
+    )?;
+    within("server.max_in_flight", server.max_in_flight as u64, million)?;
     within(
         "server.max_confirms",
         s.max_confirms() as u64,
@@ -54,10 +68,14 @@ fn door_ranges(s: &Settings) -> Result<(), SettingsFault> {
     )?;
     within(
         "server.body_limit_bytes",
-        s.server.body_limit_bytes as u64,
+        server.body_limit_bytes as u64,
         1_024..=16_777_216,
     )?;
-    within("server.shutdown_ms", s.server.shutdown_ms, 1..=HOUR_MS)?;
+    within("server.shutdown_ms", server.shutdown_ms, 1..=HOUR_MS)
+}
+
+fn door_ranges(s: &Settings) -> Result<(), SettingsFault> {
+    server_ranges(s)?;
     within("database.readers", u64::from(s.database.readers), 1..=256)?;
     within(
         "database.busy_timeout_ms",

@@ -26,10 +26,23 @@ pub enum Sight {
     Everything,
 }
 
+/// SHA-256 of an API key, so that a leaked memory dump or setting gives no key away. It has no equality: whoever
+/// compares does so in constant time.
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    pub const fn new(hash: [u8; 32]) -> KeyHash {
+        KeyHash(hash)
+    }
+
+    fn is(&self, hash: &[u8]) -> Choice {
+        self.0.as_slice().ct_eq(hash)
+    }
+}
+
 /// The rules of who may.
 pub struct Access {
-    /// SHA-256 of each key, so that a leaked memory dump or setting gives no key away.
-    pub api_keys: Vec<[u8; 32]>,
+    pub api_keys: Vec<KeyHash>,
     pub allow_anonymous: bool,
     /// A loopback bind without API keys: for trying out, everything is allowed.
     pub open: bool,
@@ -61,7 +74,7 @@ impl Access {
     fn is_key(&self, secret: &str) -> bool {
         let hash = Sha256::digest(secret.as_bytes());
         let hash: &[u8] = hash.as_ref();
-        let any = |any: Choice, key: &[u8; 32]| any | key.as_slice().ct_eq(hash);
+        let any = |any: Choice, key: &KeyHash| any | key.is(hash);
         self.api_keys.iter().fold(Choice::from(0), any).into()
     }
 
@@ -135,7 +148,7 @@ mod tests {
     const OTHER: OrderId = OrderId::new(Uuid::from_u128(2));
 
     fn access(open: bool, allow_anonymous: bool) -> Access {
-        let hash = |key: &str| <[u8; 32]>::from(Sha256::digest(key));
+        let hash = |key: &str| KeyHash::new(Sha256::digest(key).into());
         Access {
             api_keys: if open {
                 vec![]
@@ -179,6 +192,17 @@ mod tests {
                 "{authorization:?}"
             );
         }
+    }
+
+    /// Does not compile once a `KeyHash` has an equality: the compiler could not tell then which probe is meant.
+    #[test]
+    fn the_hash_of_a_key_can_be_compared_in_constant_time_only() {
+        trait Probe<Which> {
+            fn probe() {}
+        }
+        impl<T> Probe<()> for T {}
+        impl<T: PartialEq> Probe<u8> for T {}
+        <KeyHash as Probe<_>>::probe();
     }
 
     #[test]

@@ -3,5 +3,5 @@
 mod caller;
 mod token;
 
-pub use caller::{Access, Caller, Sight};
+pub use caller::{Access, Caller, KeyHash, Sight};
 pub use token::OrderTokens;

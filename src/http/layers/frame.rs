@@ -16,6 +16,7 @@ use super::traffic::Connected;
 use crate::actors::TraceId;
 use crate::domain::OrderId;
 use crate::http::answers::{Noted, Refusal, refuse};
+use crate::http::connections::{Asking, Watched};
 use crate::http::desk::Terms;
 use crate::http::reading::{Cause, TRACEPARENT};
 use crate::http::routes::{CHECKOUT, CONFIRM};
@@ -97,8 +98,10 @@ where
         let cause = Cause::of(req.headers());
         req.extensions_mut().insert(cause.trace);
         let frame = self.frame.clone();
+        let asking = Asking::on(req.conn_data::<Watched>());
         let answering = self.service.call(req);
         Box::pin(async move {
+            let _asking = asking;
             match answering.await {
                 Ok(res) => {
                     let mut res = in_json(res);

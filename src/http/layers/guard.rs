@@ -2,6 +2,7 @@
 //! else's. It sits inside of CORS, so that a browser may read these answers too.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::panic::AssertUnwindSafe;
@@ -14,7 +15,7 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use futures_util::FutureExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::actors::TraceId;
 use crate::http::answers::{Refusal, refusal_in, refuse};
@@ -37,6 +38,46 @@ impl Guard {
         Guard {
             slots: Arc::new(Semaphore::new(slots)),
             metrics,
+        }
+    }
+}
+
+/// The place of one request among those in hand. It may be given back for a while, as when the client is slow.
+#[derive(Clone)]
+pub struct Slot {
+    slots: Arc<Semaphore>,
+    held: Rc<RefCell<Option<OwnedSemaphorePermit>>>,
+}
+
+impl Slot {
+    fn take(slots: &Arc<Semaphore>) -> Option<Slot> {
+        let held = Arc::clone(slots).try_acquire_owned().ok()?;
+        Some(Slot {
+            slots: Arc::clone(slots),
+            held: Rc::new(RefCell::new(Some(held))),
+        })
+    }
+
+    pub fn release(&self) {
+        self.held.take();
+    }
+
+    /// False where the house has filled up meanwhile.
+    pub fn retake(&self) -> bool {
+        let again = Arc::clone(&self.slots).try_acquire_owned().ok();
+        let has = again.is_some();
+        self.held.replace(again);
+        has
+    }
+}
+
+/// Gives the slot back at the end, whoever else still knows of it.
+struct Held(Option<Slot>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.0 {
+            slot.release();
         }
     }
 }
@@ -81,7 +122,7 @@ where
     fn call(&self, req: ServiceRequest) -> Self::Future {
         // Who watches asks how the house is, most of all when it is full.
         let exempt = req.path().starts_with("/health/") || req.path() == METRICS;
-        let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
+        let slot = Slot::take(&self.slots);
         if slot.is_none() && !exempt {
             self.metrics.shed(Shed::Door);
             let busy = refuse(req.request(), &Refusal::BUSY);
@@ -89,11 +130,14 @@ where
             return Box::pin(ready(Ok(res)));
         }
         let trace: TraceId = req.extensions().get().copied().unwrap_or_default();
+        if let Some(slot) = &slot {
+            req.extensions_mut().insert(slot.clone());
+        }
         let language = Language::of(req.headers());
         let (method, uri) = (req.method().clone(), req.uri().clone());
         let service = Rc::clone(&self.service);
         Box::pin(async move {
-            let _slot = slot;
+            let _held = Held(slot);
             // Called within, so that what panics before the first await is caught as well. What a handler leaves
             // half done is its own: it shares nothing with others but messages.
             let handling = AssertUnwindSafe(async move { service.call(req).await });

@@ -7,5 +7,5 @@ mod traffic;
 
 pub use cors::{Origins, UnfitOrigin};
 pub use frame::Frame;
-pub use guard::Guard;
+pub use guard::{Guard, Slot};
 pub use traffic::Traffic;

@@ -3,38 +3,84 @@
 use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use actix_web::web::{Bytes, Payload};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::StreamExt as _;
+use tokio::sync::Semaphore;
 
 use crate::http::answers::Refusal;
 
 /// The deepest body that we read has three levels; what is far deeper is no honest mistake.
 const MOST_DEPTH: u32 = 32;
 
-/// For a megabyte over a poor mobile line; who drips longer holds a slot that others need.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// No body that we understand is longer: a hundred lines of an order fit twice.
+const SMALL_BYTES: usize = 16 << 10;
+
+/// Bodies beyond that may be on their way at once; the memory for them is bounded by this, not by who connects.
+const LARGE_AT_ONCE: usize = 64;
+
+/// What a body may cost us.
+pub struct BodyLimits {
+    bytes: usize,
+    /// Who drips longer is not a buyer on a poor line.
+    timeout: Duration,
+    large: Semaphore,
+}
+
+impl BodyLimits {
+    pub const fn new(bytes: usize, timeout: Duration) -> BodyLimits {
+        BodyLimits {
+            bytes,
+            timeout,
+            large: Semaphore::const_new(LARGE_AT_ONCE),
+        }
+    }
+
+    const fn too_large(&self) -> Refusal {
+        Refusal::TooLarge {
+            limit_bytes: self.bytes,
+        }
+    }
+}
 
 pub async fn read(
     headers: &HeaderMap,
     payload: Payload,
-    limit_bytes: usize,
+    limits: &BodyLimits,
 ) -> Result<Bytes, Refusal> {
     if !is_json(headers) {
         return Err(Refusal::MediaType);
     }
-    let too_large = || Refusal::TooLarge { limit_bytes };
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-    if announced.is_some_and(|n| n.parse::<usize>().map_or(true, |n| n > limit_bytes)) {
-        return Err(too_large());
+    if announced.is_some_and(|n| n.parse::<usize>().map_or(true, |n| n > limits.bytes)) {
+        return Err(limits.too_large());
     }
-    match tokio::time::timeout(DEADLINE, payload.to_bytes_limited(limit_bytes)).await {
-        Ok(Ok(Ok(body))) => Ok(body),
-        Ok(Ok(Err(_broken))) => Err(Refusal::invalid("body", "to arrive whole")),
-        Ok(Err(_limit)) => Err(too_large()),
+    let arriving = collect(payload, limits);
+    match tokio::time::timeout(limits.timeout, arriving).await {
+        Ok(arrived) => arrived,
         Err(_elapsed) => {
-            let wants = format!("to arrive within {} s", DEADLINE.as_secs());
+            let wants = format!("to arrive within {} ms", limits.timeout.as_millis());
             Err(Refusal::invalid("body", wants))
         }
     }
+}
+
+async fn collect(mut payload: Payload, limits: &BodyLimits) -> Result<Bytes, Refusal> {
+    let mut body = BytesMut::new();
+    let mut large = None;
+    while let Some(chunk) = payload.next().await {
+        let Ok(chunk) = chunk else {
+            return Err(Refusal::invalid("body", "to arrive whole"));
+        };
+        let length = body.len() + chunk.len();
+        if length > limits.bytes {
+            return Err(limits.too_large());
+        }
+        if length > SMALL_BYTES && large.is_none() {
+            large = Some(limits.large.try_acquire().map_err(|_| Refusal::BUSY)?);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 /// The text of a body that is worth parsing.

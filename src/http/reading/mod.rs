@@ -8,7 +8,7 @@ mod query;
 mod scan;
 mod trace;
 
-pub use body::read;
+pub use body::{BodyLimits, read};
 pub use fields::{Field, fields};
 pub use language::Language;
 pub use prefer::{Preference, prefers};

@@ -1,0 +1,140 @@
+//! The connections of the door, seen from below the requests: how many there may be, and how long one may be held
+//! by a client that neither asks nor hears.
+
+use std::any::Any;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::Extensions;
+
+/// Each connection has two descriptors, ours and the framework's; half of all are left for the store and for Toss.
+const DESCRIPTORS_EACH: u64 = 4;
+
+/// How many connections each worker may hold: as set, but never so many that the house itself runs out of files.
+pub fn most_each(wanted: usize, workers: usize) -> usize {
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1_024);
+    let bearable = usize::try_from(files / DESCRIPTORS_EACH).unwrap_or(usize::MAX);
+    if bearable < wanted {
+        tracing::warn!(
+            wanted,
+            bearable,
+            files,
+            "fewer connections than server.max_connections: the limit of open files is low"
+        );
+    }
+    (wanted.min(bearable) / workers.max(1)).max(1)
+}
+
+/// One connection. Dropped with it, since the framework holds the only strong reference beside its requests.
+struct Connection {
+    /// The same socket under another descriptor: the framework gives its own away to nobody.
+    socket: TcpStream,
+    began: Instant,
+    asking: AtomicUsize,
+    /// When the last request ended, in ms since `began`.
+    quiet_since_ms: AtomicU64,
+}
+
+impl Connection {
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long no request has been in hand.
+    fn quiet(&self) -> Duration {
+        if self.asking.load(Ordering::Acquire) > 0 {
+            return Duration::ZERO;
+        }
+        let since = self.quiet_since_ms.load(Ordering::Acquire);
+        Duration::from_millis(self.age_ms().saturating_sub(since))
+    }
+}
+
+/// A request in hand on a connection.
+pub struct Asking(Arc<Connection>);
+
+impl Asking {
+    /// `None` where there is no connection, as in a test without sockets.
+    pub fn on(connection: Option<&Watched>) -> Option<Asking> {
+        let connection = Arc::clone(&connection?.0);
+        connection.asking.fetch_add(1, Ordering::AcqRel);
+        Some(Asking(connection))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let now = self.0.age_ms();
+        self.0.quiet_since_ms.store(now, Ordering::Release);
+        self.0.asking.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a request finds of its connection.
+pub struct Watched(Arc<Connection>);
+
+/// The framework times the first head of a connection and its idleness, but not a later head that drips, nor an
+/// unwanted body that does, nor an answer that is not taken. All three look the same from here: no request is in
+/// hand, and yet the connection stays.
+#[derive(Clone)]
+pub struct Reaper {
+    watched: Arc<Mutex<Vec<Weak<Connection>>>>,
+    most_quiet: Duration,
+}
+
+impl Reaper {
+    pub fn new(most_quiet: Duration) -> Reaper {
+        Reaper {
+            watched: Arc::default(),
+            most_quiet,
+        }
+    }
+
+    /// For each new connection.
+    pub fn watch(&self, io: &dyn Any, data: &mut Extensions) {
+        let stream = io.downcast_ref::<actix_web::rt::net::TcpStream>();
+        let Some(Ok(own)) = stream.map(|stream| stream.as_fd().try_clone_to_owned()) else {
+            return;
+        };
+        let connection = Arc::new(Connection {
+            socket: TcpStream::from(own),
+            began: Instant::now(),
+            asking: AtomicUsize::new(0),
+            quiet_since_ms: AtomicU64::new(0),
+        });
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.push(Arc::downgrade(&connection));
+        drop(watched);
+        data.insert(Watched(connection));
+    }
+
+    /// Cuts who has been quiet for too long, until it is dropped.
+    pub async fn run(self) {
+        let pause = (self.most_quiet / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
+        loop {
+            tokio::time::sleep(pause).await;
+            self.cut();
+        }
+    }
+
+    fn cut(&self) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.retain(|connection| {
+            let Some(connection) = connection.upgrade() else {
+                return false;
+            };
+            let stays = connection.quiet() < self.most_quiet;
+            if !stays {
+                tracing::debug!("a connection that neither asked nor heard is cut");
+                _ = connection.socket.shutdown(Shutdown::Both);
+            }
+            stays
+        });
+        if watched.capacity() > 4 * watched.len().max(1_024) {
+            watched.shrink_to_fit();
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Clients that take their time: heads and bodies byte by byte, answers that are not taken. Each is cut within what the
+//! settings say, and a hundred of them stop nobody.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::common::House;
+use crate::fort::{CHECKOUT, Fort};
+use crate::wire::{Wire, request};
+
+const BEAT: Duration = Duration::from_millis(60);
+
+/// The settings below cut within two seconds, and five more are given to say good-bye; the defaults would take a minute.
+const CUT: Duration = Duration::from_secs(30);
+
+fn plan() -> crate::common::Plan {
+    House::plan()
+        .env("SERVER__HEAD_TIMEOUT_MS", 1_000)
+        .env("SERVER__BODY_TIMEOUT_MS", 1_000)
+        .env("SERVER__KEEP_ALIVE_MS", 1_000)
+        .env("SERVER__MAX_IN_FLIGHT", 16)
+}
+
+/// What is sent at once, and what follows byte by byte, over and over.
+#[derive(Clone, Copy, Debug)]
+enum Slowness {
+    Silent,
+    FirstHead,
+    FirstHeadThenSilence,
+    SecondHead,
+    SecondHeadThenSilence,
+    Body,
+    BodyThenSilence,
+    ChunkedBody,
+    Upgrade,
+    UnwantedBody,
+    UnwantedChunkedBody,
+    ForbiddenBody,
+}
+
+use Slowness::*;
+
+const ALL: [Slowness; 12] = [
+    Silent,
+    FirstHead,
+    FirstHeadThenSilence,
+    SecondHead,
+    SecondHeadThenSilence,
+    Body,
+    BodyThenSilence,
+    ChunkedBody,
+    Upgrade,
+    UnwantedBody,
+    UnwantedChunkedBody,
+    ForbiddenBody,
+];
+
+impl Slowness {
+    fn script(self) -> (String, &'static str) {
+        let good = String::from_utf8(request("GET /health/live", &[], b"")).unwrap();
+        let post = |path: &str, length: &str| {
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+            )
+        };
+        let sized = "Content-Length: 9000";
+        let chunked = "Transfer-Encoding: chunked";
+        match self {
+            Silent => (String::new(), ""),
+            FirstHead => ("GET / HTTP/1.1\r\nx: ".to_owned(), "y"),
+            FirstHeadThenSilence => ("GET / HTTP/1.1\r\nx: ".to_owned(), ""),
+            SecondHead => (good + "GET / HTTP/1.1\r\nx: ", "y"),
+            SecondHeadThenSilence => (good + "G", ""),
+            Body => (post(CHECKOUT, sized), " "),
+            BodyThenSilence => (post(CHECKOUT, sized) + "{", ""),
+            ChunkedBody => (post(CHECKOUT, chunked), "1\r\n \r\n"),
+            Upgrade => (
+                post(CHECKOUT, "Connection: upgrade\r\nUpgrade: websocket"),
+                " ",
+            ),
+            UnwantedBody => (post("/nowhere", sized), " "),
+            UnwantedChunkedBody => (post("/nowhere", chunked), "1\r\n \r\n"),
+            ForbiddenBody => (post("/api/v1/products/1/stock", chunked), "1\r\n \r\n"),
+        }
+    }
+
+    /// Drips until the door ends the connection; how long that took.
+    fn drip(self, address: SocketAddr) -> Duration {
+        let (at_once, again) = self.script();
+        let mut wire = Wire::to(address);
+        wire.stream.set_read_timeout(Some(BEAT)).unwrap();
+        let began = Instant::now();
+        wire.send(at_once.as_bytes());
+        while began.elapsed() < CUT {
+            // A beat: whatever is said is heard, and an end is an end.
+            if is_over(&wire) || !wire.send(again.as_bytes()) {
+                break;
+            }
+        }
+        began.elapsed()
+    }
+}
+
+/// Listens for a beat at most.
+fn is_over(wire: &Wire) -> bool {
+    use std::io::Read as _;
+    let until = Instant::now() + BEAT;
+    while Instant::now() < until {
+        match (&wire.stream).read(&mut [0; 4_096]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(quiet) if matches!(quiet.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => return true,
+        }
+    }
+    false
+}
+
+#[test]
+fn whoever_drips_a_head_or_a_body_is_cut_within_the_configured_time() {
+    let fort = Fort::build(plan());
+    let address = fort.address();
+    std::thread::scope(|scope| {
+        let drips = ALL.map(|slowness| (slowness, scope.spawn(move || slowness.drip(address))));
+        for (slowness, drip) in drips {
+            let took = drip.join().unwrap();
+            assert!(took < CUT, "{slowness:?} is held for {took:?} and more");
+        }
+    });
+    fort.stands();
+}
+
+/// Sixteen requests may be in hand; ninety-six that drip, renewed as soon as they are cut, take none of these places.
+#[test]
+fn a_hundred_that_drip_stop_nobody() {
+    let fort = Fort::build(plan().env("SERVER__BODY_TIMEOUT_MS", 20_000));
+    let address = fort.address();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for slowness in ALL.iter().cycle().take(96) {
+            let over = &over;
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let (at_once, again) = slowness.script();
+                    let mut wire = Wire::to(address);
+                    wire.stream.set_read_timeout(Some(BEAT)).unwrap();
+                    wire.send(at_once.as_bytes());
+                    while !over.load(Ordering::Relaxed)
+                        && !is_over(&wire)
+                        && wire.send(again.as_bytes())
+                    {}
+                }
+            });
+        }
+        let end = scopeguard(&over);
+        std::thread::sleep(Duration::from_millis(500));
+        for _ in 0..30 {
+            fort.serves();
+        }
+        drop(end);
+    });
+    fort.stands();
+}
+
+/// The drippers end with the test, however it ends.
+fn scopeguard(over: &AtomicBool) -> impl Drop + '_ {
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    End(over)
+}
+
+/// A client that asks and asks and takes no answer: its connection ends, and what is kept for it stays small.
+#[test]
+fn whoever_takes_no_answer_is_cut_and_costs_little() {
+    let fort = Fort::build(plan());
+    let look = request("GET /api/v1/products", &[], b"");
+    let rss = fort.house.server.rss_kib();
+    let mut wires: Vec<Wire> = (0..20).map(|_| Wire::to(fort.address())).collect();
+    for wire in &mut wires {
+        wire.stream
+            .set_write_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        // Until neither side takes any more.
+        while wire.send(&look.repeat(2_000)) {}
+    }
+    let grown = fort.house.server.rss_kib().saturating_sub(rss);
+    assert!(
+        grown < 64 << 10,
+        "{grown} KiB for twenty that do not listen"
+    );
+    fort.serves();
+    let until = Instant::now() + CUT;
+    for wire in &wires {
+        wire.stream.set_write_timeout(None).unwrap();
+        loop {
+            // Nothing is read here: only an end makes the socket fail.
+            match wire.stream.take_error().unwrap() {
+                Some(_) => break,
+                None if is_reset(wire) => break,
+                None => {}
+            }
+            assert!(Instant::now() < until, "still held after {CUT:?}");
+            std::thread::sleep(BEAT);
+        }
+    }
+    fort.stands();
+}
+
+/// Whether the other side has closed, found without taking any of what waits to be read.
+fn is_reset(wire: &Wire) -> bool {
+    use std::io::Write as _;
+    wire.stream.set_nonblocking(true).unwrap();
+    let sent = (&wire.stream).write(b"G");
+    wire.stream.set_nonblocking(false).unwrap();
+    sent.is_err_and(|broken| broken.kind() != ErrorKind::WouldBlock)
+}
