@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use prometheus::core::{AtomicU64, GenericCounter};
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use prometheus::Error as MetricsFault;
@@ -28,6 +28,16 @@ pub struct Backlog {
     pub quarantined: u64,
 }
 
+/// The breaker before the gateway, as it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    pub state: BreakerState,
+    /// Times that it went from closed to open.
+    pub openings: u64,
+    /// Open because the gateway refuses our secret key.
+    pub key_refused: bool,
+}
+
 /// A cheap clone of the one set of series of a process.
 #[derive(Clone)]
 pub struct Metrics(Arc<Series>);
@@ -42,6 +52,8 @@ struct Series {
     queue_seconds: Histogram,
     queued: IntGauge,
     breaker: IntGaugeVec,
+    openings: IntCounter,
+    key_refused: IntGauge,
     backlog: IntGauge,
     oldest: Gauge,
     quarantined: IntGauge,
@@ -73,6 +85,8 @@ impl Metrics {
             queue_seconds: new.histogram("payonce_journal_queue_seconds", QUEUE, SECONDS)?,
             queued: new.gauge("payonce_journal_queued", QUEUED)?,
             breaker: new.breaker()?,
+            openings: new.counter("payonce_breaker_openings_total", OPENINGS)?,
+            key_refused: new.gauge("payonce_gateway_key_refused", KEY_REFUSED)?,
             backlog: new.gauge("payonce_recovery_backlog", BACKLOG)?,
             oldest: new.oldest()?,
             quarantined: new.gauge("payonce_quarantined", QUARANTINED)?,
@@ -100,7 +114,11 @@ impl Metrics {
         for place in Shed::ALL {
             _ = self.0.shed.with_label_values(&[place.name()]);
         }
-        self.breaker(BreakerState::Closed);
+        self.breaker(Breaker {
+            state: BreakerState::Closed,
+            openings: 0,
+            key_refused: false,
+        });
     }
 
     fn transitions(&self, from: Option<Status>, to: Status) -> GenericCounter<AtomicU64> {
@@ -142,11 +160,14 @@ impl Metrics {
             .set(i64::try_from(changes).unwrap_or(i64::MAX));
     }
 
-    pub fn breaker(&self, now: BreakerState) {
+    pub fn breaker(&self, now: Breaker) {
         for state in BreakerState::ALL {
             let gauge = self.0.breaker.with_label_values(&[state.name()]);
-            gauge.set(i64::from(state == now));
+            gauge.set(i64::from(state == now.state));
         }
+        let openings = &self.0.openings;
+        openings.inc_by(now.openings.saturating_sub(openings.get()));
+        self.0.key_refused.set(i64::from(now.key_refused));
     }
 
     pub fn backlog(&self, backlog: Backlog) {
@@ -209,6 +230,8 @@ const COMMIT: &str = "How long one commit of the journal took.";
 const QUEUE: &str = "How long a change waited for its batch.";
 const QUEUED: &str = "Changes that wait in the journal's queue now.";
 const BREAKER: &str = "1 for the state in which the breaker before the gateway is.";
+const OPENINGS: &str = "Times that the breaker went from closed to open.";
+const KEY_REFUSED: &str = "1 while the breaker is open because the gateway refuses our secret key.";
 const BACKLOG: &str = "Unfinished payments whose time to be asked about has come.";
 const OLDEST: &str = "For how long the oldest payment of the backlog has been due.";
 const QUARANTINED: &str = "Payments that wait for a human.";
@@ -231,6 +254,10 @@ impl Register {
 
     fn counters(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntCounterVec> {
         self.enter(IntCounterVec::new(Opts::new(name, help), by))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.enter(IntCounter::new(name, help))
     }
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
@@ -289,6 +316,8 @@ mod tests {
             "payonce_recovery_backlog 0",
             "payonce_recovery_oldest_seconds 0",
             "payonce_quarantined 0",
+            "payonce_breaker_openings_total 0",
+            "payonce_gateway_key_refused 0",
             "payonce_waiters 0",
             "payonce_live_actors 0",
         ] {
@@ -315,9 +344,15 @@ mod tests {
     #[test]
     fn the_breaker_is_in_one_state_at_a_time() {
         let metrics = Metrics::new().unwrap();
-        metrics.breaker(BreakerState::Open);
-        metrics.breaker(BreakerState::HalfOpen);
+        let stands = |state| Breaker {
+            state,
+            openings: 2,
+            key_refused: false,
+        };
+        metrics.breaker(stands(BreakerState::Open));
+        metrics.breaker(stands(BreakerState::HalfOpen));
         let lines = lines(&metrics);
+        assert!(lines.contains(&"payonce_breaker_openings_total 2".to_owned()));
         let on = lines
             .iter()
             .filter(|line| line.starts_with("payonce_breaker_state"));

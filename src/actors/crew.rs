@@ -56,7 +56,6 @@ pub struct Crew {
     journal: Addr<JournalActor>,
     recovery: Addr<RecoveryTimer>,
     node: Addr<NodeActor>,
-    breaker: BreakerWatch,
 }
 
 impl Crew {
@@ -77,7 +76,8 @@ impl Crew {
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
         let gateway = toss.identity().clone();
         let breaker = BreakerWatch::new(settings.toss.breaker);
-        let desk = start_desk(toss, settings.toss, &breaker, &common);
+        let desk = TossActor::new(toss, settings.toss, breaker.clone(), metrics.clone());
+        let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
         let hands = Arc::new(Hands {
             incarnation,
             gateway,
@@ -92,7 +92,7 @@ impl Crew {
             most_waiters: settings.most_waiters,
             flights: Flights::default(),
             most_flights: settings.most_flights(),
-            breaker: breaker.clone(),
+            breaker,
             metrics: metrics.clone(),
             #[cfg(test)]
             sabotage: Default::default(),
@@ -114,14 +114,8 @@ impl Crew {
             journal,
             recovery: RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer),
             node,
-            breaker,
             arbiters: workers.into_iter().chain([common]).collect(),
         }
-    }
-
-    /// The state of the breaker, for whoever shows it.
-    pub const fn breaker(&self) -> &BreakerWatch {
-        &self.breaker
     }
 
     pub fn directory(&self) -> &Directory {
@@ -171,16 +165,6 @@ fn arbiter(runtime: &Arc<tokio::runtime::Runtime>) -> Arbiter {
 fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> (Vec<Arbiter>, Arbiter) {
     let workers = (0..shards.max(1)).map(|_| arbiter(runtime)).collect();
     (workers, arbiter(runtime))
-}
-
-fn start_desk(
-    toss: Toss,
-    limits: TossLimits,
-    breaker: &BreakerWatch,
-    common: &Arbiter,
-) -> Addr<TossActor> {
-    let desk = TossActor::new(toss, limits, breaker.clone());
-    TossActor::start_in_arbiter(&common.handle(), |_| desk)
 }
 
 fn start_shards(workers: &[Arbiter], hands: &Arc<Hands>, limits: ShardLimits) -> Vec<Addr<Shard>> {

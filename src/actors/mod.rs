@@ -27,4 +27,4 @@ pub use journal::JournalLimits;
 pub use payment::FlightLimits;
 pub use recovery::RecoveryLimits;
 pub use shard::ShardLimits;
-pub use toss::{BreakerRules, BreakerState, BreakerWatch, Standing, TossLimits};
+pub use toss::{BreakerRules, TossLimits};

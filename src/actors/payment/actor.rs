@@ -114,7 +114,7 @@ impl PaymentActor {
         };
         let opens = verdict == Verdict::Start && !flying;
         if opens && self.hands.is_full() {
-            self.hands.metrics.shed(Shed::Gateway);
+            self.hands.shed_by_the_desk();
             return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
         }
         if self.callers.is_full(self.hands.most_waiters) {

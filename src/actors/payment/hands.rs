@@ -12,7 +12,7 @@ use crate::actors::journal::Write;
 use crate::actors::product::Products;
 use crate::actors::toss::{Admit, BreakerWatch, LookUp, SendConfirm};
 use crate::domain::{Claim, GatewayIdentity, Incarnation};
-use crate::metrics::Metrics;
+use crate::metrics::{BreakerState, Metrics, Shed};
 use crate::store::Store;
 
 /// How long a flight may take.
@@ -127,6 +127,15 @@ impl Hands {
             self.sabotage.stumbles.fetch_add(1, Ordering::SeqCst);
             panic!("poisoned");
         }
+    }
+
+    /// Counts a confirm that the desk has no place for, or that stands before an open breaker.
+    pub fn shed_by_the_desk(&self) {
+        let place = match self.breaker.standing().state {
+            BreakerState::Closed => Shed::Gateway,
+            BreakerState::Open | BreakerState::HalfOpen => Shed::Breaker,
+        };
+        self.metrics.shed(place);
     }
 
     pub fn is_full(&self) -> bool {

@@ -34,6 +34,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     let permit = match hands.admit.send(Admit { lane: Lane::Live }).await {
         Ok(Ok(permit)) => permit,
         Ok(Err(busy)) => {
+            hands.shed_by_the_desk();
             return Err(rejected(Rejection::Busy {
                 retry_after_s: busy.retry_after_s,
             }));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::gateway::Health;
+use crate::metrics::{Breaker as Standing, BreakerState};
 
 /// When it opens, for how long, and what closes it.
 #[derive(Clone, Copy, Debug)]
@@ -87,23 +88,6 @@ impl Spell {
             on_trial,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    Closed,
-    Open,
-    HalfOpen,
-}
-
-/// What an observer may know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    pub state: BreakerState,
-    /// Times that it went from closed to open.
-    pub openings: u64,
-    /// Open because Toss refuses our secret key.
-    pub key_refused: bool,
 }
 
 #[derive(Debug)]

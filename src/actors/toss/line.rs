@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::breaker::{Breaker, BreakerRules, BreakerState, Cause, Leave, News, Standing, Ticket};
+use super::breaker::{Breaker, BreakerRules, Cause, Leave, News, Ticket};
 use super::{Busy, Lane, Subject};
-use crate::domain::{Finding, Reply};
+use crate::domain::{Finding, Outcome, Reply};
 use crate::gateway::{ConfirmCall, Health, Told, Toss};
+use crate::metrics::{Breaker as Standing, BreakerState, CallEnd, Metrics, Operation};
 
 /// The breaker as everybody may see it.
 #[derive(Clone, Debug)]
@@ -61,18 +62,28 @@ pub struct IsOpen;
 pub struct Line {
     toss: Toss,
     watch: BreakerWatch,
+    metrics: Metrics,
     /// How long a probe may take.
     probe: Duration,
 }
 
 impl Line {
-    pub fn new(toss: Toss, watch: BreakerWatch, probe: Duration) -> Line {
-        Line { toss, watch, probe }
+    pub fn new(toss: Toss, watch: BreakerWatch, metrics: Metrics, probe: Duration) -> Line {
+        Line {
+            toss,
+            watch,
+            metrics,
+            probe,
+        }
     }
 
     pub async fn confirm(&self, call: &ConfirmCall) -> Result<Reply, IsOpen> {
         let leave = self.watch.lock().confirm().ok_or(IsOpen)?;
+        let began = Instant::now();
         let told = self.toss.confirm(call).await;
+        let end = end_of(&told.said.outcome);
+        self.metrics
+            .called(Operation::Confirm, end, began.elapsed());
         self.hear(leave, told.health);
         Ok(told.said)
     }
@@ -85,6 +96,11 @@ impl Line {
             Leave::Probe(ticket) => Some(self.guard(ticket)),
             Leave::Confirm { .. } | Leave::Question { .. } => None,
         };
+        let operation = match subject {
+            Subject::PaymentKey(_) => Operation::LookUp,
+            Subject::Order(_) => Operation::LookUpByOrder,
+        };
+        let began = Instant::now();
         let asked = async {
             match subject {
                 Subject::PaymentKey(key) => self.toss.look_up(&key).await,
@@ -101,6 +117,12 @@ impl Line {
             }
             Leave::Confirm { .. } | Leave::Question { .. } => asked.await,
         };
+        let end = match &told.said {
+            Finding::Found(_) | Finding::PaidUnder(_) => CallEnd::Found,
+            Finding::NotFound => CallEnd::NotFound,
+            Finding::NoAnswer(_) => CallEnd::NoAnswer,
+        };
+        self.metrics.called(operation, end, began.elapsed());
         self.hear(leave, told.health);
         Ok(told.said)
     }
@@ -169,6 +191,17 @@ impl Line {
             }
             None => {}
         }
+    }
+}
+
+const fn end_of(outcome: &Outcome) -> CallEnd {
+    match outcome {
+        Outcome::Approved(_) => CallEnd::Approved,
+        Outcome::Declined(_) => CallEnd::Declined,
+        Outcome::NotAttempted(_) => CallEnd::NotAttempted,
+        Outcome::InProgress(_) => CallEnd::InProgress,
+        Outcome::Temporary(_) => CallEnd::Temporary,
+        Outcome::Unknown(_) => CallEnd::Unknown,
     }
 }
 

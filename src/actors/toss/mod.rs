@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
-pub use breaker::{BreakerRules, BreakerState, Standing};
+pub use breaker::BreakerRules;
 pub use line::BreakerWatch;
 
 use super::api::TraceId;
@@ -28,6 +28,7 @@ use series::{confirm, unanswered};
 
 use crate::domain::{Finding, OrderId, Outcome, PaymentKey, Reply};
 use crate::gateway::{ConfirmCall, Toss};
+use crate::metrics::Metrics;
 
 /// Who wants to call: live buyers come first, recovery has a share of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,8 +161,13 @@ pub struct TossActor {
 const PROBE_LOOK: Duration = Duration::from_millis(50);
 
 impl TossActor {
-    pub fn new(toss: Toss, limits: TossLimits, breaker: BreakerWatch) -> TossActor {
-        let line = Line::new(toss, breaker, limits.breaker.probe);
+    pub fn new(
+        toss: Toss,
+        limits: TossLimits,
+        breaker: BreakerWatch,
+        metrics: Metrics,
+    ) -> TossActor {
+        let line = Line::new(toss, breaker, metrics, limits.breaker.probe);
         let gate = Gate::new(&limits, line.clone());
         TossActor { line, gate, limits }
     }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::actors::toss::breaker::{
-    Breaker, BreakerRules, BreakerState, Cause, Leave, News, Ticket,
-};
+use crate::actors::toss::breaker::{Breaker, BreakerRules, Cause, Leave, News, Ticket};
 use crate::gateway::Health;
+use crate::metrics::BreakerState;
 
 const RULES: BreakerRules = BreakerRules {
     failures: 5,

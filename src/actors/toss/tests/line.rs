@@ -13,10 +13,11 @@ use uuid::Uuid;
 use super::{LIMITS, order, soon};
 use crate::actors::api::TraceId;
 use crate::actors::toss::{
-    Admit, BreakerState, BreakerWatch, Busy, Lane, LookUp, Subject, TossActor, TossLimits,
+    Admit, BreakerWatch, Busy, Lane, LookUp, Subject, TossActor, TossLimits,
 };
 use crate::domain::{Finding, OrderId, Outcome};
 use crate::gateway::{Toss, TossSettings};
+use crate::metrics::{BreakerState, Metrics};
 
 const WELL: usize = 0;
 const BROKEN: usize = 1;
@@ -55,7 +56,13 @@ async fn bench(mood: usize, limits: TossLimits) -> Bench {
         }
     });
     let breaker = BreakerWatch::new(limits.breaker);
-    let desk = TossActor::new(Toss::new(settings).unwrap(), limits, breaker.clone()).start();
+    let desk = TossActor::new(
+        Toss::new(settings).unwrap(),
+        limits,
+        breaker.clone(),
+        Metrics::new().unwrap(),
+    )
+    .start();
     Bench {
         wire,
         desk,

@@ -19,6 +19,7 @@ use super::{Admit, BreakerRules, BreakerWatch, Lane, Permit, SendConfirm, TossAc
 use crate::actors::api::TraceId;
 use crate::domain::{OrderId, Outcome, PaymentKey, Won};
 use crate::gateway::{ConfirmCall, Toss, TossSettings};
+use crate::metrics::Metrics;
 
 const LIMITS: TossLimits = TossLimits {
     concurrency: 4,
@@ -53,6 +54,7 @@ fn desk(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
         Toss::new(settings).unwrap(),
         limits,
         BreakerWatch::new(limits.breaker),
+        Metrics::new().unwrap(),
     )
     .start()
 }
