@@ -103,12 +103,12 @@ fn can_settle(world: &World, state: &State) -> bool {
         let under_review = now.record.status == Status::Quarantined
             && world.step(&now, &now.record) != Step::Rest
             && !reviewed;
-        let calls = now.toss.calls.is_empty() && now.flights[0].is_none();
-        if calls && is_at_rest(&now.record) && !under_review {
+        let quiet = now.toss.calls.is_empty() && now.flights[0].is_none();
+        if quiet && is_at_rest(&now.record) && !under_review {
             let honest = !now.is_odd() && now.toss.approvals == 1;
             return !honest || now.record.status == Status::Done;
         }
-        reviewed |= under_review;
+        reviewed |= quiet && under_review;
         let action = match heals(world, &now) {
             Action::Ask(..) if asked == PATIENCE => {
                 asked = 0;

@@ -69,6 +69,42 @@ pub enum Broken {
     StaleWriteIsAccepted,
 }
 
+impl Broken {
+    pub const ALL: [Broken; 31] = [
+        Broken::KeyAdvancesUnanswered,
+        Broken::TakeOverAdvancesTheKey,
+        Broken::AnsweredKeyIsSentAgain,
+        Broken::NextKeyWithoutLookUp,
+        Broken::SilenceIsADecline,
+        Broken::AnswerThatDecidesNothingIsADecline,
+        Broken::NotAttemptedIsADecline,
+        Broken::NotFoundOnConfirmIsADecline,
+        Broken::DeclineOfALaterKeyIsBelieved,
+        Broken::DeclineAfterATakeOverIsBelieved,
+        Broken::DoubtedDeclineIsSentAgain,
+        Broken::EarlyNotFoundIsBelieved,
+        Broken::OldNotFoundIsBelieved,
+        Broken::WindowIsNotMoved,
+        Broken::OrderLookUpIsBelieved,
+        Broken::CanceledIsReadAsUnpaid,
+        Broken::StrangersNotFoundIsBelieved,
+        Broken::AbortedOverwritesAnApprovalSign,
+        Broken::GivingUpFails,
+        Broken::ApprovalIsNotCrossChecked,
+        Broken::OneForeignLookUpIsBelieved,
+        Broken::LateApprovalIsDropped,
+        Broken::LateApprovalPaysTheFailed,
+        Broken::LateApprovalTakesNoGoods,
+        Broken::QuarantinedPaysWithoutGoods,
+        Broken::QuarantinedSettlesThoughApprovalSeen,
+        Broken::QuarantinedSettlesThoughAnswerGiven,
+        Broken::ConfirmPastTheDeadlineStarts,
+        Broken::SecondKeyStartsWhileTheFirstIsUnknown,
+        Broken::UsedKeyStartsAgain,
+        Broken::StaleWriteIsAccepted,
+    ];
+}
+
 #[derive(Debug)]
 pub struct Rulebook {
     pub rules: Rules,
@@ -148,7 +184,9 @@ impl Rulebook {
                 next_step(&payment, now)
             }
             Some(Broken::QuarantinedSettlesThoughAnswerGiven) if quarantined => {
-                next_step(&last(payment, |a| a.settled = None), now)
+                let mut payment = last(payment, |a| a.settled = None);
+                unsign(&mut payment);
+                next_step(&payment, now)
             }
             _ => next_step(payment, now),
         };
@@ -258,7 +296,6 @@ fn before_rules(
     now: &Moment<'_>,
 ) -> (Payment, Event) {
     let mut altered = payment.clone();
-    let quarantined = payment.status == Status::Quarantined;
     match (broken, &event) {
         (
             Broken::KeyAdvancesUnanswered,
@@ -308,6 +345,16 @@ fn before_rules(
         (Broken::OneForeignLookUpIsBelieved, Event::FoundForeign { .. }) => {
             altered = last(payment, |a| a.foreign_seen = true);
         }
+        _ => altered = reopened(broken, payment, &event, now),
+    }
+    (altered, told_otherwise(broken, event, now))
+}
+
+/// A payment that is shown in a state in which more may happen to it than should.
+fn reopened(broken: Broken, payment: &Payment, event: &Event, now: &Moment<'_>) -> Payment {
+    let mut altered = payment.clone();
+    let quarantined = payment.status == Status::Quarantined;
+    match (broken, event) {
         (Broken::LateApprovalPaysTheFailed, Event::Approved { .. })
             if payment.status == Status::Failed =>
         {
@@ -338,7 +385,7 @@ fn before_rules(
         }
         _ => {}
     }
-    (altered, told_otherwise(broken, event, now))
+    altered
 }
 
 /// A "not found" that is told otherwise than it was.

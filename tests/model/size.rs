@@ -65,4 +65,154 @@ impl Size {
         stranger: false,
         rival: false,
     };
+
+    /// Toss declines and leaves the window open, forgets what it answered, and looks up old or missing copies.
+    pub const HOSTILE: Size = Size {
+        declines_stay_open: true,
+        forgets_answers: true,
+        stale: true,
+        hides: true,
+        ..Size::PLAIN
+    };
+
+    /// The buyer comes with another paymentKey after a decline.
+    pub const SECOND_KEY: Size = Size {
+        keys: 2,
+        copies: 1,
+        declines_stay_open: true,
+        hides: true,
+        ..Size::PLAIN
+    };
+
+    /// Two nodes take the order out of each other's hands, whether or not the owner is dead.
+    pub const RIVALS: Size = Size {
+        nodes: 2,
+        copies: 1,
+        refusals: false,
+        ..Size::PLAIN
+    };
+
+    pub const COMMITS_LOST: Size = Size {
+        commits_lost: true,
+        ..Size::PLAIN
+    };
+
+    pub const REFUNDED: Size = Size {
+        refunds: true,
+        hides: true,
+        ..Size::PLAIN
+    };
+
+    /// Toss denies what it approved, and others want the goods.
+    pub const DENIED: Size = Size {
+        lies: true,
+        refunds: true,
+        rival: true,
+        ..Size::PLAIN
+    };
+
+    /// As before, with a rival node that may still hold the approval.
+    pub const DENIED_TO_RIVALS: Size = Size {
+        nodes: 2,
+        travelling: 1,
+        copies: 1,
+        lies: true,
+        refusals: false,
+        ..Size::PLAIN
+    };
+
+    pub const MIXED_UP: Size = Size {
+        mixups: 1,
+        eras: 3,
+        ..Size::PLAIN
+    };
+
+    pub const MIXED_UP_AND_DENIED: Size = Size {
+        mixups: 1,
+        lies: true,
+        ..Size::PLAIN
+    };
+
+    pub const EARLY_BUYER: Size = Size {
+        early_buyer: true,
+        eras: 3,
+        expires: 2,
+        hides: true,
+        forgets_answers: true,
+        ..Size::PLAIN
+    };
+
+    pub const STRANGER: Size = Size {
+        nodes: 2,
+        stranger: true,
+        copies: 1,
+        ..Size::PLAIN
+    };
+
+    /// What every change explores.
+    pub const ALL: [(&str, Size); 12] = [
+        ("one node, one paymentKey", Size::PLAIN),
+        ("a hostile Toss", Size::HOSTILE),
+        ("a second paymentKey", Size::SECOND_KEY),
+        ("two nodes", Size::RIVALS),
+        ("commit answers lost", Size::COMMITS_LOST),
+        ("refunds in the dashboard", Size::REFUNDED),
+        ("Toss denies what it approved", Size::DENIED),
+        ("Toss denies it to a rival node", Size::DENIED_TO_RIVALS),
+        ("answers mixed up", Size::MIXED_UP),
+        ("mixed up, then denied", Size::MIXED_UP_AND_DENIED),
+        ("an early buyer", Size::EARLY_BUYER),
+        ("another merchant key", Size::STRANGER),
+    ];
+
+    /// What a long campaign explores.
+    pub const LARGE: [(&str, Size); 6] = [
+        (
+            "two nodes, a hostile Toss",
+            Size {
+                nodes: 2,
+                ..Size::HOSTILE
+            },
+        ),
+        (
+            "two paymentKeys, a hostile Toss",
+            Size {
+                keys: 2,
+                ..Size::HOSTILE
+            },
+        ),
+        (
+            "two nodes, two paymentKeys",
+            Size {
+                nodes: 2,
+                ..Size::SECOND_KEY
+            },
+        ),
+        (
+            "two nodes, commit answers lost",
+            Size {
+                nodes: 2,
+                copies: 1,
+                ..Size::COMMITS_LOST
+            },
+        ),
+        (
+            "two nodes, two calls, denied",
+            Size {
+                travelling: 2,
+                refunds: true,
+                rival: true,
+                ..Size::DENIED_TO_RIVALS
+            },
+        ),
+        (
+            "three keys deep, three windows",
+            Size {
+                most_n: 3,
+                eras: 3,
+                travelling: 3,
+                ..Size::HOSTILE
+            },
+        ),
+    ];
 }

@@ -234,7 +234,8 @@ impl Toss {
         if let Some(was) = was.filter(|_| size.stale) {
             seen.push(Seen::Stage(was));
         }
-        let unknown = !stage.is_settled() || stage == Stage::Expired || was.is_some();
+        let just_settled = was.is_some_and(|was| !was.is_settled());
+        let unknown = !stage.is_settled() || stage == Stage::Expired || just_settled;
         if size.hides && unknown {
             seen.push(Seen::NotFound);
         }

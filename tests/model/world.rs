@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::promise;
 use super::rules::Rulebook;
 use super::size::Size;
-use super::toss::{Call, KEYS, Said, Seen, Stage, Toss, Verdict};
+use super::toss::{ATTEMPTS, Call, KEYS, Said, Seen, Stage, Toss, Verdict};
 
 /// From one era to the next: more than Toss's confirm window and ours, counted from the last claim.
 const ERA_MS: i64 = 720_000;
@@ -478,7 +478,7 @@ impl Model for World {
 
     fn within_boundary(&self, state: &State) -> bool {
         let most = |payment: &Payment| payment.attempts.iter().all(|a| a.n <= self.size.most_n);
-        most(&state.record)
+        most(&state.record) && state.record.attempts.len() <= ATTEMPTS
     }
 
     fn properties(&self) -> Vec<Property<World>> {
