@@ -150,10 +150,17 @@ impl Size {
     };
 
     /// What every change explores.
-    pub const ALL: [(&str, Size); 12] = [
+    pub const ALL: [(&str, Size); 13] = [
         ("one node, one paymentKey", Size::PLAIN),
         ("a hostile Toss", Size::HOSTILE),
         ("a second paymentKey", Size::SECOND_KEY),
+        (
+            "two paymentKeys, a hostile Toss",
+            Size {
+                keys: 2,
+                ..Size::HOSTILE
+            },
+        ),
         ("two nodes", Size::RIVALS),
         ("commit answers lost", Size::COMMITS_LOST),
         ("refunds in the dashboard", Size::REFUNDED),
@@ -166,18 +173,11 @@ impl Size {
     ];
 
     /// What a long campaign explores.
-    pub const LARGE: [(&str, Size); 6] = [
+    pub const LARGE: [(&str, Size); 5] = [
         (
             "two nodes, a hostile Toss",
             Size {
                 nodes: 2,
-                ..Size::HOSTILE
-            },
-        ),
-        (
-            "two paymentKeys, a hostile Toss",
-            Size {
-                keys: 2,
                 ..Size::HOSTILE
             },
         ),
