@@ -212,9 +212,14 @@ fn has_paid(payment: &Payment, key: &PaymentKey) -> bool {
 fn mismatch(payment: &Payment, attempt: u8, total: i64, now: &Moment<'_>) -> Change {
     match payment.status {
         // Known already, or nothing that it could put in doubt.
-        Status::Done | Status::Quarantined => return None,
-        Status::Ready | Status::InProgress | Status::Unknown | Status::Failed | Status::Expired => {
-        }
+        Status::Done => return None,
+        Status::Quarantined if payment.is_signed() => return None,
+        Status::Ready
+        | Status::InProgress
+        | Status::Unknown
+        | Status::Failed
+        | Status::Expired
+        | Status::Quarantined => {}
     }
     let reason = QuarantineReason::AmountMismatch;
     let sign = ApprovalSign::Contradicted;

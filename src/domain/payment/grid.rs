@@ -169,14 +169,14 @@ OWNER_LOST                 - UNKNOWN - - - - -
 RETRY_CLAIMED              - - UNKNOWN - - - -
 DEADLINE_PASSED            - - - - - - -
 APPROVED                   QUARANTINED[take?] DONE[sell] DONE[sell] - QUARANTINED[take?] QUARANTINED[take?] DONE[sell]
-AMOUNT_MISMATCHED          - QUARANTINED QUARANTINED - QUARANTINED[take?] - -
+AMOUNT_MISMATCHED          - QUARANTINED QUARANTINED - QUARANTINED[take?] - QUARANTINED
 DECLINED                   - FAILED[return] UNKNOWN - - - -
 NOT_ATTEMPTED              - UNKNOWN - - - - -
 MIXED_UP                   - UNKNOWN - - - - -
 UNDECIDED                  - UNKNOWN - - - - -
 FOUND_UNCONFIRMED          - - IN_PROGRESS - - - -
 FOUND_ENDED                - - FAILED[return] - - - FAILED[return]
-FOUND_CANCELED             - QUARANTINED QUARANTINED - QUARANTINED[take?] - -
+FOUND_CANCELED             - QUARANTINED QUARANTINED - QUARANTINED[take?] - QUARANTINED
 FOUND_WAITING_FOR_DEPOSIT  - - QUARANTINED - - - -
 FOUND_FOREIGN              - - UNKNOWN - - - -
 FOUND_NOTHING              - - IN_PROGRESS - - - -

@@ -56,8 +56,15 @@ pub(super) fn found_ended(
 pub(super) fn found_canceled(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
     match payment.status {
         // A paid payment that was refunded at Toss is the refund's story, not a doubt about the payment.
-        Status::Done | Status::Quarantined => None,
-        Status::Ready | Status::InProgress | Status::Unknown | Status::Failed | Status::Expired => {
+        Status::Done => None,
+        // Known already. Where it is news, it is written down: a later "aborted" must find it.
+        Status::Quarantined if !payment.may_settle_itself() => None,
+        Status::Ready
+        | Status::InProgress
+        | Status::Unknown
+        | Status::Failed
+        | Status::Expired
+        | Status::Quarantined => {
             let reason = QuarantineReason::CanceledAtToss;
             quarantine_evidence(payment, attempt, None, ApprovalSign::Seen, reason, now)
         }

@@ -243,6 +243,32 @@ fn canceled_means_that_it_was_approved() {
     assert!(kept.stock_held && !kept.may_settle_itself());
 }
 
+/// The questions are spent; a slow one finds the payment refunded, or approved for another amount. A later
+/// "aborted" or "not found" must not make it FAILED: it was approved.
+#[test]
+fn a_slow_question_that_finds_an_approval_is_written_down() {
+    let rules = Rules::default();
+    let now = moment(&rules, 90 * MINUTE_MS);
+    let mut payment = sample(Status::Quarantined);
+    payment.quarantine = Some(QuarantineReason::QuestionsSpent);
+    let odd = Event::AmountMismatched {
+        attempt: 1,
+        total: 1,
+    };
+    for found in [Event::FoundCanceled { attempt: 1 }, odd] {
+        let kept = after(&payment, found.clone(), &now).unwrap().next;
+        assert_eq!(kept.status, Status::Quarantined);
+        let ended = Event::FoundEnded {
+            attempt: 1,
+            decline: decline(),
+        };
+        for denied in [ended, nothing(true, 90 * MINUTE_MS)] {
+            assert!(after(&kept, denied, &now).is_err());
+        }
+        assert!(after(&kept, found, &now).is_err(), "it is written once");
+    }
+}
+
 /// The buyer's first, declined paymentKey comes back after a second one failed.
 #[test]
 fn a_used_payment_key_never_starts_again() {

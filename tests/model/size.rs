@@ -1,0 +1,218 @@
+//! How much world is explored: how many nodes and paymentKeys, and which troubles there are.
+
+/// What the explored world has room for, and what may go wrong in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub nodes: u8,
+    pub keys: u8,
+    /// Confirm windows that pass, counted from one.
+    pub eras: u8,
+    /// The era from which on the order is past its deadline.
+    pub expires: u8,
+    /// How far an attempt's idempotency key is followed.
+    pub most_n: u32,
+    /// Confirms on their way at once; more must wait for one to arrive or to be lost.
+    pub travelling: usize,
+    /// Times that a flight repeats a call which nobody has answered.
+    pub copies: u8,
+    pub crashes: bool,
+    /// A call may fail before it leaves.
+    pub refusals: bool,
+    pub declines_stay_open: bool,
+    /// Answers that are not final are not kept under their idempotency key; a confirm may say 404 or 409.
+    pub forgets_answers: bool,
+    /// Look-ups are answered from a copy that is a few seconds old.
+    pub stale: bool,
+    /// Look-ups answer 404 for what is not settled, or was settled just now.
+    pub hides: bool,
+    /// Commit answers are lost; a commit of unknown fate may land late.
+    pub commits_lost: bool,
+    /// Refunds in Toss's dashboard.
+    pub refunds: bool,
+    /// Toss says ABORTED or 404 of what is open or approved.
+    pub lies: bool,
+    /// Answers, at most this many, are about somebody else's payment or another amount.
+    pub mixups: u8,
+    /// The buyer's paymentKey reaches us before the buyer has authenticated.
+    pub early_buyer: bool,
+    /// The second node runs under another merchant key.
+    pub stranger: bool,
+    /// Somebody else buys the goods when they are on the shelf.
+    pub rival: bool,
+}
+
+impl Size {
+    /// One node, one paymentKey, an honest Toss and a network that loses what it likes.
+    pub const PLAIN: Size = Size {
+        nodes: 1,
+        keys: 1,
+        eras: 2,
+        expires: 1,
+        most_n: 2,
+        travelling: 2,
+        copies: 2,
+        crashes: true,
+        refusals: true,
+        declines_stay_open: false,
+        forgets_answers: false,
+        stale: false,
+        hides: false,
+        commits_lost: false,
+        refunds: false,
+        lies: false,
+        mixups: 0,
+        early_buyer: false,
+        stranger: false,
+        rival: false,
+    };
+
+    /// Toss declines and leaves the window open, forgets what it answered, and looks up old or missing copies.
+    pub const HOSTILE: Size = Size {
+        declines_stay_open: true,
+        forgets_answers: true,
+        stale: true,
+        hides: true,
+        ..Size::PLAIN
+    };
+
+    /// The buyer comes with another paymentKey after a decline.
+    pub const SECOND_KEY: Size = Size {
+        keys: 2,
+        copies: 1,
+        declines_stay_open: true,
+        hides: true,
+        ..Size::PLAIN
+    };
+
+    /// Two nodes take the order out of each other's hands, whether or not the owner is dead.
+    pub const RIVALS: Size = Size {
+        nodes: 2,
+        copies: 1,
+        refusals: false,
+        ..Size::PLAIN
+    };
+
+    pub const COMMITS_LOST: Size = Size {
+        commits_lost: true,
+        ..Size::PLAIN
+    };
+
+    pub const REFUNDED: Size = Size {
+        refunds: true,
+        hides: true,
+        ..Size::PLAIN
+    };
+
+    /// Toss denies what it approved, and others want the goods.
+    pub const DENIED: Size = Size {
+        lies: true,
+        refunds: true,
+        rival: true,
+        ..Size::PLAIN
+    };
+
+    /// As before, with a rival node that may still hold the approval.
+    pub const DENIED_TO_RIVALS: Size = Size {
+        nodes: 2,
+        travelling: 1,
+        copies: 1,
+        lies: true,
+        refusals: false,
+        ..Size::PLAIN
+    };
+
+    pub const MIXED_UP: Size = Size {
+        mixups: 1,
+        eras: 3,
+        ..Size::PLAIN
+    };
+
+    pub const MIXED_UP_AND_DENIED: Size = Size {
+        mixups: 1,
+        lies: true,
+        ..Size::PLAIN
+    };
+
+    pub const EARLY_BUYER: Size = Size {
+        early_buyer: true,
+        eras: 3,
+        expires: 2,
+        hides: true,
+        forgets_answers: true,
+        ..Size::PLAIN
+    };
+
+    pub const STRANGER: Size = Size {
+        nodes: 2,
+        stranger: true,
+        copies: 1,
+        ..Size::PLAIN
+    };
+
+    /// What every change explores.
+    pub const ALL: [(&str, Size); 13] = [
+        ("one node, one paymentKey", Size::PLAIN),
+        ("a hostile Toss", Size::HOSTILE),
+        ("a second paymentKey", Size::SECOND_KEY),
+        (
+            "two paymentKeys, a hostile Toss",
+            Size {
+                keys: 2,
+                ..Size::HOSTILE
+            },
+        ),
+        ("two nodes", Size::RIVALS),
+        ("commit answers lost", Size::COMMITS_LOST),
+        ("refunds in the dashboard", Size::REFUNDED),
+        ("Toss denies what it approved", Size::DENIED),
+        ("Toss denies it to a rival node", Size::DENIED_TO_RIVALS),
+        ("answers mixed up", Size::MIXED_UP),
+        ("mixed up, then denied", Size::MIXED_UP_AND_DENIED),
+        ("an early buyer", Size::EARLY_BUYER),
+        ("another merchant key", Size::STRANGER),
+    ];
+
+    /// What a long campaign explores.
+    pub const LARGE: [(&str, Size); 5] = [
+        (
+            "two nodes, a hostile Toss",
+            Size {
+                nodes: 2,
+                ..Size::HOSTILE
+            },
+        ),
+        (
+            "two nodes, two paymentKeys",
+            Size {
+                nodes: 2,
+                ..Size::SECOND_KEY
+            },
+        ),
+        (
+            "two nodes, commit answers lost",
+            Size {
+                nodes: 2,
+                copies: 1,
+                ..Size::COMMITS_LOST
+            },
+        ),
+        (
+            "two nodes, two calls, denied",
+            Size {
+                travelling: 2,
+                refunds: true,
+                rival: true,
+                ..Size::DENIED_TO_RIVALS
+            },
+        ),
+        (
+            "three keys deep, three windows",
+            Size {
+                most_n: 3,
+                eras: 3,
+                travelling: 3,
+                ..Size::HOSTILE
+            },
+        ),
+    ];
+}
