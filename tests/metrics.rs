@@ -40,7 +40,7 @@ fn called(operation: &str, outcome: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_what_became_of_payments() {
     let house = House::plan()
-        .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
+        .env("CONFIRM__FLIGHT_BUDGET_MS", 3_000)
         .env("RECOVERY__BACKOFF_MIN_MS", 60_000)
         .start();
     for zero in [

@@ -154,7 +154,7 @@ async fn totals(house: &House) -> (i64, i64) {
     (count("confirmCalls"), count("lookups"))
 }
 
-/// Failure 9: our own wrong key fails no order, opens the breaker at its first answer, and shouts once, without secrets.
+/// Our own wrong key fails no order, opens the breaker at its first answer, and shouts once, without secrets.
 #[tokio::test(flavor = "multi_thread")]
 async fn toss_that_refuses_our_key_opens_the_breaker_at_once_and_fails_no_order() {
     let house = breaker().env("BREAKER__FAILURES", 1_000).start();

@@ -40,7 +40,7 @@ mod tests {
     use super::super::reading;
     use super::*;
 
-    /// Failure 9: our wrong key is told apart; whatever else Toss itself says below 500 is a healthy answer.
+    /// Our wrong key is told apart; whatever else Toss itself says below 500 is a healthy answer.
     #[test]
     fn only_what_toss_does_not_say_itself_or_cannot_answer_is_a_fault() {
         let html = "<html>".to_owned();

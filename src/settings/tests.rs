@@ -245,7 +245,7 @@ fn a_public_door_needs_keys_and_is_closed_to_strangers() {
     assert!(!with(&settings).unwrap().allow_anonymous());
 }
 
-/// Failures 67 and 88: a sandbox only where it cannot be a production, or where somebody said so.
+/// A sandbox only where it cannot be a production, or where somebody said so.
 #[test]
 fn a_forgotten_or_a_live_key_never_meets_a_sandbox() {
     let public = [("SERVER__BIND", "0.0.0.0:8080"), ("SERVER__API_KEYS", HASH)];
@@ -286,7 +286,7 @@ fn a_forgotten_or_a_live_key_never_meets_a_sandbox() {
     ));
 }
 
-/// Failure 88, for the day on which a database server is more than refused.
+/// For the day on which a database server is more than refused.
 #[test]
 fn a_database_server_without_a_key_is_taken_for_a_production() {
     let mut settings = with(&[]).unwrap();
@@ -343,7 +343,6 @@ fn a_secret_may_come_from_a_file_of_its_own() {
     assert!(from(&path).is_err(), "an empty file is a forgotten key");
 }
 
-/// Failure 68.
 #[test]
 fn no_secret_is_shown_by_a_setting_or_by_a_refusal() {
     let mut settings = with(&[("TOSS__SECRET_KEY", LIVE)]).unwrap();

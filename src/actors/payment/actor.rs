@@ -97,13 +97,8 @@ impl PaymentActor {
             Some(Aloft::Recovering | Aloft::Expiring | Aloft::Refreshing) | None => None,
         };
         let flying = self.aloft.is_some();
-        let verdict = check(
-            &self.payment,
-            opening,
-            flying,
-            request,
-            self.hands.clock.now(),
-        );
+        let now = self.hands.clock.now();
+        let verdict = check(&self.payment, opening, flying, request, now);
         let patient = match verdict {
             Verdict::Answer(Answer::UnderReview { .. }) if self.may_be_resolved() => false,
             Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),

@@ -118,14 +118,17 @@ async fn an_intent_that_landed_and_could_not_be_read_back_is_asked_about_first()
     stage.hands.store.sabotage(&[Fate::Landed], 1);
     let heard = stage.confirm(order, "key-a").await;
     assert!(is_pending(&heard), "{heard:?}");
-    let asked = async {
-        while stage.status(order.0).await != Status::Unknown {
+    let settled = async {
+        while stage.status(order.0).await != Status::Done {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let asked = tokio::time::timeout(Duration::from_secs(10), asked).await;
-    asked.expect("it is taken over and asked about");
-    assert_eq!((stage.confirms(), stage.shelf().await), (0, (58, 1)));
+    let settled = tokio::time::timeout(Duration::from_secs(10), settled).await;
+    settled.expect("it is taken over, asked about, and sent");
+    let told: Vec<_> = stage.events(order.0).await;
+    let told: Vec<&str> = told.iter().map(|event| &**event).collect();
+    assert_eq!(told[2..], ["OWNER_LOST", "FOUND_NOTHING", "APPROVED"]);
+    assert_eq!((stage.confirms(), stage.shelf().await), (1, (58, 0)));
 }
 
 #[actix::test]

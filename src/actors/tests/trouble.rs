@@ -143,7 +143,7 @@ async fn goods_of_a_refused_intent_are_back_when_the_caller_hears() {
     assert_eq!(stage.reserved().await, 0);
 }
 
-/// Failure 49: whatever makes every flight of an order panic, it does not spin.
+/// Whatever makes every flight of an order panic, it does not spin.
 #[actix::test]
 async fn an_order_that_panics_every_time_rests_and_is_reachable_when_it_is_mended() {
     let stage = stage(PLAN, None).await;
@@ -164,10 +164,14 @@ async fn an_order_that_panics_every_time_rests_and_is_reachable_when_it_is_mende
     assert_eq!((stage.confirms(), stage.reserved().await), (1, 0));
 }
 
-/// Failure 50: a timer that was never started, or has stopped, is seen by whoever asks whether we are ready.
+/// A timer that was never started, or has stopped, is seen by whoever asks whether we are ready.
 #[actix::test]
 async fn a_recovery_timer_that_does_not_run_is_not_ready() {
     let stage = stage(PLAN, None).await;
+    let vitals = stage.directory.vitals();
+    let well = Duration::from_secs(60);
+    vitals.journal.good_for(well);
+    vitals.node.good_for(well);
     assert_eq!(stage.directory.not_ready().await, ["recovery"]);
     let limits = RecoveryLimits {
         tick: Duration::from_millis(20),

@@ -195,7 +195,7 @@ async fn a_confirm_carries_all_that_toss_needs_and_nothing_else() {
     );
 }
 
-/// Failures 1-4, 7, 9, 10, 15: each answer to a confirm, and whether Toss will replay it.
+/// Each answer to a confirm, and whether Toss will replay it.
 #[tokio::test]
 async fn each_answer_to_a_confirm_means_one_thing() {
     let declined = Outcome::Declined(Decline::new("REJECT_CARD_PAYMENT", "안내"));
@@ -250,7 +250,7 @@ async fn each_answer_to_a_confirm_means_one_thing() {
     }
 }
 
-/// Failure 3: whatever breaks after the request left is unknown, and none of it is repeated here.
+/// Whatever breaks after the request left is unknown, and none of it is repeated here.
 #[tokio::test]
 async fn a_call_that_breaks_after_sending_is_unknown_and_not_repeated() {
     let head = "HTTP/1.1 200 X\r\ncontent-length: 900\r\n\r\n{";
@@ -288,7 +288,7 @@ async fn a_redirect_is_not_followed() {
     assert_eq!(reply, unknown("unreadable answer (HTTP 307)", false));
 }
 
-/// Failure 79 begins here: only a connection that was never made proves that nothing left.
+/// Only a connection that was never made proves that nothing left.
 #[tokio::test]
 async fn without_a_connection_nothing_was_attempted() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -321,7 +321,7 @@ async fn a_connection_that_is_not_made_in_time_was_not_attempted() {
     fill.into_iter().for_each(|connect| connect.abort());
 }
 
-/// Failures 12, 15: a look-up finds, finds nothing in Toss's own words, or has no answer.
+/// A look-up finds, finds nothing in Toss's own words, or has no answer.
 #[tokio::test]
 async fn each_answer_to_a_look_up_means_one_thing() {
     let lost = |why: &str| Finding::NoAnswer(why.into());
@@ -435,7 +435,6 @@ impl Write for Log {
     }
 }
 
-/// Failure 68.
 #[tokio::test]
 async fn neither_secret_nor_payment_key_is_ever_shown() {
     let log = Log::default();

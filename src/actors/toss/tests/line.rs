@@ -146,7 +146,7 @@ async fn declines_never_open_the_breaker() {
     assert!(bench.admit(Lane::Live).await.is_ok());
 }
 
-/// Failure 9. Refused before anything is sent; probed with look-ups, never with money; mended, it closes by itself.
+/// Refused before anything is sent; probed with look-ups, never with money; mended, it closes by itself.
 #[actix::test]
 async fn a_refused_key_opens_the_breaker_at_once_and_only_look_ups_probe_it() {
     let bench = bench(KEY_REFUSED, LIMITS).await;
