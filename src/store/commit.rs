@@ -154,11 +154,28 @@ async fn decide_and_write(
     Ok((committed, !decision.writes.is_empty()))
 }
 
+/// Each a JSON array of arrays: one row, however many were locked.
 #[derive(FromQueryResult)]
-struct StandRow {
-    order_id: String,
-    version: i64,
-    stock_held: bool,
+struct LockedRows {
+    payments: String,
+    products: String,
+}
+
+impl LockedRows {
+    fn enter(&self, found: &mut Found<'_>) -> Result<(), String> {
+        let payments: Vec<(uuid::Uuid, i64, i64)> = rows::parse("payments", &self.payments)?;
+        for (order, version, held) in payments {
+            let held = held != 0;
+            found
+                .payments
+                .insert(OrderId::new(order), Stand { version, held });
+        }
+        for row in rows::parse::<Vec<ProductRow>>("products", &self.products)? {
+            let product = row.product()?;
+            found.products.insert(product.listing.id, product);
+        }
+        Ok(())
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -182,16 +199,13 @@ async fn find<'a>(
 ) -> Result<Found<'a>, CommitFault> {
     let refused = CommitFault::Refused;
     let mut found = Found::default();
-    let rows: Vec<StandRow> = read(txn, sql.lock_payments, &wanted.payments).await?;
-    for row in rows {
-        let order = rows::order_id(&row.order_id).map_err(refused)?;
-        let (version, held) = (row.version, row.stock_held);
-        found.payments.insert(order, Stand { version, held });
-    }
-    let rows: Vec<ProductRow> = read(txn, sql.lock_products, &wanted.products).await?;
-    for row in rows {
-        let product = row.product().map_err(refused)?;
-        found.products.insert(product.listing.id, product);
+    if !(wanted.payments.is_empty() && wanted.products.is_empty()) {
+        let keys = [json(&wanted.payments), json(&wanted.products)];
+        let [payments, products] = keys;
+        let keys = [payments.map_err(refused)?, products.map_err(refused)?];
+        for row in rows_of::<LockedRows>(txn, sql.lock_rows, keys).await? {
+            row.enter(&mut found).map_err(refused)?;
+        }
     }
     let rows: Vec<CheckoutKeyRow> =
         read(txn, sql.lock_checkout_keys, &wanted.checkout_keys).await?;

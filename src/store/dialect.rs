@@ -27,22 +27,16 @@ pub(super) fn is_no_commit(answer: &dyn DatabaseError) -> bool {
 
 /// `lock_*` read under the writer's lock, in key order; the rest of the first block writes. All take a JSON array.
 pub(super) struct Sql {
-    pub lock_payments: &'static str,
-    pub lock_products: &'static str,
+    pub lock_rows: &'static str,
     pub lock_checkout_keys: &'static str,
     pub lock_nodes: &'static str,
 
-    pub insert_payments: &'static str,
-    pub insert_lines: &'static str,
+    pub write_payments: &'static str,
     pub put_checkout_keys: &'static str,
-    pub update_payments: &'static str,
     pub postpone_payments: &'static str,
-    pub put_attempts: &'static str,
-    pub insert_history: &'static str,
-    pub insert_outbox: &'static str,
     pub put_listings: &'static str,
-    pub move_stock: &'static str,
     pub insert_stock_changes: &'static str,
+    pub move_stock: &'static str,
     pub put_nodes: &'static str,
     pub update_nodes: &'static str,
 
@@ -88,13 +82,12 @@ pub(super) struct Sql {
     pub ping: &'static str,
 }
 
-const SQLITE_LOCK_PAYMENTS: &str = "
-    SELECT p.order_id, p.version, p.stock_held
-    FROM json_each(?1) AS j CROSS JOIN payments AS p ON p.order_id = j.value";
-
-const SQLITE_LOCK_PRODUCTS: &str = "
-    SELECT p.id, p.name, p.price, p.stock, p.received, p.seller_id
-    FROM json_each(?1) AS j CROSS JOIN products AS p ON p.id = j.value";
+/// The payments ?1 and the products ?2 of a batch, each as one JSON array of arrays.
+const SQLITE_LOCK_ROWS: &str = "
+    SELECT (SELECT json_group_array(json_array(p.order_id, p.version, p.stock_held))
+            FROM json_each(?1) AS j CROSS JOIN payments AS p ON p.order_id = j.value) AS payments,
+           (SELECT json_group_array(json_array(p.id, p.name, p.price, p.stock, p.received, p.seller_id))
+            FROM json_each(?2) AS j CROSS JOIN products AS p ON p.id = j.value) AS products";
 
 const SQLITE_LOCK_CHECKOUT_KEYS: &str = r#"
     SELECT k.user_id, k."key", k.body_hash, k.order_id, k.created_at
@@ -105,43 +98,41 @@ const SQLITE_LOCK_NODES: &str = "
     SELECT n.incarnation FROM json_each(?1) AS j
     CROSS JOIN nodes AS n ON n.incarnation = j.value WHERE n.closed_at IS NULL";
 
-const SQLITE_INSERT_PAYMENTS: &str = "
+macro_rules! move_stock {
+    ($rows:literal) => {
+        concat!(
+            "
+    UPDATE products
+    SET stock = stock + (j.value ->> 'stock'), received = received + (j.value ->> 'received')
+    FROM jsonb_each(",
+            $rows,
+            ") AS j WHERE products.id = j.value ->> 'id'"
+        )
+    };
+}
+
+/// What payments write, in the order in which rows point at one another: new payments and their lines, states, attempts, history,
+/// news, stock; one parameter each. One round trip: seven would each wait for a turn of two threads. The parameters have no
+/// numbers, because sqlx counts on from statement to statement and loses its way among numbered ones.
+const SQLITE_WRITE_PAYMENTS: &str = concat!(
+    "
     INSERT INTO payments (order_id, user_id, order_name, status, stock_held, total_amount, version, owner,
                           next_attempt_at, expires_at, rounds, questions, quarantine, created_at)
     SELECT j.value ->> 'order_id', j.value ->> 'user_id', j.value ->> 'order_name', j.value ->> 'status',
            j.value ->> 'stock_held', j.value ->> 'total_amount', j.value ->> 'version', j.value ->> 'owner',
            j.value ->> 'next_attempt_at', j.value ->> 'expires_at', j.value ->> 'rounds',
            j.value ->> 'questions', j.value ->> 'quarantine', j.value ->> 'created_at'
-    FROM jsonb_each(?1) AS j";
-
-const SQLITE_INSERT_LINES: &str = "
+    FROM jsonb_each(?) AS j;
     INSERT INTO order_lines (order_id, product_id, quantity, amount)
     SELECT j.value ->> 'order_id', j.value ->> 'product_id', j.value ->> 'quantity', j.value ->> 'amount'
-    FROM jsonb_each(?1) AS j";
-
-const SQLITE_PUT_CHECKOUT_KEYS: &str = r#"
-    INSERT INTO checkout_keys (user_id, "key", body_hash, order_id, created_at)
-    SELECT j.value ->> 'user_id', j.value ->> 'key', j.value ->> 'body_hash', j.value ->> 'order_id',
-           j.value ->> 'created_at'
-    FROM jsonb_each(?1) AS j WHERE true
-    ON CONFLICT (user_id, "key") DO UPDATE
-    SET body_hash = excluded.body_hash, order_id = excluded.order_id, created_at = excluded.created_at"#;
-
-const SQLITE_UPDATE_PAYMENTS: &str = "
+    FROM jsonb_each(?) AS j;
     UPDATE payments
     SET status = j.value ->> 'status', stock_held = j.value ->> 'stock_held', version = j.value ->> 'version',
         owner = j.value ->> 'owner', next_attempt_at = j.value ->> 'next_attempt_at',
         expires_at = j.value ->> 'expires_at', rounds = j.value ->> 'rounds',
         questions = j.value ->> 'questions', quarantine = j.value ->> 'quarantine'
-    FROM jsonb_each(?1) AS j
-    WHERE payments.order_id = j.value ->> 'order_id' AND payments.version = j.value ->> 'replaces'";
-
-const SQLITE_POSTPONE_PAYMENTS: &str = "
-    UPDATE payments SET next_attempt_at = j.value ->> 'until'
-    FROM jsonb_each(?1) AS j
-    WHERE payments.order_id = j.value ->> 'order_id' AND payments.version = j.value ->> 'version'";
-
-const SQLITE_PUT_ATTEMPTS: &str = "
+    FROM jsonb_each(?) AS j
+    WHERE payments.order_id = j.value ->> 'order_id' AND payments.version = j.value ->> 'replaces';
     INSERT INTO attempts (order_id, number, payment_key, n, answered, gateway, started_at, may_send_until, owner,
                           many_owners, foreign_seen, approval_sign, doubted_code, doubted_message, outcome,
                           gateway_code, gateway_message, approved_at, method, receipt_url)
@@ -152,27 +143,38 @@ const SQLITE_PUT_ATTEMPTS: &str = "
            j.value ->> 'doubted_message', j.value ->> 'outcome', j.value ->> 'gateway_code',
            j.value ->> 'gateway_message', j.value ->> 'approved_at', j.value ->> 'method',
            j.value ->> 'receipt_url'
-    FROM jsonb_each(?1) AS j WHERE true
+    FROM jsonb_each(?) AS j WHERE true
     ON CONFLICT (order_id, number) DO UPDATE
     SET n = excluded.n, answered = excluded.answered, may_send_until = excluded.may_send_until,
         many_owners = excluded.many_owners, foreign_seen = excluded.foreign_seen,
         approval_sign = excluded.approval_sign, doubted_code = excluded.doubted_code,
         doubted_message = excluded.doubted_message, outcome = excluded.outcome,
         gateway_code = excluded.gateway_code, gateway_message = excluded.gateway_message,
-        approved_at = excluded.approved_at, method = excluded.method, receipt_url = excluded.receipt_url";
-
-const SQLITE_INSERT_HISTORY: &str = "
+        approved_at = excluded.approved_at, method = excluded.method, receipt_url = excluded.receipt_url;
     INSERT INTO payment_history (order_id, version, transition_id, from_status, to_status, event, reason, at)
     SELECT j.value ->> 'order_id', j.value ->> 'version', j.value ->> 'transition_id',
            j.value ->> 'from_status', j.value ->> 'to_status', j.value ->> 'event', j.value ->> 'reason',
            j.value ->> 'at'
-    FROM jsonb_each(?1) AS j";
-
-const SQLITE_INSERT_OUTBOX: &str = "
+    FROM jsonb_each(?) AS j;
     INSERT INTO outbox (order_id, version, event, payload, at)
     SELECT j.value ->> 'order_id', j.value ->> 'version', j.value ->> 'event', j.value ->> 'payload',
            j.value ->> 'at'
-    FROM jsonb_each(?1) AS j";
+    FROM jsonb_each(?) AS j;",
+    move_stock!("?")
+);
+
+const SQLITE_PUT_CHECKOUT_KEYS: &str = r#"
+    INSERT INTO checkout_keys (user_id, "key", body_hash, order_id, created_at)
+    SELECT j.value ->> 'user_id', j.value ->> 'key', j.value ->> 'body_hash', j.value ->> 'order_id',
+           j.value ->> 'created_at'
+    FROM jsonb_each(?1) AS j WHERE true
+    ON CONFLICT (user_id, "key") DO UPDATE
+    SET body_hash = excluded.body_hash, order_id = excluded.order_id, created_at = excluded.created_at"#;
+
+const SQLITE_POSTPONE_PAYMENTS: &str = "
+    UPDATE payments SET next_attempt_at = j.value ->> 'until'
+    FROM jsonb_each(?1) AS j
+    WHERE payments.order_id = j.value ->> 'order_id' AND payments.version = j.value ->> 'version'";
 
 const SQLITE_PUT_LISTINGS: &str = "
     INSERT INTO products (id, name, price, stock, received, seller_id)
@@ -180,11 +182,6 @@ const SQLITE_PUT_LISTINGS: &str = "
     FROM jsonb_each(?1) AS j WHERE true
     ON CONFLICT (id) DO UPDATE
     SET name = excluded.name, price = excluded.price, seller_id = excluded.seller_id";
-
-const SQLITE_MOVE_STOCK: &str = "
-    UPDATE products
-    SET stock = stock + (j.value ->> 'stock'), received = received + (j.value ->> 'received')
-    FROM jsonb_each(?1) AS j WHERE products.id = j.value ->> 'id'";
 
 const SQLITE_INSERT_STOCK_CHANGES: &str = "
     INSERT INTO stock_changes (id, product_id, quantity, reason, at)
@@ -293,7 +290,9 @@ const SQLITE_QUARANTINED: &str = concat!(
     FROM payments AS p WHERE p.status = 'QUARANTINED' ORDER BY p.order_id LIMIT ?1"
 );
 
-const SQLITE_PRODUCTS: &str = SQLITE_LOCK_PRODUCTS;
+const SQLITE_PRODUCTS: &str = "
+    SELECT p.id, p.name, p.price, p.stock, p.received, p.seller_id
+    FROM json_each(?1) AS j CROSS JOIN products AS p ON p.id = j.value";
 
 const SQLITE_ALL_PRODUCTS: &str =
     "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
@@ -346,21 +345,15 @@ const SQLITE_IS_EMPTY: &str = "
        AND NOT EXISTS (SELECT 1 FROM payments) AS empty";
 
 pub(super) static SQLITE: Sql = Sql {
-    lock_payments: SQLITE_LOCK_PAYMENTS,
-    lock_products: SQLITE_LOCK_PRODUCTS,
+    lock_rows: SQLITE_LOCK_ROWS,
     lock_checkout_keys: SQLITE_LOCK_CHECKOUT_KEYS,
     lock_nodes: SQLITE_LOCK_NODES,
-    insert_payments: SQLITE_INSERT_PAYMENTS,
-    insert_lines: SQLITE_INSERT_LINES,
+    write_payments: SQLITE_WRITE_PAYMENTS,
     put_checkout_keys: SQLITE_PUT_CHECKOUT_KEYS,
-    update_payments: SQLITE_UPDATE_PAYMENTS,
     postpone_payments: SQLITE_POSTPONE_PAYMENTS,
-    put_attempts: SQLITE_PUT_ATTEMPTS,
-    insert_history: SQLITE_INSERT_HISTORY,
-    insert_outbox: SQLITE_INSERT_OUTBOX,
     put_listings: SQLITE_PUT_LISTINGS,
-    move_stock: SQLITE_MOVE_STOCK,
     insert_stock_changes: SQLITE_INSERT_STOCK_CHANGES,
+    move_stock: move_stock!("?1"),
     put_nodes: SQLITE_PUT_NODES,
     update_nodes: SQLITE_UPDATE_NODES,
     read_back: SQLITE_READ_BACK,

@@ -266,7 +266,7 @@ impl PaymentRow {
     }
 }
 
-#[derive(FromQueryResult)]
+#[derive(FromQueryResult, Deserialize)]
 pub(super) struct ProductRow {
     pub id: i64,
     pub name: String,

@@ -38,7 +38,8 @@ fn weight(event: &Event) -> Heard {
         | Event::FoundForeign { .. }
         | Event::FoundNothing { .. }
         | Event::FoundUndecided { .. }
-        | Event::QuestionLost { .. } => Heard::Nothing,
+        | Event::QuestionLost { .. }
+        | Event::Resolved(_) => Heard::Nothing,
     }
 }
 

@@ -1,6 +1,7 @@
-//! Phase three of a commit: what was accepted, one statement a table, nothing for a table with nothing to write.
+//! Phase three of a commit: what was accepted. What payments write goes in one round trip; the rest is rare, and nothing
+//! is said about a table with nothing to write.
 
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, Value};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -108,12 +109,9 @@ pub(super) async fn write(
 ) -> Result<(), CommitFault> {
     // Products and payments come before the rows that point at them.
     put(txn, sql.put_listings, &listings(writes)).await?;
+    put_all(txn, sql.postpone_payments, &postponed(writes)).await?;
     write_payments(txn, sql, writes).await?;
     put(txn, sql.put_checkout_keys, &checkout_keys(writes)).await?;
-    put(txn, sql.put_attempts, &attempts(writes)).await?;
-    put(txn, sql.insert_history, &history(writes)).await?;
-    put(txn, sql.insert_outbox, &outbox(writes)?).await?;
-    put_all(txn, sql.move_stock, &stock(writes)).await?;
     stock_changes(txn, sql, &writes.restocks).await?;
     put(txn, sql.put_nodes, &registered(writes)).await?;
     put_all(txn, sql.update_nodes, &nodes(writes)).await
@@ -125,13 +123,38 @@ async fn write_payments(
     writes: &Writes<'_>,
 ) -> Result<(), CommitFault> {
     let checkouts = writes.checkouts.values();
-    let rows: Vec<NewPaymentRow<'_>> = checkouts.clone().map(|t| new_payment(t)).collect();
-    put(txn, sql.insert_payments, &rows).await?;
+    let payments: Vec<NewPaymentRow<'_>> = checkouts.clone().map(|t| new_payment(t)).collect();
     let lines: Vec<LineRow> = checkouts.flat_map(|t| lines(t)).collect();
-    put(txn, sql.insert_lines, &lines).await?;
-    put_all(txn, sql.postpone_payments, &postponed(writes)).await?;
     let states: Vec<StateRow<'_>> = writes.states.values().map(state).collect();
-    put_all(txn, sql.update_payments, &states).await
+    let mut wanted = 0;
+    let values = [
+        counted(&payments, &mut wanted)?,
+        counted(&lines, &mut wanted)?,
+        counted(&states, &mut wanted)?,
+        counted(&attempts(writes), &mut wanted)?,
+        counted(&history(writes), &mut wanted)?,
+        counted(&outbox(writes)?, &mut wanted)?,
+        counted(&stock(writes), &mut wanted)?,
+    ];
+    if wanted == 0 {
+        return Ok(());
+    }
+    all_of(wanted, execute(txn, sql.write_payments, values).await?)
+}
+
+/// The rows of one table as a parameter, and how many of them must be written.
+fn counted<T: Serialize>(rows: &[T], wanted: &mut usize) -> Result<Value, CommitFault> {
+    *wanted += rows.len();
+    json(rows).map_err(CommitFault::Refused)
+}
+
+/// Updates must find each of their rows: they were read, under the lock, a moment ago.
+fn all_of(wanted: usize, wrote: u64) -> Result<(), CommitFault> {
+    if wrote == wanted as u64 {
+        return Ok(());
+    }
+    let why = format!("{wrote} of {wanted} rows were there to write");
+    Err(CommitFault::Refused(why))
 }
 
 /// Returns the number of rows that the statement wrote.
@@ -147,19 +170,12 @@ async fn put<T: Serialize>(
     Ok(execute(txn, sql, [rows]).await?)
 }
 
-/// An update that must find each of its rows: they were read, under the lock, a moment ago.
 async fn put_all<T: Serialize>(
     txn: &DatabaseTransaction,
     sql: &'static str,
     rows: &[T],
 ) -> Result<(), CommitFault> {
-    let wrote = put(txn, sql, rows).await?;
-    if wrote == rows.len() as u64 {
-        Ok(())
-    } else {
-        let why = format!("{wrote} of {} rows were there to update", rows.len());
-        Err(CommitFault::Refused(why))
-    }
+    all_of(rows.len(), put(txn, sql, rows).await?)
 }
 
 fn new_payment(transition: &Transition) -> NewPaymentRow<'_> {
