@@ -48,6 +48,9 @@ const SANDBOX_KEY: &str = "test_sk_payonceBuiltInSandbox";
 /// Of the shutdown's bound, what is kept for telling those who still wait, and for the last writes.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// What closing the database may take.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
 /// A house in service.
 pub struct House {
     store: Store,
@@ -271,7 +274,9 @@ impl House {
         }
         fault_point!(StoreClosing);
         let store = self.store;
-        _ = self.runtime.spawn(async move { store.close().await }).await;
+        // A disk that is frozen must not hold the shutdown up.
+        let closing = self.runtime.spawn(async move { store.close().await });
+        _ = tokio::time::timeout(LAST_WRITE, closing).await;
         fault_point!(StoreClosed);
         tracing::info!("closed");
     }

@@ -304,7 +304,7 @@ mod tests {
         let lines = lines(&Metrics::new().unwrap());
         let named = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
         assert_eq!(named("payonce_transitions_total{"), 7 * 8);
-        assert_eq!(named("payonce_gateway_calls_total{"), 6 + 3 + 3);
+        assert_eq!(named("payonce_gateway_calls_total{"), 6 + 4 + 4);
         assert_eq!(named("payonce_gateway_call_seconds_count{"), 3);
         assert_eq!(named("payonce_breaker_state{"), 3);
         assert_eq!(named("payonce_shed_total{"), Shed::ALL.len());

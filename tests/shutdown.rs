@@ -167,7 +167,7 @@ async fn keep_confirming(mut line: Line, share: Vec<(usize, (Order, String))>) -
     seen
 }
 
-/// every request on a connection that was open when the signal came gets its whole answer.
+/// Every request on a connection that was open when the signal came gets its whole answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_resets_no_request_and_leaves_a_clean_house() {
     const LINES: usize = 64;
@@ -275,7 +275,7 @@ async fn a_closing_house_takes_no_new_confirm_and_still_answers_the_others() {
     house.audit();
 }
 
-/// what Toss does not answer in time is left for recovery; its callers are told, and the node's row stays open.
+/// What Toss does not answer in time is left for recovery; its callers are told, and the node's row stays open.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirm_without_an_answer_hears_pending_before_the_house_is_closed() {
     const BOUND: Duration = Duration::from_secs(4);

@@ -192,6 +192,7 @@ fn seen(payment: &Payment, finding: &Finding) -> String {
     let report = match finding {
         Finding::Found(report) | Finding::PaidUnder(report) => report,
         Finding::NotFound => return "not known to Toss".to_owned(),
+        Finding::Undecided(why) => return format!("an answer that decides nothing: {why}"),
         Finding::NoAnswer(why) => return format!("no answer: {why}"),
     };
     let Report {

@@ -61,9 +61,11 @@ pub struct PaymentKey(Arc<str>);
 impl PaymentKey {
     pub const CHARS: usize = 200;
 
-    /// 1 to 200 visible ASCII characters; Toss promises at most 200.
+    /// 1 to 200 visible ASCII characters; Toss promises at most 200. Not dots alone: "." and ".." stand for other
+    /// places in every URL, so Toss could never be asked about them.
     pub fn parse(text: &str) -> Option<PaymentKey> {
         let fits = (1..=PaymentKey::CHARS).contains(&text.len());
+        let fits = fits && text.bytes().any(|b| b != b'.');
         (fits && text.bytes().all(|b| b.is_ascii_graphic())).then(|| PaymentKey(text.into()))
     }
 

@@ -98,6 +98,8 @@ pub enum Finding {
     PaidUnder(Report),
     /// 404 in Toss's own words. Early on it proves nothing.
     NotFound,
-    /// No usable answer: silence, a 5xx, a broken body, 401, 403, 429.
+    /// Toss answered in its own words, and they decide nothing: another currency, an error that is not "not found".
+    Undecided(Box<str>),
+    /// No usable answer: silence, a 5xx, a broken body, "later", our own misconfiguration. It costs no question.
     NoAnswer(Box<str>),
 }

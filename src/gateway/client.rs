@@ -147,16 +147,12 @@ impl Toss {
 
     pub async fn look_up(&self, key: &PaymentKey) -> Told<Finding> {
         let call = Call::new("look_up", Instant::now()).with_key(key);
-        match self.0.place.payment_url(key) {
-            Some(url) => {
-                fault_point!(KeyLookUpReady);
-                let asked = self.find(call, self.0.client.get(url));
-                let found = fault_point!(while KeyLookUpOut: asked);
-                fault_point!(KeyLookUpAnswered);
-                found
-            }
-            None => not_sent("no payment can bear this paymentKey"),
-        }
+        let url = self.0.place.payment_url(key);
+        fault_point!(KeyLookUpReady);
+        let asked = self.find(call, self.0.client.get(url));
+        let found = fault_point!(while KeyLookUpOut: asked);
+        fault_point!(KeyLookUpAnswered);
+        found
     }
 
     /// Which payment of an order Toss returns is not documented: only an approval of our own paymentKey counts.

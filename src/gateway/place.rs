@@ -72,17 +72,14 @@ impl Place {
             .map_err(|_| GatewayFault::BaseUrl("a URL that a path can follow"))
     }
 
-    /// Where one payment is looked up. `None` for "." and "..": no encoding keeps those in their segment, and Toss never issues them.
-    pub fn payment_url(&self, key: &PaymentKey) -> Option<String> {
+    /// Where one payment is looked up.
+    pub fn payment_url(&self, key: &PaymentKey) -> String {
         let key = key.reveal();
-        let stays = key != "." && key != "..";
-        stays.then(|| {
-            let mut url = String::with_capacity(self.base.len() + 16 + 2 * key.len());
-            url.push_str(&self.base);
-            url.push_str("/v1/payments/");
-            push_segment(&mut url, key);
-            url
-        })
+        let mut url = String::with_capacity(self.base.len() + 16 + 2 * key.len());
+        url.push_str(&self.base);
+        url.push_str("/v1/payments/");
+        push_segment(&mut url, key);
+        url
     }
 }
 
@@ -210,15 +207,16 @@ mod tests {
             ("@:;&=+$,", "/v1/payments/%40%3A%3B%26%3D%2B%24%2C"),
         ] {
             let key = PaymentKey::parse(key).unwrap();
-            let url = Url::parse(&place.payment_url(&key).unwrap()).unwrap();
+            let url = Url::parse(&place.payment_url(&key)).unwrap();
             assert_eq!(
                 (url.path(), url.query(), url.fragment()),
                 (path, None, None)
             );
             assert_eq!(url.authority(), "127.0.0.1:8090");
         }
-        for key in [".", ".."] {
-            assert_eq!(place.payment_url(&PaymentKey::parse(key).unwrap()), None);
+        // No encoding keeps these in their segment.
+        for key in [".", "..", "..."] {
+            assert_eq!(PaymentKey::parse(key), None);
         }
     }
 }

@@ -111,13 +111,13 @@ pub(super) fn look_up(status: u16, body: &[u8]) -> Heard<Finding> {
     match shape(status, body) {
         Shape::Payment(payment) => Heard::of_payment(match report(*payment) {
             Ok(report) => Finding::Found(report),
-            Err(why) => Finding::NoAnswer(why.into()),
+            Err(why) => Finding::Undecided(why.into()),
         }),
         Shape::Error(error) => {
-            let code = error.code.into_boxed_str();
+            let code = error.code.clone().into_boxed_str();
             let said = match (status, &*code) {
                 (404, "NOT_FOUND_PAYMENT" | "NOT_FOUND") => Finding::NotFound,
-                _ => Finding::NoAnswer(format!("{code} (HTTP {status})").into()),
+                _ => refused(status, error),
             };
             let code = Some(code);
             let recognised = true;
@@ -128,6 +128,21 @@ pub(super) fn look_up(status: u16, body: &[u8]) -> Heard<Finding> {
             }
         }
         Shape::Unrecognised => Heard::unrecognised(Finding::NoAnswer(unrecognised(status))),
+    }
+}
+
+/// An error in answer to a look-up. "Later" and our own fault say nothing about the payment, as a 5xx does not; whatever
+/// else Toss says was said about this payment, and asking on for ever would not change it.
+fn refused(status: u16, error: ErrorBody) -> Finding {
+    let why = format!("{} (HTTP {status})", error.code).into_boxed_str();
+    let silent = !(300..500).contains(&status) || codes::is_misconfigured(&error.code);
+    match codes::outcome(status, error) {
+        Outcome::Temporary(_) | Outcome::InProgress(_) => Finding::NoAnswer(why),
+        _ if silent => Finding::NoAnswer(why),
+        Outcome::Approved(_)
+        | Outcome::Declined(_)
+        | Outcome::NotAttempted(_)
+        | Outcome::Unknown(_) => Finding::Undecided(why),
     }
 }
 
@@ -287,7 +302,7 @@ mod tests {
             let body = payment(&[("currency", currency)]);
             let why = "the currency is not KRW (HTTP 200)";
             assert_eq!(confirm(200, &body).said, unknown(why, true));
-            assert_eq!(look_up(200, &body).said, Finding::NoAnswer(why.into()));
+            assert_eq!(look_up(200, &body).said, Finding::Undecided(why.into()));
         }
     }
 
@@ -361,25 +376,32 @@ mod tests {
 
     #[test]
     fn only_a_404_in_toss_own_words_finds_nothing() {
-        for (status, code, found_nothing) in [
-            (404, "NOT_FOUND_PAYMENT", true),
-            (404, "NOT_FOUND", true),
-            (404, "NOT_FOUND_PAYMENT_SESSION", false),
-            (404, "NOT_FOUND_HTTP_METHOD", false),
-            (403, "NOT_FOUND_PAYMENT", false),
-            (403, "FORBIDDEN_CONSECUTIVE_REQUEST", false),
-            (401, "UNAUTHORIZED_KEY", false),
-            (500, "NOT_FOUND_PAYMENT", false),
-            (200, "NOT_FOUND_PAYMENT", false),
+        let why = |status, code: &str| format!("{code} (HTTP {status})").into_boxed_str();
+        let said = |status, code| look_up(status, &error(code)).said;
+        for code in ["NOT_FOUND_PAYMENT", "NOT_FOUND"] {
+            assert_eq!(said(404, code), Finding::NotFound);
+        }
+        // Said about this payment: asking on for ever would not change it.
+        for (status, code) in [
+            (404, "NOT_FOUND_PAYMENT_SESSION"),
+            (404, "NOT_FOUND_HTTP_METHOD"),
+            (403, "NOT_FOUND_PAYMENT"),
+            (403, "REJECT_CARD_PAYMENT"),
+            (400, "A_CODE_OF_NEXT_YEAR"),
         ] {
-            let said = look_up(status, &error(code)).said;
-            let lost = Finding::NoAnswer(format!("{code} (HTTP {status})").into());
-            let expected = if found_nothing {
-                Finding::NotFound
-            } else {
-                lost
-            };
-            assert_eq!(said, expected);
+            let undecided = Finding::Undecided(why(status, code));
+            assert_eq!(said(status, code), undecided, "{status} {code}");
+        }
+        // Said about us, or about Toss.
+        for (status, code) in [
+            (400, "PROVIDER_ERROR"),
+            (409, "IDEMPOTENT_REQUEST_PROCESSING"),
+            (401, "UNAUTHORIZED_KEY"),
+            (500, "NOT_FOUND_PAYMENT"),
+            (200, "NOT_FOUND_PAYMENT"),
+        ] {
+            let lost = Finding::NoAnswer(why(status, code));
+            assert_eq!(said(status, code), lost, "{status} {code}");
         }
     }
 

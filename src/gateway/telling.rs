@@ -78,6 +78,7 @@ impl Telling for Finding {
             Finding::Found(_) => ("found", None, false),
             Finding::PaidUnder(_) => ("paid under another key", None, true),
             Finding::NotFound => ("not found", None, false),
+            Finding::Undecided(why) => ("undecided", Some(why), true),
             Finding::NoAnswer(why) => ("no answer", Some(why), true),
         }
     }

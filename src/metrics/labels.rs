@@ -35,6 +35,7 @@ pub enum CallEnd {
     NotAttempted,
     Found,
     NotFound,
+    Undecided,
     NoAnswer,
 }
 
@@ -50,9 +51,12 @@ impl CallEnd {
                 CallEnd::Unknown,
                 CallEnd::NotAttempted,
             ],
-            Operation::LookUp | Operation::LookUpByOrder => {
-                &[CallEnd::Found, CallEnd::NotFound, CallEnd::NoAnswer]
-            }
+            Operation::LookUp | Operation::LookUpByOrder => &[
+                CallEnd::Found,
+                CallEnd::NotFound,
+                CallEnd::Undecided,
+                CallEnd::NoAnswer,
+            ],
         }
     }
 
@@ -66,6 +70,7 @@ impl CallEnd {
             CallEnd::NotAttempted => "not_attempted",
             CallEnd::Found => "found",
             CallEnd::NotFound => "not_found",
+            CallEnd::Undecided => "undecided",
             CallEnd::NoAnswer => "no_answer",
         }
     }

@@ -324,7 +324,7 @@ async fn a_refused_merchant_key_fails_no_order_whichever_call_it_hits() {
 /// The last claim of a flight that began with the confirm, and the confirm window after it.
 const WINDOW: Duration = Duration::from_millis(1_000 + 2_000 + 1_500 + 5_000 + 1_000);
 
-/// with the fault still there when no approval can come any more.
+/// With the fault still there when no approval can come any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_lone_fault_that_stays_ends_where_the_table_says() {
     let plan = hasty()

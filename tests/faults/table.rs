@@ -51,11 +51,11 @@ paymentKey                   | confirm | first again next         | paid     | D
 delay a little               | look-up | lost lost+ open open+    | paid     | DONE sold 1        | =           | =                  | =
 delay beyond the patience    | look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | UNKNOWN held 1     | DONE sold 1
 delay beyond the patience    | look-up | open open+               | pending  | UNKNOWN held 0     | DONE sold 1 | UNKNOWN held 0     | DONE sold 1
-REJECT_CARD_PAYMENT          | look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | UNKNOWN held 1     | DONE sold 1
-REJECT_CARD_PAYMENT          | look-up | open open+               | pending  | UNKNOWN held 0     | DONE sold 1 | UNKNOWN held 0     | DONE sold 1
+REJECT_CARD_PAYMENT          | look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | QUARANTINED held 1 | DONE sold 1
+REJECT_CARD_PAYMENT          | look-up | open open+               | pending  | UNKNOWN held 0     | DONE sold 1 | QUARANTINED held 0 | =
 PROVIDER_ERROR               | look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | UNKNOWN held 1     | DONE sold 1
 PROVIDER_ERROR               | look-up | open open+               | pending  | UNKNOWN held 0     | DONE sold 1 | UNKNOWN held 0     | DONE sold 1
-ALREADY_PROCESSED_PAYMENT    | look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | UNKNOWN held 1     | DONE sold 1
+ALREADY_PROCESSED_PAYMENT    | look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | QUARANTINED held 1 | DONE sold 1
 IDEMPOTENT_REQUEST_PROCESSING| look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | UNKNOWN held 1     | DONE sold 1
 NOT_FOUND_PAYMENT            | look-up | lost lost+               | pending  | UNKNOWN held 1     | DONE sold 1 | UNKNOWN held 1     | DONE sold 1
 NOT_FOUND_PAYMENT            | look-up | open open+               | pending  | UNKNOWN held 0     | DONE sold 1 | FAILED back 0      | =

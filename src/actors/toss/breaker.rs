@@ -296,7 +296,12 @@ impl Breaker {
                 self.state = State::HalfOpen { probe, well };
                 return None;
             }
-            Health::Faulty | Health::Mute => Cause::Faults,
+            // It told nothing: another one, no later than this one.
+            Health::Mute => {
+                self.open(now, dice);
+                return None;
+            }
+            Health::Faulty => Cause::Faults,
             Health::KeyRefused => Cause::KeyRefused,
         };
         self.round = self.round.saturating_add(1);

@@ -120,6 +120,7 @@ impl Line {
         let end = match &told.said {
             Finding::Found(_) | Finding::PaidUnder(_) => CallEnd::Found,
             Finding::NotFound => CallEnd::NotFound,
+            Finding::Undecided(_) => CallEnd::Undecided,
             Finding::NoAnswer(_) => CallEnd::NoAnswer,
         };
         self.metrics.called(operation, end, began.elapsed());

@@ -182,9 +182,10 @@ fn approve(
     let unsigned = current.is_some_and(|a| a.approval_sign != ApprovalSign::Seen);
     let pays = match payment.status {
         Status::InProgress | Status::Unknown => unsigned,
-        Status::Quarantined => current.is_some() && payment.may_settle_itself(),
         // Heard before: the payment says so already.
+        Status::Quarantined if was_seen(payment, key) => return None,
         Status::Done if has_paid(payment, key) => return None,
+        Status::Quarantined => current.is_some() && payment.may_settle_itself(),
         Status::Ready | Status::Done | Status::Failed | Status::Expired => false,
     };
     if !pays {
@@ -201,6 +202,11 @@ fn approve(
     next.status = Status::Done;
     next.stock_held = true;
     Some((next, stock, None))
+}
+
+fn was_seen(payment: &Payment, key: &PaymentKey) -> bool {
+    let known = payment.attempt_with(key);
+    known.is_some_and(|attempt| attempt.approval_sign == ApprovalSign::Seen)
 }
 
 /// An operator may have let another attempt pay than the current one.

@@ -113,6 +113,12 @@ pub fn judge_finding(
                 asked_at,
             };
         }
+        Finding::Undecided(why) => {
+            return Event::FoundUndecided {
+                attempt: number,
+                why,
+            };
+        }
         Finding::NoAnswer(why) => {
             return Event::QuestionLost {
                 attempt: number,
@@ -234,10 +240,10 @@ pub fn add_finding_by_order(attempt: &Attempt, by_order: Finding) -> Finding {
             | TossStatus::WaitingForDeposit
             | TossStatus::Aborted
             | TossStatus::Expired => {
-                Finding::NoAnswer("found by order, not found by paymentKey".into())
+                Finding::Undecided("found by order, not found by paymentKey".into())
             }
         },
         Finding::PaidUnder(_) | Finding::NotFound => Finding::NotFound,
-        Finding::NoAnswer(why) => Finding::NoAnswer(why),
+        Finding::Undecided(_) | Finding::NoAnswer(_) => by_order,
     }
 }

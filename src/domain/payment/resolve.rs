@@ -174,7 +174,9 @@ fn stands<'a>(payment: &'a Payment, evidence: &'a Evidence) -> Result<Vec<Stand<
             let why = "the answer names another order".into();
             return Err(Refusal::Unclear(About::Order, why));
         }
-        Finding::NoAnswer(why) => return Err(Refusal::Silent(About::Order, why.clone())),
+        Finding::Undecided(why) | Finding::NoAnswer(why) => {
+            return Err(Refusal::Silent(About::Order, why.clone()));
+        }
     };
     let mut stands = Vec::with_capacity(payment.attempts.len() + 1);
     for attempt in &payment.attempts {
@@ -206,7 +208,7 @@ fn standing_of<'a>(
     let unclear = |why: &str| Refusal::Unclear(about(attempt), why.into());
     let report = match (found, by_order) {
         (None, _) => return Err(Refusal::Silent(about(attempt), "not asked".into())),
-        (Some(Finding::NoAnswer(why)), _) => {
+        (Some(Finding::Undecided(why) | Finding::NoAnswer(why)), _) => {
             return Err(Refusal::Silent(about(attempt), why.clone()));
         }
         (Some(Finding::PaidUnder(_)), _) => return Err(unclear("another paymentKey answered")),
@@ -362,7 +364,17 @@ impl Window<'_> {
                     told.unwrap_or_else(|| found.clone()),
                 )))
             }
-            (Standing::Nothing, Some(attempt)) => self.forgotten(attempt, about()).map(Some),
+            (Standing::Nothing, Some(attempt)) => match &attempt.settled {
+                // Told on evidence when that was to be had. Toss may be asked through another account by now, which
+                // does not know the payment and never will.
+                Some(Settled::Declined(told))
+                    if attempt.approval_sign == ApprovalSign::None && self.is_over(attempt) =>
+                {
+                    Ok(Some((attempt.number, told.clone())))
+                }
+                Some(Settled::Declined(_) | Settled::Approved(_) | Settled::Overruled { .. })
+                | None => self.forgotten(attempt, about()).map(Some),
+            },
             (Standing::Ended(_) | Standing::Nothing, None) => Ok(None),
             (Standing::Open(status), _) => Err(Refusal::StillOpen(about(), status)),
             (Standing::Paid(report), _) => Err(Refusal::Approved(about(), report.total)),
@@ -372,16 +384,20 @@ impl Window<'_> {
         }
     }
 
+    fn is_over(&self, attempt: &Attempt) -> bool {
+        let rules = self.now.rules;
+        rules.window_over(attempt.may_send_until, self.evidence.asked_at)
+    }
+
     /// A 404 is evidence only from the gateway that was sent to, and after the confirm window.
     fn forgotten(&self, attempt: &Attempt, about: About) -> Result<(u8, Decline), Refusal> {
         let asked_at = self.evidence.asked_at;
-        let rules = self.now.rules;
         if attempt.gateway != self.evidence.gateway {
             return Err(Refusal::OtherGateway(about, attempt.gateway.clone()));
         }
-        if !rules.window_over(attempt.may_send_until, asked_at) {
+        if !self.is_over(attempt) {
             let gone_ms = asked_at.ms_since(attempt.may_send_until);
-            let left_s = (rules.confirm_window_ms - gone_ms) / 1_000 + 1;
+            let left_s = (self.now.rules.confirm_window_ms - gone_ms) / 1_000 + 1;
             return Err(Refusal::WindowOpen(about, left_s));
         }
         match attempt.approval_sign {

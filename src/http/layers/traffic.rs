@@ -76,7 +76,8 @@ impl Traffic {
 
     /// Somebody is on the line, and a request has come within `quiet`.
     pub fn is_lively(&self, quiet: Duration) -> bool {
-        let silent = self.now_ms() - self.0.last_ms.load(Ordering::Acquire).min(self.now_ms());
+        let last = self.0.last_ms.load(Ordering::Acquire);
+        let silent = self.now_ms().saturating_sub(last);
         self.0.connections.load(Ordering::Acquire) > 0 && u128::from(silent) < quiet.as_millis()
     }
 }

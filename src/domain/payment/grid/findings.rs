@@ -54,7 +54,7 @@ fn a_look_up_by_order_adds_positive_evidence_only() {
     assert!(matches!(other(TossStatus::Done), Finding::PaidUnder(_)));
     let aborted = add(|r| r.status = TossStatus::Aborted);
     assert!(
-        matches!(aborted, Finding::NoAnswer(_)),
+        matches!(aborted, Finding::Undecided(_)),
         "doubt, not evidence"
     );
     assert_eq!(

@@ -260,7 +260,10 @@ impl World {
     fn tamper_finding(&mut self, order: usize, line: Line, finding: Finding) -> Finding {
         match finding {
             Finding::Found(report) => Finding::Found(self.tamper(order, line, report)),
-            Finding::PaidUnder(_) | Finding::NotFound | Finding::NoAnswer(_) => finding,
+            Finding::PaidUnder(_)
+            | Finding::NotFound
+            | Finding::Undecided(_)
+            | Finding::NoAnswer(_) => finding,
         }
     }
 
