@@ -55,8 +55,10 @@ impl Directory {
                 body_hash: winner,
             }) => self.replay(order, body_hash == Some(winner)).await,
             // Nobody has heard the id: an order that landed after all expires unpaid, or is the answer to its key.
-            Err(NoVerdict::Busy | NoVerdict::Doubtful) => {
-                self.hands.metrics.shed(Shed::Journal);
+            Err(why @ (NoVerdict::Busy | NoVerdict::Doubtful)) => {
+                if why == NoVerdict::Busy {
+                    self.hands.metrics.shed(Shed::Journal);
+                }
                 Err(Rejection::Busy { retry_after_s: 1 }.into())
             }
             Err(NoVerdict::Fault)

@@ -37,10 +37,9 @@ impl Bench {
             let (changes, waiting) = part(entries);
             fault_point!(Batch(Queued): &changes);
             let began = Instant::now();
-            let committed = self.store.commit(&changes).await;
-            self.metrics.committed(changes.len(), began.elapsed());
-            match committed {
+            match self.store.commit(&changes).await {
                 Ok(committed) => {
+                    self.metrics.committed(changes.len(), began.elapsed());
                     self.settle(&changes, waiting, committed);
                     fault_point!(Batch(Told): &changes);
                 }

@@ -66,8 +66,10 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
             })
         }
         Ok(Verdict::OutOfStock(shortages)) => Err(rejected(Rejection::OutOfStock(shortages))),
-        Err(NoVerdict::Busy | NoVerdict::Fault) => {
-            hands.metrics.shed(Shed::Journal);
+        Err(why @ (NoVerdict::Busy | NoVerdict::Fault)) => {
+            if why == NoVerdict::Busy {
+                hands.metrics.shed(Shed::Journal);
+            }
             Err(rejected(Rejection::Busy { retry_after_s: 1 }))
         }
         Ok(Verdict::Stale { .. } | Verdict::NotFound) => Err(Box::new(Landing::CheckAgain)),
