@@ -357,6 +357,7 @@ fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
         product_recheck: ms(settings.products.recheck_ms),
         node_name: settings.node_name().into(),
         heartbeat: ms(settings.node.heartbeat_ms),
+        dead_after: ms(settings.node.dead_after_ms),
     }
 }
 

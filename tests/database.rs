@@ -8,14 +8,16 @@ mod common;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{House, Order, Plan, Process, Reply};
+use common::{House, Order, Other, Plan, Process, Reply};
 use reqwest::StatusCode;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use rlimit::{INFINITY, Resource, prlimit};
 use serde_json::{Value, json};
 
 /// Red and green take five seconds at most; the rest is for a machine that is slow to answer.
 const WITHIN: Duration = Duration::from_secs(8);
 const SETTLED: Duration = Duration::from_secs(20);
+/// How long Toss takes, so that trouble finds the call out.
+const WHILE: Duration = Duration::from_secs(5);
 
 fn plan() -> Plan {
     House::plan()
@@ -23,34 +25,6 @@ fn plan() -> Plan {
         .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
         .env("CONFIRM__PATIENCE_MS", 1_000)
         .env("DATABASE__BUSY_TIMEOUT_MS", 1_000)
-}
-
-/// Another process on the same file.
-struct Other(DatabaseConnection);
-
-impl Other {
-    async fn of(house: &House) -> Other {
-        let file = format!("sqlite://{}", house.database().display());
-        let mut options = ConnectOptions::new(file);
-        options.max_connections(1).sqlx_logging(false);
-        Other(Database::connect(options).await.unwrap())
-    }
-
-    async fn say(&self, sql: &str) {
-        // The server commits in between: its turns are short.
-        let until = Instant::now() + SETTLED;
-        while let Err(error) = self.0.execute_unprepared(sql).await {
-            assert!(Instant::now() < until, "{sql}: {error}");
-        }
-    }
-
-    async fn lock(&self) {
-        self.say("BEGIN IMMEDIATE").await;
-    }
-
-    async fn unlock(&self) {
-        self.say("ROLLBACK").await;
-    }
 }
 
 /// Waits for this answer about readiness, and returns what it names.
@@ -100,8 +74,9 @@ async fn try_restock(house: &House, change: i64) -> Reply {
 }
 
 /// A confirm whose call to Toss takes longer than its caller waits; it is under way when this returns.
-async fn in_flight(house: &House, millis: u64) -> (Order, tokio::task::JoinHandle<Reply>) {
+async fn in_flight(house: &House, takes: Duration) -> (Order, tokio::task::JoinHandle<Reply>) {
     let (order, key) = house.authorized().await;
+    let millis = u64::try_from(takes.as_millis()).unwrap();
     let slow = json!({"kind": "delay", "millis": millis});
     house
         .faults(json!([{"on": "confirm", "orderId": order.id, "do": slow}]))
@@ -124,6 +99,16 @@ async fn in_flight(house: &House, millis: u64) -> (Order, tokio::task::JoinHandl
     (order, caller)
 }
 
+/// Toss has approved, once, and our answer comes into the trouble.
+async fn until_approved(house: &House, order: &Order) {
+    let until = Instant::now() + SETTLED;
+    while house.approvals(order).await == 0 {
+        assert!(Instant::now() < until, "not approved");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(house.approvals(order).await, 1);
+}
+
 fn assert_calm(house: &House) {
     let log = house.server.logged();
     assert!(!log.contains("panicked"), "{log}");
@@ -136,10 +121,10 @@ async fn a_locked_database_answers_not_now_and_settles_when_it_is_free() {
     let other = Other::of(&house).await;
     let (waiting, key) = house.authorized().await;
     green(&house).await;
-    let (flying, caller) = in_flight(&house, 1_500).await;
+    let (flying, caller) = in_flight(&house, WHILE).await;
     other.lock().await;
 
-    // Approved at Toss, and not to be written: the buyer hears that it is being checked.
+    // Nothing can be written: the buyer hears that it is being checked.
     let pending = caller.await.unwrap();
     assert_eq!((pending.code(), pending.status.as_u16()), ("E03009", 503));
     for reply in [
@@ -150,10 +135,11 @@ async fn a_locked_database_answers_not_now_and_settles_when_it_is_free() {
         assert!(is_later(&reply), "{reply:?}");
     }
     // Readers go on, and tell no more than what is durable.
+    until_approved(&house, &flying).await;
+    red(&house).await;
     assert_eq!(house.status(&flying).await["status"], "IN_PROGRESS");
     assert_eq!(house.status(&waiting).await["status"], "READY");
     assert_eq!(house.shelf(1).await, (58, 1, 0, 59));
-    red(&house).await;
 
     other.unlock().await;
     green(&house).await;
@@ -167,7 +153,11 @@ async fn a_locked_database_answers_not_now_and_settles_when_it_is_free() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_database_slows_and_nothing_else() {
-    let house = plan().env("CONFIRM__PATIENCE_MS", 30_000).start();
+    let house = plan()
+        .env("CONFIRM__PATIENCE_MS", 30_000)
+        // A statement may meet the lock many times over before it has its turn.
+        .env("DATABASE__BUSY_TIMEOUT_MS", 10_000)
+        .start();
     let other = Other::of(&house).await;
     let mut orders = Vec::new();
     for _ in 0..12 {
@@ -288,21 +278,17 @@ impl Disk {
         self.house.server = Process::try_command(shell).expect("it serves");
     }
 
-    fn limit(&self, size: &str) {
-        let pid = self.house.server.id().to_string();
-        let limit = format!("--fsize={size}:unlimited");
-        let set = Command::new("prlimit")
-            .args(["--pid", &pid, &limit])
-            .status();
-        assert!(set.expect("prlimit of util-linux").success());
+    fn limit(&self, bytes: u64) {
+        let server = self.house.server.id().try_into().unwrap();
+        prlimit(server, Resource::FSIZE, Some((bytes, INFINITY)), None).unwrap();
     }
 
     fn fill(&self) {
-        self.limit("0");
+        self.limit(0);
     }
 
     fn clear(&self) {
-        self.limit("unlimited");
+        self.limit(INFINITY);
     }
 }
 
@@ -311,7 +297,7 @@ async fn a_full_disk_loses_nothing_and_says_nothing_that_is_not_written() {
     let disk = Disk::new();
     let house = &disk.house;
     let (waiting, key) = house.authorized().await;
-    let (flying, caller) = in_flight(house, 1_500).await;
+    let (flying, caller) = in_flight(house, WHILE).await;
     disk.fill();
 
     let pending = caller.await.unwrap();
@@ -329,8 +315,8 @@ async fn a_full_disk_loses_nothing_and_says_nothing_that_is_not_written() {
     assert_eq!(doubtful.code(), "E03009", "{doubtful:?}");
     let look = &doubtful.body["error"]["statusUrl"];
     assert_eq!(look, "/api/v1/products/1");
+    until_approved(house, &flying).await;
     red(house).await;
-    assert_eq!(house.approvals(&flying).await, 1);
     assert_eq!(house.counted(&waiting, "confirmCalls").await, 0);
     assert_eq!(house.status(&flying).await["status"], "IN_PROGRESS");
 
@@ -350,12 +336,12 @@ async fn a_full_disk_loses_nothing_and_says_nothing_that_is_not_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_with_its_disk_full_is_settled_by_the_next() {
     let mut disk = Disk::new();
-    let (order, caller) = in_flight(&disk.house, 1_500).await;
+    let (order, caller) = in_flight(&disk.house, WHILE).await;
     disk.fill();
     let pending = caller.await.unwrap();
     assert_eq!(pending.status, 503, "{pending:?}");
+    until_approved(&disk.house, &order).await;
     red(&disk.house).await;
-    assert_eq!(disk.house.approvals(&order).await, 1);
     disk.house.server.kill_9();
     disk.house.heal().await;
     disk.start();

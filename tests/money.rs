@@ -6,8 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{House, Order};
-use reqwest::Method;
+use common::{House, Order, Other};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -383,7 +382,6 @@ async fn a_payment_canceled_at_toss_was_paid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_cannot_be_saved_is_kept_until_it_can() {
-    use sea_orm::{ConnectionTrait, Database};
     let house = quick()
         .env("DATABASE__BUSY_TIMEOUT_MS", 100)
         .env("CONFIRM__PATIENCE_MS", 1_500)
@@ -401,20 +399,13 @@ async fn an_outcome_that_cannot_be_saved_is_kept_until_it_can() {
     let confirm = tokio::spawn(house.client.post(url).json(&body).send());
     house.wait_for(&order, &["IN_PROGRESS"], SOON).await;
     // Somebody else holds the database while Toss approves.
-    let file = format!("sqlite://{}", house.database().display());
-    let other = Database::connect(
-        sea_orm::ConnectOptions::new(file)
-            .max_connections(1)
-            .clone(),
-    )
-    .await
-    .unwrap();
-    other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    let other = Other::of(&house).await;
+    other.lock().await;
     let reply = confirm.await.unwrap().unwrap();
     assert_eq!(reply.status(), 503, "pending, not failed");
     assert_eq!(house.status(&order).await["status"], "IN_PROGRESS");
     assert_eq!(house.approvals(&order).await, 1);
-    other.execute_unprepared("COMMIT").await.unwrap();
+    other.unlock().await;
     must_be_done_once(&house, &order).await;
 }
 
@@ -449,9 +440,6 @@ async fn a_changed_merchant_key_fails_no_unsettled_payment() {
         ("TOSS__SECRET_KEY", common::SECRET_KEY),
         ("RECOVERY__QUARANTINE_ASK_S", "1"),
     ]);
-    assert_eq!(
-        house.toss(Method::GET, "/sandbox/ledger", None).await.body["totals"]["approvals"],
-        1
-    );
+    assert_eq!(house.totals().await.approvals, 1);
     assert_eq!(house.status(&order).await["status"], "QUARANTINED");
 }

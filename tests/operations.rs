@@ -7,7 +7,6 @@ mod common;
 use std::time::Duration;
 
 use common::{House, Process, command};
-use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
 
 fn folder() -> (tempfile::TempDir, String) {
@@ -251,14 +250,9 @@ async fn history_and_outbox_are_written_with_the_transition() {
     let house = House::start();
     let (order, key) = house.authorized().await;
     assert_eq!(house.confirm(&order, &key).await.status, 200);
-    let file = format!("sqlite://{}", house.database().display());
-    let database = Database::connect(file).await.unwrap();
-    let rows = async |sql: &str| {
-        let sql = Statement::from_string(database.get_database_backend(), sql.to_owned());
-        database.query_all_raw(sql).await.unwrap()
-    };
-    let chain =
-        rows("SELECT version, from_status, to_status FROM payment_history ORDER BY version").await;
+    let chain = house
+        .rows("SELECT version, from_status, to_status FROM payment_history ORDER BY version")
+        .await;
     let chain: Vec<(i64, Option<String>, String)> = chain
         .iter()
         .map(|row| {
@@ -275,7 +269,7 @@ async fn history_and_outbox_are_written_with_the_transition() {
         (3, Some("IN_PROGRESS".to_owned()), "DONE".to_owned()),
     ];
     assert_eq!(chain, expected);
-    let news = rows("SELECT event, version FROM outbox").await;
+    let news = house.rows("SELECT event, version FROM outbox").await;
     assert_eq!(news.len(), 1);
     assert_eq!(news[0].try_get_by::<i64, _>(1).unwrap(), 3);
 }

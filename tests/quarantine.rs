@@ -11,10 +11,9 @@ mod told;
 
 use std::time::Duration;
 
-use common::{House, Order, command};
+use common::{House, Order, Other, command};
 use futures_util::future::join_all;
 use reqwest::Method;
-use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(40);
@@ -275,8 +274,7 @@ async fn a_paid_one_without_goods_takes_them_or_is_refused() {
     let (order, key) = approved_and_quarantined(&house, 900).await;
     house.server.kill_9();
     // As a late approval leaves it that found the shelf empty.
-    let file = format!("sqlite://{}", house.database().display());
-    let database = Database::connect(file).await.unwrap();
+    let other = Other::of(&house).await;
     for sql in [
         format!(
             "UPDATE payments SET stock_held = 0 WHERE order_id = '{}'",
@@ -284,9 +282,9 @@ async fn a_paid_one_without_goods_takes_them_or_is_refused() {
         ),
         "UPDATE products SET stock = stock + 1 WHERE id = 900".to_owned(),
     ] {
-        database.execute_unprepared(&sql).await.unwrap();
+        other.say(&sql).await;
     }
-    database.close().await.unwrap();
+    other.close().await;
     house.restart(&[]);
     let other = house.checkout(&[(900, 1)]).await;
     let others = house.authorize(&other).await;

@@ -11,11 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use common::{House, Order, Plan};
+use common::{House, Order, Plan, number, seed};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use reqwest::{Client, Method};
-use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::{Value, json};
 
 const ROUNDS: u64 = 25;
@@ -23,11 +22,6 @@ const CALLERS: u64 = 24;
 const PRODUCT: i64 = 750;
 const STOCK: i64 = 1_000_000;
 const SETTLED: Duration = Duration::from_secs(120);
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
-}
 
 /// What a caller needs while the house around it dies and comes back.
 #[derive(Clone)]
@@ -154,44 +148,31 @@ fn mild() -> Value {
 
 /// How many payments are in each status.
 async fn counted(house: &House) -> HashMap<String, i64> {
-    let file = format!("sqlite://{}?mode=ro", house.database().display());
-    let database = Database::connect(file).await.unwrap();
     let sql = "SELECT status, COUNT(*) FROM payments GROUP BY status";
-    let sql = Statement::from_string(database.get_database_backend(), sql);
-    let rows = database.query_all_raw(sql).await.unwrap();
+    let rows = house.rows(sql).await;
     let count =
         |row: &sea_orm::QueryResult| (row.try_get_by(0).unwrap(), row.try_get_by(1).unwrap());
-    let counted = rows.iter().map(count).collect();
-    database.close().await.unwrap();
-    counted
+    rows.iter().map(count).collect()
 }
 
-/// (orders with a second approval, approvals, confirm calls)
-async fn at_toss(house: &House) -> (i64, i64, i64) {
+/// How many orders Toss has approved twice.
+async fn approved_twice(house: &House) -> usize {
     let ledger = house.toss(Method::GET, "/sandbox/ledger", None).await;
     let mut by_order: HashMap<&str, i64> = HashMap::new();
     for entry in ledger.body["payments"].as_array().unwrap() {
         let order = entry["orderId"].as_str().unwrap();
         *by_order.entry(order).or_default() += entry["approvals"].as_i64().unwrap();
     }
-    let twice = by_order
+    by_order
         .values()
         .filter(|approvals| **approvals > 1)
-        .count();
-    let totals = &ledger.body["totals"];
-    let total = |name: &str| totals[name].as_i64().unwrap();
-    (
-        i64::try_from(twice).unwrap(),
-        total("approvals"),
-        total("confirmCalls"),
-    )
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_any_moment_under_load_and_faults_lose_nothing() {
-    let seed = number("PAYONCE_TEST_SEED").unwrap_or_else(|| rand::rng().random());
+    let seed = seed();
     let rounds = number("PAYONCE_SOAK_ROUNDS").unwrap_or(ROUNDS);
-    println!("PAYONCE_TEST_SEED={seed} PAYONCE_SOAK_ROUNDS={rounds}");
     let mut dice = StdRng::seed_from_u64(seed);
     let mut house = plan().start();
     house.put_product(PRODUCT, 100, STOCK).await;
@@ -232,7 +213,8 @@ async fn kills_at_any_moment_under_load_and_faults_lose_nothing() {
     let counts = settled(&house).await;
     let took = ready.elapsed();
     let count = |status: &str| counts.get(status).copied().unwrap_or(0);
-    let (twice, approvals, calls) = at_toss(&house).await;
+    let (twice, totals) = (approved_twice(&house).await, house.totals().await);
+    let (approvals, calls) = (totals.approvals, totals.confirm_calls);
     let (stock, held, sold, received) = house.shelf(PRODUCT).await;
     let drift = (sold - count("DONE")).abs() + (received - stock - held - sold).abs();
     println!(

@@ -37,6 +37,7 @@ pub struct CrewSettings {
     pub product_recheck: Duration,
     pub node_name: Box<str>,
     pub heartbeat: Duration,
+    pub dead_after: Duration,
 }
 
 impl CrewSettings {
@@ -104,7 +105,8 @@ impl Crew {
         let directory = Directory::new(theirs, shards, rules, room, shared);
 
         let (name, vitals) = (settings.node_name, directory.vitals().clone());
-        let node = NodeActor::new(&hands, name, settings.heartbeat, vitals);
+        let (beat, dead_after) = (settings.heartbeat, settings.dead_after);
+        let node = NodeActor::new(&hands, name, beat, dead_after, vitals);
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
         let (finder, reader) = (directory.clone(), store.clone());
         let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);

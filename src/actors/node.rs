@@ -12,14 +12,11 @@ use super::vitals::Vitals;
 use crate::domain::Incarnation;
 use crate::store::{Change, Verdict};
 
-/// For how long a beat that was written down proves that the journal can write. Below the 5 s after which a node
-/// without a heartbeat counts as dead.
-const PROOF: Duration = Duration::from_secs(4);
-
 pub struct NodeActor {
     incarnation: Incarnation,
     name: Box<str>,
     heartbeat: Duration,
+    dead_after: Duration,
     clock: Clock,
     journal: Recipient<Write>,
     vitals: Vitals,
@@ -44,12 +41,19 @@ pub struct CloseNode;
 
 impl NodeActor {
     /// Start-up has just written to the database: until the first beats that is proof enough.
-    pub fn new(hands: &Hands, name: Box<str>, heartbeat: Duration, vitals: Vitals) -> NodeActor {
+    pub fn new(
+        hands: &Hands,
+        name: Box<str>,
+        heartbeat: Duration,
+        dead_after: Duration,
+        vitals: Vitals,
+    ) -> NodeActor {
         let (row, writing, failing) = (Row::Missing, false, false);
         let node = NodeActor {
             incarnation: hands.incarnation,
             name,
             heartbeat,
+            dead_after,
             clock: hands.clock.clone(),
             journal: hands.journal.clone(),
             vitals,
@@ -62,8 +66,10 @@ impl NodeActor {
         node
     }
 
+    /// For how long a beat that was written down proves that the journal can write: it ends before the node counts
+    /// as dead.
     fn proof(&self) -> Duration {
-        PROOF.max(self.heartbeat * 3)
+        self.dead_after * 4 / 5
     }
 
     fn beat(&mut self, ctx: &mut Context<Self>) {

@@ -84,7 +84,7 @@ fn settings(cell: &Cell) -> Vec<(&'static str, &'static str)> {
         settings.push(("NODE__HEARTBEAT_MS", "100"));
     }
     if is_expiry(cell.point) {
-        settings.push(("CHECKOUT__EXPIRES_AFTER_S", "2"));
+        settings.push(("CHECKOUT__EXPIRES_AFTER_S", "4"));
     }
     settings
 }
@@ -158,7 +158,7 @@ async fn ask(cell: &Cell, shop: &mut Shop, story: &mut Story) -> Result<Option<(
         json!({"userId": 1, "orderId": order.id, "amount": order.total, "paymentKey": story.key});
     if cell.first.is_none() && is_shutdown(cell.point) {
         let caller = shop.call_aside(CONFIRM, body);
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        until_begun(shop, &order).await?;
         let died = shop.stop().await?;
         story.answers.extend(caller.await?);
         return Ok((!died).then_some(()));
@@ -174,6 +174,16 @@ async fn ask(cell: &Cell, shop: &mut Shop, story: &mut Story) -> Result<Option<(
         }
     }
     rest_or_die(cell, shop, story).await
+}
+
+/// The confirm is out, or over already.
+async fn until_begun(shop: &mut Shop, order: &Order) -> Result<()> {
+    let until = Instant::now() + SETTLED;
+    while shop.status(order).await?.as_deref() == Some("READY") {
+        ensure!(Instant::now() < until, "nothing was begun in {SETTLED:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 async fn stock(shop: &mut Shop, story: &mut Story) -> Result<Option<()>> {
@@ -280,8 +290,12 @@ async fn check(cell: &Cell, shop: &mut Shop, story: &Story, rest: Option<&str>) 
         let untouched = ["READY", "EXPIRED"].contains(&rest);
         if untouched {
             let point = cell.first.unwrap_or(cell.point);
+            // Where orders expire soon, a slow machine confirms too late.
+            let late =
+                |heard: &Heard| is_expiry(point) && heard.body["error"]["code"] == json!("E03008");
+            let in_order = |heard: &Heard| heard.status >= 500 || late(heard);
             ensure!(
-                calls == 0 && story.answers.iter().all(|heard| heard.status >= 500),
+                calls == 0 && story.answers.iter().all(in_order),
                 "{rest} after {calls} calls and {:?}",
                 story.answers
             );

@@ -4,18 +4,11 @@ use payonce::crash::Point;
 
 use crate::campaign::{Line, Tally, run};
 use crate::cell::Cell;
+use crate::common::seed;
 use crate::outcome::{Outcome, is_taking_up, needs_a_request};
 
 /// Where a process dies first, if its recovery is to die as well: before anything has left, and after Toss has acted.
 const FIRST: [Point; 2] = [Point::Opened, Point::ConfirmAnswered];
-
-fn seed() -> u64 {
-    let given = std::env::var("PAYONCE_CRASH_SEED").ok();
-    let seed = given.and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| rand::random::<u32>().into());
-    println!("PAYONCE_CRASH_SEED={seed} replays this choice");
-    seed
-}
 
 #[track_caller]
 fn all_are_hit(tally: &Tally) {
@@ -31,7 +24,7 @@ fn all_are_hit(tally: &Tally) {
 /// Each point once, its outcome chosen by the seed; where the path of an outcome leads past the point, the next one.
 #[test]
 fn whoever_is_killed_at_any_point_settles_after_a_restart_with_nobody_asking() {
-    let seed = usize::try_from(seed()).unwrap();
+    let seed = usize::try_from(seed() % 1_000_000).unwrap();
     let line = |(index, point): (usize, Point)| {
         let outcomes = Outcome::leading_to(point);
         let choice = |turn: usize| Cell {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// Longer than any read timeout of these houses (those are long enough for a slow machine: an answer that comes too late is
 /// another fault than the one in question), shorter than a test's patience.
-pub const HANG_MS: u64 = 2_200;
+pub const HANG_MS: u64 = 3_500;
 
 /// What the sandbox does for a fault of the table.
 pub fn named(fault: &str) -> Value {

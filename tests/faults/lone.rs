@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
-use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::{Value, json};
 
-use crate::common::{House, Order, Plan, Reply, command};
+use crate::common::{House, Order, Plan, Reply, command, without_breaker};
 use crate::kinds::rules;
 use crate::table::{Case, KEY_REFUSED, Rest, TABLE, cases};
 
@@ -18,43 +18,18 @@ const PRODUCT: i64 = 700;
 /// Questions and calls of the timer after which a payment that is still unsettled is taken to stay so.
 const ENOUGH_CALLS: i64 = 4;
 
-/// The setting of a section that may not be there yet would stop the start.
-const HAS_BREAKER: bool = contains(include_str!("../../config/default.toml"), "[breaker]");
+/// Confirms at once: more would only make each other slow, until a call that is to be answered in time is not.
+const AT_ONCE: usize = 32;
 
-const fn contains(text: &str, word: &str) -> bool {
-    let (text, word) = (text.as_bytes(), word.as_bytes());
-    let mut at = 0;
-    while at + word.len() <= text.len() {
-        let mut same = 0;
-        while same < word.len() && text[at + same] == word[same] {
-            same += 1;
-        }
-        if same == word.len() {
-            return true;
-        }
-        at += 1;
-    }
-    false
-}
-
-/// A house where so many orders are in trouble at once that a breaker would protect Toss from all of them: it is
-/// set to let the faults through, for each order is looked at alone.
-pub fn without_breaker(plan: Plan) -> Plan {
-    if !HAS_BREAKER {
-        return plan;
-    }
-    plan.env("BREAKER__FAILURES", 1_000_000)
-        .env("BREAKER__SAMPLE", 1_000_000)
-        .env("BREAKER__FAILURE_PERCENT", 100)
-}
+const READ_TIMEOUT_MS: u64 = 2_000;
 
 /// Nobody here waits long for an answer or for the next question.
 fn hasty() -> Plan {
     House::plan()
         .env("TOSS__CONNECT_TIMEOUT_MS", 2_000)
-        .env("TOSS__READ_TIMEOUT_MS", 1_500)
+        .env("TOSS__READ_TIMEOUT_MS", READ_TIMEOUT_MS)
         .env("CONFIRM__TRIES", 2)
-        .env("CONFIRM__FLIGHT_BUDGET_MS", 6_000)
+        .env("CONFIRM__FLIGHT_BUDGET_MS", 8_000)
         .env("RECOVERY__TICK_MS", 50)
         .env("RECOVERY__BACKOFF_MIN_MS", 50)
         .env("RECOVERY__BACKOFF_MAX_MS", 300)
@@ -110,11 +85,8 @@ struct Sight(HashMap<String, (Rest, i64)>);
 
 impl Sight {
     async fn of(house: &House) -> Sight {
-        let file = format!("sqlite://{}?mode=ro", house.database().display());
-        let database = Database::connect(file).await.unwrap();
         let sql = "SELECT order_id, status, stock_held FROM payments";
-        let sql = Statement::from_string(database.get_database_backend(), sql);
-        let rows = database.query_all_raw(sql).await.unwrap();
+        let rows = house.rows(sql).await;
         let ledger = house.toss(Method::GET, "/sandbox/ledger", None).await;
         let mut counted: HashMap<&str, (i64, i64)> = HashMap::new();
         for entry in ledger.body["payments"].as_array().unwrap() {
@@ -132,9 +104,7 @@ impl Sight {
             let rest = rest_of(&status, held, approvals);
             (order, (rest, calls))
         });
-        let sight = Sight(seen.collect());
-        database.close().await.unwrap();
-        sight
+        Sight(seen.collect())
     }
 
     fn calls(&self, order: &Order) -> i64 {
@@ -282,7 +252,8 @@ async fn all(
         let checked = check(one).await;
         checked.err().map(|complaint| (name(&one.case), complaint))
     });
-    join_all(checks).await.into_iter().flatten().collect()
+    let checked: Vec<_> = stream::iter(checks).buffered(AT_ONCE).collect().await;
+    checked.into_iter().flatten().collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,7 +293,7 @@ async fn a_refused_merchant_key_fails_no_order_whichever_call_it_hits() {
 }
 
 /// The last claim of a flight that began with the confirm, and the confirm window after it.
-const WINDOW: Duration = Duration::from_millis(1_000 + 2_000 + 1_500 + 5_000 + 1_000);
+const WINDOW: Duration = Duration::from_millis(1_000 + 2_000 + READ_TIMEOUT_MS + 5_000 + 1_000);
 
 /// With the fault still there when no approval can come any more.
 #[tokio::test(flavor = "multi_thread")]
@@ -334,7 +305,8 @@ async fn every_lone_fault_that_stays_ends_where_the_table_says() {
     let house = without_breaker(plan).start();
     let placed = place(&house, cases(TABLE)).await;
     let confirms = placed.iter().map(|one| house.confirm(&one.order, &one.key));
-    join_all(confirms).await;
+    let confirms = stream::iter(confirms).buffered(AT_ONCE);
+    confirms.for_each(async |_| ()).await;
     // Before its window has passed, nothing is over.
     tokio::time::sleep(WINDOW).await;
     let over = until_all_rest(&house, &placed, |case| &case.over, ENOUGH_CALLS).await;

@@ -12,9 +12,8 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::common::{House, Order, Reply};
+use crate::common::{House, Order, Reply, number, seed, without_breaker};
 use crate::kinds::named;
-use crate::lone::without_breaker;
 
 const CALLERS: usize = 64;
 const ORDERS: usize = 240;
@@ -204,16 +203,9 @@ async fn at_rest(house: &House, buyers: &[Buyer]) -> Vec<String> {
     all
 }
 
-pub fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
-}
-
 async fn mixed(probability: f64) {
-    let seed = number("PAYONCE_TEST_SEED").unwrap_or_else(|| rand::rng().random());
     let count = number("PAYONCE_FAULT_ORDERS").map_or(ORDERS, |count| count as usize);
-    println!("{probability}: PAYONCE_TEST_SEED={seed}");
-    let mut dice = StdRng::seed_from_u64(seed ^ probability.to_bits());
+    let mut dice = StdRng::seed_from_u64(seed() ^ probability.to_bits());
     let plan = House::plan()
         .env("TOSS__READ_TIMEOUT_MS", 1_000)
         .env("CONFIRM__FLIGHT_BUDGET_MS", 2_500)

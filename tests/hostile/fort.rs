@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
-use crate::common::{House, Order, Plan, Process, Reply, SECRET_KEY};
+use crate::common::{House, Order, Plan, Process, Reader, Reply, SECRET_KEY};
 use crate::wire::{Caller, Said};
 
 pub const API_KEY: &str = "pk_house_under_attack_0123456789";
@@ -49,7 +48,7 @@ pub struct Fort {
     pub payment_key: String,
     caller: RefCell<Caller>,
     secrets: Vec<String>,
-    database: DatabaseConnection,
+    reader: Reader,
 }
 
 impl Fort {
@@ -64,8 +63,7 @@ impl Fort {
         let keys = format!("sha256:{hash}");
         let house = plan.own_toss().env("SERVER__API_KEYS", keys).start();
         let (order, payment_key) = runtime.block_on(house.authorized());
-        let url = format!("sqlite://{}?mode=ro", house.database().display());
-        let database = runtime.block_on(Database::connect(url)).unwrap();
+        let reader = runtime.block_on(Reader::of(&house));
         let secrets = [API_KEY, &hash, SECRET_KEY, &payment_key];
         let secrets = secrets.map(str::to_owned).to_vec();
         let caller = RefCell::new(Caller::to(address(&house.server)));
@@ -76,7 +74,7 @@ impl Fort {
             payment_key,
             caller,
             secrets,
-            database,
+            reader,
         }
     }
 
@@ -91,20 +89,13 @@ impl Fort {
     }
 
     fn number(&self, sql: &str) -> i64 {
-        self.one(sql).try_get_by_index(0).unwrap()
-    }
-
-    fn one(&self, sql: &str) -> sea_orm::QueryResult {
-        let backend = self.database.get_database_backend();
-        let row = self
-            .database
-            .query_one_raw(Statement::from_string(backend, sql));
-        self.runtime.block_on(row).unwrap().unwrap()
+        self.runtime.block_on(self.reader.number(sql))
     }
 
     pub fn state(&self) -> State {
         let products = "SELECT group_concat(id || name || price || ' ' || stock || ' ' || received) FROM (SELECT * FROM products WHERE id <> 900 ORDER BY id)";
-        let rows: Option<String> = self.one(products).try_get_by_index(0).unwrap();
+        let rows = self.runtime.block_on(self.reader.row(products));
+        let rows: Option<String> = rows.try_get_by_index(0).unwrap();
         let written = ["attempts", "outbox"].map(|table| {
             let count = self.number(&format!("SELECT count(*) FROM {table}"));
             format!("{table} {count}")

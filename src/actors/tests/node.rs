@@ -7,7 +7,9 @@ use crate::store::sabotage::Fate;
 
 fn node(stage: &Stage, vitals: &Vitals) -> Addr<NodeActor> {
     let heartbeat = Duration::from_millis(20);
-    NodeActor::new(&stage.hands, "n".into(), heartbeat, vitals.clone()).start()
+    let dead_after = Duration::from_secs(2);
+    let (hands, vitals) = (&stage.hands, vitals.clone());
+    NodeActor::new(hands, "n".into(), heartbeat, dead_after, vitals).start()
 }
 
 /// Whether the node's row is open: a heartbeat for it is taken.
@@ -19,13 +21,10 @@ async fn is_there(stage: &Stage) -> bool {
 }
 
 async fn wait_until(stage: &Stage, there: bool) {
-    let all = async {
-        while is_there(stage).await != there {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(10), all).await;
-    waited.expect("the row is there, or is not");
+    until("the row is there, or is not", async || {
+        is_there(stage).await == there
+    })
+    .await;
 }
 
 #[actix::test]
@@ -68,23 +67,18 @@ async fn a_journal_that_cannot_write_is_noticed_though_nobody_writes() {
     assert_eq!(missing, ["journal", "recovery", "node"]);
     let node = node(&stage, vitals);
     vitals.recovery.good_for(Duration::from_secs(600));
-    assert!(stage.directory.not_ready().await.is_empty());
+    let not_ready = async |what: &str, wanted: &[&str]| {
+        until(what, async || stage.directory.not_ready().await == wanted).await;
+    };
+    not_ready("green", &[]).await;
 
     let lock = stage.hands.store.lock().await;
-    let not_ready = async |wanted: &[&str]| {
-        while stage.directory.not_ready().await != wanted {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let red = tokio::time::timeout(Duration::from_secs(5), not_ready(&["journal"])).await;
-    red.expect("red within five seconds");
+    not_ready("red", &["journal"]).await;
     lock.release().await;
-    let green = tokio::time::timeout(Duration::from_secs(5), not_ready(&[])).await;
-    green.expect("green within five seconds");
+    not_ready("green again", &[]).await;
 
     node.do_send(Explode);
-    let red = tokio::time::timeout(Duration::from_secs(5), not_ready(&["journal", "node"])).await;
-    red.expect("a dead node is noticed");
+    not_ready("a dead node is noticed", &["journal", "node"]).await;
 }
 
 /// Ends the node as a panic in a handler does: its mailbox closes.

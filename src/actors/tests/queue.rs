@@ -22,7 +22,7 @@ fn restock(id: Uuid) -> Write {
 
 /// Writes on their way, and the answers in the order in which they came.
 struct Queue {
-    journal: Recipient<Write>,
+    journal: Addr<JournalActor>,
     heard: Rc<RefCell<Vec<(usize, Written)>>>,
     sent: usize,
 }
@@ -37,7 +37,7 @@ impl Queue {
         let journal =
             JournalActor::new(store, products, stage.hands.metrics.clone(), limits).start();
         Queue {
-            journal: journal.recipient(),
+            journal,
             heard: Rc::default(),
             sent: 0,
         }
@@ -54,6 +54,11 @@ impl Queue {
         number
     }
 
+    /// The journal has taken in what was pushed: the first of it is under way, the rest waits behind it.
+    async fn taken_in(&self) {
+        self.journal.send(Ping).await.unwrap();
+    }
+
     async fn drain(&self) -> Vec<(usize, Written)> {
         let all = async {
             while self.heard.borrow().len() < self.sent {
@@ -65,6 +70,17 @@ impl Queue {
             .expect("every write is answered");
         self.heard.take()
     }
+}
+
+/// Answered in its turn.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Ping;
+
+impl Handler<Ping> for JournalActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
 }
 
 async fn stock(stage: &Stage) -> i64 {
@@ -91,7 +107,7 @@ async fn heartbeats_go_first_under_a_slow_queue() {
         queue.push(restock(Uuid::now_v7()));
     }
     let beat = queue.push(Write::new(Change::Heartbeat { incarnation, at }));
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    queue.taken_in().await;
     held.release().await;
     let heard = queue.drain().await;
     let rank = heard.iter().position(|(number, _)| *number == beat);
@@ -117,7 +133,7 @@ async fn a_failing_batch_is_split_until_the_poison_is_alone() {
         let number = queue.push(restock(id));
         poisonous.extend(poison.then_some(number));
     }
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    queue.taken_in().await;
     held.release().await;
     for (number, written) in queue.drain().await {
         let expected = match poisonous.contains(&number) {
@@ -161,11 +177,11 @@ async fn reading_back_gives_up_at_the_first_sign_that_the_database_is_away() {
     let mut queue = Queue::of(&stage, 256);
     let held = stage.hands.store.hold().await;
     queue.push(restock(Uuid::now_v7()));
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    queue.taken_in().await;
     for _ in 0..20 {
         queue.push(restock(Uuid::now_v7()));
     }
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    queue.taken_in().await;
     let fates = [Fate::Acknowledged, Fate::Landed];
     stage.hands.store.sabotage(&fates, 1);
     held.release().await;
