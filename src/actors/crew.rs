@@ -15,7 +15,7 @@ use super::payment::{FlightLimits, Flights, Hands};
 use super::product::Products;
 use super::recovery::{Cease, RecoveryLimits, RecoveryTimer};
 use super::shard::{Shard, ShardLimits};
-use super::toss::{BreakerWatch, TossActor, TossLimits};
+use super::toss::{Front, TossActor, TossLimits};
 use crate::domain::{Incarnation, Rules};
 use crate::gateway::Toss;
 use crate::metrics::Metrics;
@@ -76,8 +76,8 @@ impl Crew {
         let writer = JournalActor::new(record, gates, metrics.clone(), settings.journal);
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
         let gateway = toss.identity().clone();
-        let breaker = BreakerWatch::new(settings.toss.breaker);
-        let desk = TossActor::new(toss, settings.toss, breaker.clone(), metrics.clone());
+        let front = Front::new(&settings.toss);
+        let desk = TossActor::new(toss, settings.toss, &front, metrics.clone());
         let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
         let hands = Arc::new(Hands {
             incarnation,
@@ -93,7 +93,7 @@ impl Crew {
             most_waiters: settings.most_waiters,
             flights: Flights::default(),
             most_flights: settings.most_flights(),
-            breaker,
+            front,
             metrics: metrics.clone(),
             #[cfg(test)]
             sabotage: Default::default(),

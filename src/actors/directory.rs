@@ -125,6 +125,6 @@ impl Directory {
 
     /// How many unfinished payments may ask Toss now.
     pub fn questions(&self) -> usize {
-        self.hands.breaker.questions()
+        self.hands.front.breaker.questions()
     }
 }

@@ -52,7 +52,9 @@ impl Directory {
                 quarantined: found.quarantined,
             });
         }
-        self.hands.metrics.breaker(self.hands.breaker.standing());
+        self.hands
+            .metrics
+            .breaker(self.hands.front.breaker.standing());
         self.hands.metrics.text().map_err(|fault| {
             tracing::error!(%fault, "the metrics could not be written");
             Refused::Fault

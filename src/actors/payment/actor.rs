@@ -18,7 +18,7 @@ use super::recorder::reload;
 use super::{AreYouIdle, Checkout, Confirm, Ended, Idle, Landed, Retry, Stop, Timeout, Waiter};
 use crate::actors::api::{Heard, TraceId};
 use crate::actors::journal::{NoVerdict, Write};
-use crate::actors::toss::Lane;
+use crate::actors::toss::{Busy, Lane};
 use crate::domain::{Answer, Payment, PaymentKey, Rejection, Status, Transition};
 use crate::metrics::{Present, Shed};
 use crate::store::{self, Change, CheckoutKey};
@@ -108,9 +108,9 @@ impl PaymentActor {
             Verdict::Start => false,
         };
         let opens = verdict == Verdict::Start && !flying;
-        if opens && self.hands.is_full() {
+        if opens && let Some(Busy { retry_after_s }) = self.hands.turns_away() {
             self.hands.shed_by_the_desk();
-            return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s: 1 }));
+            return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s }));
         }
         if self.callers.is_full(self.hands.most_waiters) {
             self.hands.metrics.shed(Shed::Waiters);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::actors::clock::Clock;
 use crate::actors::journal::Write;
 use crate::actors::product::Products;
-use crate::actors::toss::{Admit, BreakerWatch, LookUp, SendConfirm};
+use crate::actors::toss::{Admit, Busy, Front, LookUp, SendConfirm};
 use crate::domain::{Claim, GatewayIdentity, Incarnation};
 use crate::metrics::{BreakerState, Metrics, Shed};
 use crate::store::Store;
@@ -56,7 +56,7 @@ pub struct Hands {
     pub flights: Flights,
     /// Flights that may be out; a buyer's confirm that would be one more is refused before it costs anything.
     pub most_flights: usize,
-    pub breaker: BreakerWatch,
+    pub front: Front,
     pub metrics: Metrics,
     #[cfg(test)]
     pub sabotage: Sabotage,
@@ -131,11 +131,17 @@ impl Hands {
 
     /// Counts a confirm that the desk has no place for, or that stands before an open breaker.
     pub fn shed_by_the_desk(&self) {
-        let place = match self.breaker.standing().state {
+        let place = match self.front.breaker.standing().state {
             BreakerState::Closed => Shed::Gateway,
             BreakerState::Open | BreakerState::HalfOpen => Shed::Breaker,
         };
         self.metrics.shed(place);
+    }
+
+    /// What the caller of a confirm hears that need not even take off.
+    pub fn turns_away(&self) -> Option<Busy> {
+        let full = self.is_full().then_some(Busy { retry_after_s: 1 });
+        self.front.turns_away().or(full)
     }
 
     pub fn is_full(&self) -> bool {

@@ -25,7 +25,9 @@ use super::journal::{JournalActor, JournalLimits, NoVerdict, Write, Written};
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::{Products, Reserve, Reserved};
 use super::shard::{Shard, ShardLimits};
-use super::toss::{Admit, BreakerRules, BreakerWatch, Busy, LookUp, Permit, SendConfirm, Subject};
+use super::toss::{
+    Admit, BreakerRules, Busy, Front, LookUp, Permit, SendConfirm, Subject, TossLimits,
+};
 use crate::domain::{
     Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
     Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
@@ -190,6 +192,19 @@ const RULES: BreakerRules = BreakerRules {
     trial: 1,
 };
 
+/// The desk is a stub; only what is seen of it is real.
+const LIMITS: TossLimits = TossLimits {
+    concurrency: 10_000,
+    calls_per_minute: None,
+    admission_wait: Duration::from_secs(1),
+    waiting: 10_000,
+    breaker: RULES,
+    probe_patience: Duration::from_secs(1),
+    recovery_share_percent: 25,
+    tries: 1,
+    repeat_within: Duration::from_secs(1),
+};
+
 async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
     stage_with(plan, gate, None).await
 }
@@ -243,7 +258,7 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
         most_waiters: plan.most_waiters,
         flights: Flights::default(),
         most_flights: plan.flights,
-        breaker: BreakerWatch::new(RULES),
+        front: Front::new(&LIMITS),
         metrics,
         sabotage: Default::default(),
     });

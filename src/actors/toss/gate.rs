@@ -13,15 +13,38 @@ use tokio::time::{Instant, sleep, timeout};
 use super::line::Line;
 use super::{Busy, Lane, Pass, Permit, TossLimits};
 
-const BUSY: Busy = Busy { retry_after_s: 1 };
+pub const BUSY: Busy = Busy { retry_after_s: 1 };
+
+/// The places in front of Toss, as everybody may see them: whoever sees that none is left needs not ask for one.
+#[derive(Clone, Debug)]
+pub struct Room {
+    slots: Arc<Semaphore>,
+    /// Places for buyers who wait for a slot or a token.
+    waiting: Arc<Semaphore>,
+}
+
+impl Room {
+    pub fn new(limits: &TossLimits) -> Room {
+        Room {
+            slots: places(limits.concurrency.max(1)),
+            waiting: places(limits.waiting),
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0 && self.waiting.available_permits() == 0
+    }
+}
+
+fn places(count: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
+}
 
 #[derive(Clone, Debug)]
 pub struct Gate {
     line: Line,
-    slots: Arc<Semaphore>,
+    room: Room,
     recovery_slots: Arc<Semaphore>,
-    /// Places for buyers who wait for a slot or a token.
-    waiting: Arc<Semaphore>,
     /// Confirms that may try at once what look-ups have found well again.
     trial: Arc<Semaphore>,
     rate: Option<Arc<DefaultDirectRateLimiter>>,
@@ -30,20 +53,17 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub fn new(limits: &TossLimits, line: Line) -> Gate {
+    pub fn new(limits: &TossLimits, line: Line, room: Room) -> Gate {
         let share = |whole: usize| (whole * limits.recovery_share_percent as usize / 100).max(1);
-        let slots = limits.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         let calls = limits.calls_per_minute;
         let part = calls.and_then(|calls| {
             NonZeroU32::new(u32::try_from(share(calls.get() as usize)).unwrap_or(u32::MAX))
         });
-        let room = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Gate {
             line,
-            slots: room(slots),
-            recovery_slots: room(share(slots)),
-            waiting: room(limits.waiting),
-            trial: room(limits.breaker.trial.max(1) as usize),
+            room,
+            recovery_slots: places(share(limits.concurrency)),
+            trial: places(limits.breaker.trial.max(1) as usize),
             rate: calls.map(limiter),
             recovery_rate: part.map(limiter),
             wait: limits.admission_wait,
@@ -53,15 +73,15 @@ impl Gate {
     pub async fn admit(self, lane: Lane) -> Result<Permit, Busy> {
         self.line.invites(lane)?;
         let until = Instant::now() + self.wait;
-        let mut queue = Queue::of(lane, &self.waiting);
+        let mut queue = Queue::of(lane, &self.room.waiting);
         let mut slots = Vec::with_capacity(3);
         if lane == Lane::Live && self.line.is_on_trial() {
             let trial = Arc::clone(&self.trial).try_acquire_owned();
             slots.push(trial.map_err(|_| BUSY)?);
         }
         let doors: &[&Arc<Semaphore>] = match lane {
-            Lane::Live => &[&self.slots],
-            Lane::Recovery => &[&self.recovery_slots, &self.slots],
+            Lane::Live => &[&self.room.slots],
+            Lane::Recovery => &[&self.recovery_slots, &self.room.slots],
         };
         for door in doors {
             slots.push(wait_for_slot(door, &mut queue, until).await?);

@@ -29,6 +29,17 @@ impl BreakerWatch {
         self.lock().standing()
     }
 
+    /// What a buyer hears who would only be turned away; `None` while it is closed.
+    pub fn turns_away(&self) -> Option<Busy> {
+        let breaker = self.lock();
+        match breaker.standing().state {
+            BreakerState::Closed => None,
+            BreakerState::Open | BreakerState::HalfOpen => {
+                Some(busy(breaker.retry_after(Instant::now())))
+            }
+        }
+    }
+
     /// How many unfinished payments may ask now: all, one as a probe, or none.
     pub fn questions(&self) -> usize {
         let breaker = self.lock();

@@ -18,12 +18,11 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub use breaker::BreakerRules;
-pub use line::BreakerWatch;
 
 use super::api::TraceId;
 use breaker::Ticket;
-use gate::Gate;
-use line::{IsOpen, Line, Probe};
+use gate::{BUSY, Gate, Room};
+use line::{BreakerWatch, IsOpen, Line, Probe};
 use series::{confirm, unanswered};
 
 use crate::domain::{Finding, OrderId, Outcome, PaymentKey, Reply};
@@ -150,6 +149,28 @@ pub struct TossLimits {
     pub repeat_within: Duration,
 }
 
+/// What everybody may see of the way to Toss, without asking its actor.
+#[derive(Clone, Debug)]
+pub struct Front {
+    pub breaker: BreakerWatch,
+    pub room: Room,
+}
+
+impl Front {
+    pub fn new(limits: &TossLimits) -> Front {
+        Front {
+            breaker: BreakerWatch::new(limits.breaker),
+            room: Room::new(limits),
+        }
+    }
+
+    /// What a buyer hears who would only be turned away, after having cost everybody else something.
+    pub fn turns_away(&self) -> Option<Busy> {
+        let full = self.room.is_full().then_some(BUSY);
+        self.breaker.turns_away().or(full)
+    }
+}
+
 #[derive(Debug)]
 pub struct TossActor {
     line: Line,
@@ -161,14 +182,9 @@ pub struct TossActor {
 const PROBE_LOOK: Duration = Duration::from_millis(50);
 
 impl TossActor {
-    pub fn new(
-        toss: Toss,
-        limits: TossLimits,
-        breaker: BreakerWatch,
-        metrics: Metrics,
-    ) -> TossActor {
-        let line = Line::new(toss, breaker, metrics, limits.breaker.probe);
-        let gate = Gate::new(&limits, line.clone());
+    pub fn new(toss: Toss, limits: TossLimits, front: &Front, metrics: Metrics) -> TossActor {
+        let line = Line::new(toss, front.breaker.clone(), metrics, limits.breaker.probe);
+        let gate = Gate::new(&limits, line.clone(), front.room.clone());
         TossActor { line, gate, limits }
     }
 

@@ -12,9 +12,7 @@ use uuid::Uuid;
 
 use super::{LIMITS, order, soon};
 use crate::actors::api::TraceId;
-use crate::actors::toss::{
-    Admit, BreakerWatch, Busy, Lane, LookUp, Subject, TossActor, TossLimits,
-};
+use crate::actors::toss::{Admit, Busy, Front, Lane, LookUp, Subject, TossActor, TossLimits};
 use crate::domain::{Finding, OrderId, Outcome};
 use crate::gateway::{Toss, TossSettings};
 use crate::metrics::{BreakerState, Metrics};
@@ -33,7 +31,7 @@ struct Wire {
 struct Bench {
     wire: Arc<Wire>,
     desk: Addr<TossActor>,
-    breaker: BreakerWatch,
+    breaker: crate::actors::toss::line::BreakerWatch,
 }
 
 async fn bench(mood: usize, limits: TossLimits) -> Bench {
@@ -56,11 +54,12 @@ async fn bench(mood: usize, limits: TossLimits) -> Bench {
             tokio::spawn(serve(socket, served.clone()));
         }
     });
-    let breaker = BreakerWatch::new(limits.breaker);
+    let front = Front::new(&limits);
+    let breaker = front.breaker.clone();
     let desk = TossActor::new(
         Toss::new(settings).unwrap(),
         limits,
-        breaker.clone(),
+        &front,
         Metrics::new().unwrap(),
     )
     .start();

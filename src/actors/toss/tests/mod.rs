@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Admit, BreakerRules, BreakerWatch, Lane, Permit, SendConfirm, TossActor, TossLimits};
+use super::{Admit, BreakerRules, Front, Lane, Permit, SendConfirm, TossActor, TossLimits};
 use crate::actors::api::TraceId;
 use crate::domain::{OrderId, Outcome, PaymentKey, Won};
 use crate::gateway::{ConfirmCall, Toss, TossSettings};
@@ -53,7 +53,7 @@ fn desk(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
     TossActor::new(
         Toss::new(settings).unwrap(),
         limits,
-        BreakerWatch::new(limits.breaker),
+        &Front::new(&limits),
         Metrics::new().unwrap(),
     )
     .start()
