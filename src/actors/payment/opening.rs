@@ -33,13 +33,11 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     );
     let permit = match hands.admit.send(Admit { lane: Lane::Live }).await {
         Ok(Ok(permit)) => permit,
-        Ok(Err(busy)) => {
+        Ok(Err(refused)) => {
             hands.shed_by_the_desk();
-            return Err(rejected(Rejection::Busy {
-                retry_after_s: busy.retry_after_s,
-            }));
+            return Err(busy(refused.retry_after_s));
         }
-        Err(_) => return Err(rejected(Rejection::Busy { retry_after_s: 1 })),
+        Err(_) => return Err(busy(1)),
     };
     fault_point!(Admitted);
     let term = hands.term();
@@ -66,18 +64,21 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
             })
         }
         Ok(Verdict::OutOfStock(shortages)) => Err(rejected(Rejection::OutOfStock(shortages))),
-        Err(why @ (NoVerdict::Busy | NoVerdict::Fault)) => {
-            if why == NoVerdict::Busy {
-                hands.metrics.shed(Shed::Journal);
-            }
-            Err(rejected(Rejection::Busy { retry_after_s: 1 }))
+        Err(NoVerdict::Busy) => {
+            hands.metrics.shed(Shed::Journal);
+            Err(busy(1))
         }
+        Err(NoVerdict::Fault) => Err(busy(1)),
         Ok(Verdict::Stale { .. } | Verdict::NotFound) => Err(Box::new(Landing::CheckAgain)),
         Err(NoVerdict::Doubtful)
         | Ok(Verdict::Duplicate { .. } | Verdict::NotEnoughStock { .. }) => {
             Err(Box::new(Landing::Doubtful))
         }
     }
+}
+
+fn busy(retry_after_s: u32) -> Box<Landing> {
+    rejected(Rejection::Busy { retry_after_s })
 }
 
 fn rejected(rejection: Rejection) -> Box<Landing> {
