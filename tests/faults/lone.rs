@@ -29,7 +29,7 @@ fn hasty() -> Plan {
         .env("TOSS__CONNECT_TIMEOUT_MS", 2_000)
         .env("TOSS__READ_TIMEOUT_MS", READ_TIMEOUT_MS)
         .env("CONFIRM__TRIES", 2)
-        .env("CONFIRM__FLIGHT_BUDGET_MS", 8_000)
+        .env("CONFIRM__FLIGHT_BUDGET_MS", 6_000)
         .env("RECOVERY__TICK_MS", 50)
         .env("RECOVERY__BACKOFF_MIN_MS", 50)
         .env("RECOVERY__BACKOFF_MAX_MS", 300)
