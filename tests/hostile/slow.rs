@@ -191,7 +191,7 @@ fn whoever_takes_no_answer_is_cut_and_costs_little() {
     }
     let grown = fort.house.server.rss_kib().saturating_sub(rss);
     assert!(
-        grown < 64 << 10,
+        grown < 128 << 10,
         "{grown} KiB for twenty that do not listen"
     );
     fort.serves();
