@@ -78,10 +78,14 @@ impl RecoveryTimer {
     /// Says that the timer runs; not while a look does not come back.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         if !self.looking {
-            let pulse = &self.directory.vitals().recovery;
-            pulse.good_for(proof(self.limits.tick));
+            self.beat();
         }
         self.look(ctx);
+    }
+
+    fn beat(&self) {
+        let pulse = &self.directory.vitals().recovery;
+        pulse.good_for(proof(self.limits.tick));
     }
 
     fn look(&mut self, ctx: &mut Context<Self>) {
@@ -99,6 +103,8 @@ impl RecoveryTimer {
         let work = async move { store.due(now, me, most).await };
         ctx.spawn(work.into_actor(self).map(move |found, timer, ctx| {
             timer.looking = false;
+            // With much to do, every tick may find a look under way; that they come back is what counts.
+            timer.beat();
             timer.send_for(found, limit, ctx);
         }));
     }
