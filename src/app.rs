@@ -48,6 +48,9 @@ const SANDBOX_KEY: &str = "test_sk_payonceBuiltInSandbox";
 /// Of the shutdown's bound, what is kept for telling those who still wait, and for the last writes.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long a start waits for everybody to be at work.
+const SETTLE_IN: Duration = Duration::from_secs(5);
+
 /// What closing the database may take.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
@@ -67,8 +70,13 @@ pub async fn serve(settings: Settings, runtime: Arc<Runtime>) -> Result<(), AppF
     let began = Instant::now();
     let (mut term, mut int) = signals()?;
     let house = House::open(&settings, runtime).await?;
-    house.announce(&settings, began.elapsed());
+    let serving = async {
+        house.settle_in().await;
+        house.announce(&settings, began.elapsed());
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
+        () = serving => {}
         _ = term.recv() => tracing::info!("SIGTERM: closing"),
         _ = int.recv() => tracing::info!("SIGINT: closing"),
     }
@@ -228,6 +236,23 @@ impl House {
         })
     }
 
+    /// Whoever hears "ready" may ask `/health/ready` at once: the node's row, for one, is written a moment after the
+    /// door has opened.
+    async fn settle_in(&self) {
+        let until = tokio::time::Instant::now() + SETTLE_IN;
+        loop {
+            let missing = self.crew.directory().not_ready().await;
+            if missing.is_empty() {
+                return;
+            }
+            if tokio::time::Instant::now() >= until {
+                tracing::warn!(?missing, "the door is open, but not everybody is at work");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn announce(&self, settings: &Settings, took: Duration) {
         let shop = self.door.address();
         println!("payonce {}", env!("CARGO_PKG_VERSION"));
@@ -343,6 +368,7 @@ fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
         recovery: RecoveryLimits {
             tick: ms(recovery.tick_ms),
             batch: recovery.batch,
+            per_second: recovery.per_second,
         },
         checkout: CheckoutRules {
             expires_after: Duration::from_secs(settings.checkout.expires_after_s),

@@ -131,6 +131,7 @@ pub struct Recovery {
     pub backoff_max_ms: u64,
     pub questions: u32,
     pub batch: usize,
+    pub per_second: usize,
     pub quarantine_ask_s: u64,
 }
 

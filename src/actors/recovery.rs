@@ -1,7 +1,7 @@
 //! RecoveryTimer: finds the unfinished and sends them messages. It has no rule of its own: what to do about
 //! a payment, the payment knows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -15,9 +15,16 @@ use crate::store::{Due, Store, StoreFault};
 #[derive(Clone, Copy, Debug)]
 pub struct RecoveryLimits {
     pub tick: Duration,
-    /// Payments in hand at once: the bound that keeps a start-up with many unfinished ones from a stampede.
+    /// Payments in hand at once.
     pub batch: usize,
+    /// Payments sent for in a second. A start-up with very many unfinished ones must leave buyers their share of the
+    /// machine, and not only of Toss.
+    pub per_second: usize,
 }
+
+/// How often the pace allows some more. Short: a crowd sent for at once is what buyers would feel.
+const STEP: Duration = Duration::from_millis(20);
+const STEPS_PER_SECOND: usize = 50;
 
 pub struct RecoveryTimer {
     directory: Directory,
@@ -29,8 +36,12 @@ pub struct RecoveryTimer {
     in_hand: HashSet<OrderId>,
     /// Sent for within the last tick: whoever comes to nothing must not fill the next look again.
     sent_for: HashMap<OrderId, Instant>,
+    /// Found by the last look, and not sent for yet.
+    found: VecDeque<Due>,
+    /// How many may be sent for before the next step.
+    allowed: usize,
     looking: bool,
-    /// The last look filled the batch: more is waiting, so look again as soon as half of it has landed.
+    /// The last look found as many as it asked for: look again when all of them are sent for.
     more: bool,
     stopped: bool,
 }
@@ -58,8 +69,9 @@ impl RecoveryTimer {
         incarnation: Incarnation,
         limits: RecoveryLimits,
     ) -> RecoveryTimer {
-        let (in_hand, sent_for) = (HashSet::new(), HashMap::new());
+        let (in_hand, sent_for, found) = (HashSet::new(), HashMap::new(), VecDeque::new());
         let (looking, more, stopped) = (false, false, false);
+        let allowed = limits.per_second.div_ceil(STEPS_PER_SECOND);
         directory.vitals().recovery.good_for(proof(limits.tick));
         RecoveryTimer {
             directory,
@@ -69,6 +81,8 @@ impl RecoveryTimer {
             limits,
             in_hand,
             sent_for,
+            found,
+            allowed,
             looking,
             more,
             stopped,
@@ -88,9 +102,18 @@ impl RecoveryTimer {
         pulse.good_for(proof(self.limits.tick));
     }
 
+    /// Whatever was not used of the last step is gone: what gathers would be a crowd.
+    fn step(&mut self, ctx: &mut Context<Self>) {
+        self.allowed = self.limits.per_second.div_ceil(STEPS_PER_SECOND);
+        self.send_for(ctx);
+        if self.more {
+            self.look(ctx);
+        }
+    }
+
     fn look(&mut self, ctx: &mut Context<Self>) {
-        let room = self.limits.batch.saturating_sub(self.in_hand.len());
-        if self.looking || self.stopped || room == 0 {
+        let full = self.in_hand.len() >= self.limits.batch;
+        if self.looking || self.stopped || full || !self.found.is_empty() {
             return;
         }
         self.looking = true;
@@ -105,31 +128,33 @@ impl RecoveryTimer {
             timer.looking = false;
             // With much to do, every tick may find a look under way; that they come back is what counts.
             timer.beat();
-            timer.send_for(found, limit, ctx);
+            timer.hear(found, limit);
+            timer.send_for(ctx);
         }));
     }
 
-    fn send_for(
-        &mut self,
-        found: Result<Vec<Due>, StoreFault>,
-        limit: usize,
-        ctx: &mut Context<Self>,
-    ) {
-        let due = match found {
-            Ok(due) => due,
+    fn hear(&mut self, found: Result<Vec<Due>, StoreFault>, limit: usize) {
+        match found {
+            Ok(due) => {
+                self.more = due.len() >= limit;
+                self.found = due.into();
+            }
             Err(fault) => {
                 tracing::error!(%fault, "could not read the due queue; trying again");
-                return;
             }
-        };
-        self.more = due.len() >= limit;
-        // Behind an open breaker a crowd would only be turned away; the one whose question is a probe may go.
+        }
+    }
+
+    fn send_for(&mut self, ctx: &mut Context<Self>) {
+        // Behind an open breaker a crowd would only be turned away; the one whose question is a probe may go, and
+        // whoever is in hand already may be that one.
         let mut questions = self.directory.questions();
-        for Due { order, status } in due {
-            fault_point!(DueFound);
-            if self.stopped || self.in_hand.len() >= self.limits.batch {
+        questions = questions.saturating_sub(self.in_hand.len());
+        while self.allowed > 0 && self.in_hand.len() < self.limits.batch && !self.stopped {
+            let Some(Due { order, status }) = self.found.pop_front() else {
                 return;
-            }
+            };
+            fault_point!(DueFound);
             let asks = status != Status::Ready;
             if asks && questions == 0 {
                 continue;
@@ -138,13 +163,11 @@ impl RecoveryTimer {
                 continue;
             }
             questions -= usize::from(asks);
+            self.allowed -= 1;
             self.sent_for.insert(order, Instant::now());
             let landed = self.directory.wake(order, status);
-            ctx.spawn(landed.into_actor(self).map(move |_, timer, ctx| {
+            ctx.spawn(landed.into_actor(self).map(move |_, timer, _| {
                 timer.in_hand.remove(&order);
-                if timer.more && timer.in_hand.len() * 2 <= timer.limits.batch {
-                    timer.look(ctx);
-                }
             }));
         }
     }
@@ -160,6 +183,7 @@ impl Actor for RecoveryTimer {
         );
         ctx.notify(Look);
         ctx.run_interval(self.limits.tick, RecoveryTimer::tick);
+        ctx.run_interval(STEP, RecoveryTimer::step);
     }
 }
 

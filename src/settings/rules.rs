@@ -124,6 +124,11 @@ fn work_ranges(s: &Settings) -> Result<(), SettingsFault> {
     )?;
     within("recovery.batch", s.recovery.batch as u64, 1..=10_000)?;
     within(
+        "recovery.per_second",
+        s.recovery.per_second as u64,
+        50..=100_000,
+    )?;
+    within(
         "recovery.quarantine_ask_s",
         s.recovery.quarantine_ask_s,
         1..=86_400,

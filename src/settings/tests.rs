@@ -150,6 +150,7 @@ fn zero_and_too_much_are_refused_with_the_range() {
         "RECOVERY__BACKOFF_MAX_MS",
         "RECOVERY__QUESTIONS",
         "RECOVERY__BATCH",
+        "RECOVERY__PER_SECOND",
         "RECOVERY__QUARANTINE_ASK_S",
         "ACTORS__IDLE_S",
         "ACTORS__SHARDS",

@@ -48,7 +48,7 @@ pub(super) struct Sql {
     pub load: &'static str,
     /// order
     pub history: &'static str,
-    /// now, the asking incarnation, limit
+    /// now, the asking incarnation, limit of each status
     pub due: &'static str,
     /// now
     pub backlog: &'static str,
@@ -252,7 +252,7 @@ const SQLITE_HISTORY: &str = "
         'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at)) AS history
     FROM payment_history AS h WHERE h.order_id = ?1";
 
-/// Each branch walks its own stretch of the index in order and stops at the limit.
+/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another.
 const SQLITE_DUE: &str = "
     SELECT order_id, status FROM (
         SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
@@ -267,7 +267,7 @@ const SQLITE_DUE: &str = "
         UNION ALL
         SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
             WHERE status = 'QUARANTINED' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
-    ) ORDER BY next_attempt_at LIMIT ?3";
+    ) ORDER BY next_attempt_at";
 
 const SQLITE_BACKLOG: &str = "
     SELECT count(*) AS due, min(next_attempt_at) AS oldest,

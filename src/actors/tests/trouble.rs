@@ -194,6 +194,7 @@ async fn a_recovery_timer_that_does_not_run_is_not_ready() {
     let limits = RecoveryLimits {
         tick: Duration::from_millis(20),
         batch: 16,
+        per_second: 500,
     };
     let (hands, directory) = (&stage.hands, stage.directory.clone());
     let (store, clock) = (hands.store.clone(), hands.clock.clone());
