@@ -12,8 +12,8 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut table = keyed_table(manager, "users");
         table
-            .col(text("id", USER_CHARS).primary_key())
-            .col(text("name", 100));
+            .col(text(manager, "id", USER_CHARS).primary_key())
+            .col(text(manager, "name", 100));
         manager.create_table(table).await
     }
 }

@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::{at_least, integer, text};
+use super::{at_least, counted_table, integer, text};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -10,11 +10,10 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let mut table = Table::create();
+        let mut table = counted_table(manager, "products");
         table
-            .table("products")
             .col(integer("id").primary_key())
-            .col(text("name", 100))
+            .col(text(manager, "name", 100))
             .col(integer("price"))
             .col(integer("stock"))
             .col(integer("received"))

@@ -16,7 +16,7 @@ impl MigrationTrait for Migration {
             .to("products", "id");
         let mut table = keyed_table(manager, "order_lines");
         table
-            .col(id("order_id"))
+            .col(id(manager, "order_id"))
             .col(integer("product_id"))
             .col(integer("quantity"))
             .col(integer("amount"))

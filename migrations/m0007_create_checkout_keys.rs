@@ -12,10 +12,10 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut table = keyed_table(manager, "checkout_keys");
         table
-            .col(text("user_id", USER_CHARS))
-            .col(text("key", 255))
-            .col(text("body_hash", HASH_CHARS))
-            .col(id("order_id"))
+            .col(text(manager, "user_id", USER_CHARS))
+            .col(text(manager, "key", 255))
+            .col(text(manager, "body_hash", HASH_CHARS))
+            .col(id(manager, "order_id"))
             .col(integer("created_at"))
             .primary_key(&mut primary_key(["user_id", "key"]))
             .foreign_key(&mut of_payment("checkout_keys"));

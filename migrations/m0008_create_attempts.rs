@@ -2,7 +2,9 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::{WORD_CHARS, flag, id, integer, keyed_table, of_payment, primary_key, text};
+use super::{
+    WORD_CHARS, flag, id, integer, keyed_table, maybe_text, of_payment, primary_key, text,
+};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -12,21 +14,21 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut table = keyed_table(manager, "attempts");
         table
-            .col(id("order_id"))
+            .col(id(manager, "order_id"))
             .col(integer("number"))
-            .col(text("payment_key", 200))
+            .col(text(manager, "payment_key", 200))
             .col(integer("n"))
             .col(flag("answered"))
-            .col(text("gateway", 500))
+            .col(text(manager, "gateway", 500))
             .col(integer("started_at"))
             .col(integer("may_send_until"))
-            .col(id("owner"))
+            .col(id(manager, "owner"))
             .col(flag("many_owners"))
             .col(flag("foreign_seen"))
-            .col(text("approval_sign", WORD_CHARS))
+            .col(text(manager, "approval_sign", WORD_CHARS))
             .col(ColumnDef::new("doubted_code").text())
             .col(ColumnDef::new("doubted_message").text())
-            .col(ColumnDef::new("outcome").string_len(WORD_CHARS))
+            .col(maybe_text(manager, "outcome", WORD_CHARS))
             .col(ColumnDef::new("gateway_code").text())
             .col(ColumnDef::new("gateway_message").text())
             .col(ColumnDef::new("approved_at").big_integer())

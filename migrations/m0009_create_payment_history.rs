@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::{WORD_CHARS, id, integer, keyed_table, of_payment, primary_key, text};
+use super::{WORD_CHARS, id, integer, keyed_table, maybe_text, of_payment, primary_key, text};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -12,12 +12,12 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut table = keyed_table(manager, "payment_history");
         table
-            .col(id("order_id"))
+            .col(id(manager, "order_id"))
             .col(integer("version"))
-            .col(id("transition_id").unique_key())
-            .col(ColumnDef::new("from_status").string_len(WORD_CHARS))
-            .col(text("to_status", WORD_CHARS))
-            .col(text("event", WORD_CHARS))
+            .col(id(manager, "transition_id").unique_key())
+            .col(maybe_text(manager, "from_status", WORD_CHARS))
+            .col(text(manager, "to_status", WORD_CHARS))
+            .col(text(manager, "event", WORD_CHARS))
             .col(ColumnDef::new("reason").text())
             .col(integer("at"))
             .primary_key(&mut primary_key(["order_id", "version"]))

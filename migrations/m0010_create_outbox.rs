@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::{WORD_CHARS, id, integer, text};
+use super::{WORD_CHARS, counted_table, id, integer, text};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -12,13 +12,12 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut once = Index::create();
         once.unique().col("order_id").col("version");
-        let mut table = Table::create();
+        let mut table = counted_table(manager, "outbox");
         table
-            .table("outbox")
             .col(integer("id").primary_key().auto_increment())
-            .col(id("order_id"))
+            .col(id(manager, "order_id"))
             .col(integer("version"))
-            .col(text("event", WORD_CHARS))
+            .col(text(manager, "event", WORD_CHARS))
             .col(ColumnDef::new("payload").text().not_null())
             .col(integer("at"))
             .index(&mut once);

@@ -12,8 +12,8 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut table = keyed_table(manager, "nodes");
         table
-            .col(id("incarnation").primary_key())
-            .col(text("name", 255))
+            .col(id(manager, "incarnation").primary_key())
+            .col(text(manager, "name", 255))
             .col(integer("started_at"))
             .col(integer("heartbeat_at"))
             .col(ColumnDef::new("closed_at").big_integer());

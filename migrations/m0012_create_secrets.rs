@@ -12,8 +12,8 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut table = keyed_table(manager, "secrets");
         table
-            .col(text("name", 100).primary_key())
-            .col(text("value", HASH_CHARS));
+            .col(text(manager, "name", 100).primary_key())
+            .col(text(manager, "value", HASH_CHARS));
         manager.create_table(table).await
     }
 }

@@ -17,7 +17,7 @@ impl MigrationTrait for Migration {
             .to("products", "id");
         let mut table = keyed_table(manager, "stock_changes");
         table
-            .col(id("id").primary_key())
+            .col(id(manager, "id").primary_key())
             .col(integer("product_id"))
             .col(integer("quantity"))
             .col(ColumnDef::new("reason").text().not_null())

@@ -1,6 +1,7 @@
 //! The schema, step by step: numbered, forward-only, one DDL statement a file (MySQL commits each by itself).
 //! A step that was released is never changed; a correction is the next number.
 
+use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
 
 mod m0001_create_users;
@@ -53,21 +54,43 @@ const HASH_CHARS: u32 = 64;
 /// A table whose rows live in the tree of their primary key. SQLite would otherwise keep a second tree beside
 /// it and write every row twice; MySQL does it always, PostgreSQL never.
 fn keyed_table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
-    let mut table = Table::create();
-    table.table(Alias::new(name));
-    if manager.get_database_backend() == sea_orm::DbBackend::Sqlite {
+    let mut table = counted_table(manager, name);
+    if manager.get_database_backend() == DbBackend::Sqlite {
         table.extra("WITHOUT ROWID");
     }
     table
 }
 
-fn id(name: &'static str) -> ColumnDef {
-    text(name, UUID_CHARS)
+/// A table whose rows are numbered, or few. Texts compare byte by byte on every database, so that two keys that differ are
+/// two keys, and their order is the same everywhere: here for MySQL, in each column for PostgreSQL, by default on SQLite.
+fn counted_table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(Alias::new(name));
+    if manager.get_database_backend() == DbBackend::MySql {
+        table
+            .engine("InnoDB")
+            .character_set("utf8mb4")
+            .collate("utf8mb4_bin");
+    }
+    table
 }
 
-fn text(name: &'static str, chars: u32) -> ColumnDef {
+fn id(manager: &SchemaManager<'_>, name: &'static str) -> ColumnDef {
+    text(manager, name, UUID_CHARS)
+}
+
+fn text(manager: &SchemaManager<'_>, name: &'static str, chars: u32) -> ColumnDef {
+    let mut column = maybe_text(manager, name, chars);
+    column.not_null();
+    column
+}
+
+fn maybe_text(manager: &SchemaManager<'_>, name: &'static str, chars: u32) -> ColumnDef {
     let mut column = ColumnDef::new(name);
-    column.string_len(chars).not_null();
+    column.string_len(chars);
+    if manager.get_database_backend() == DbBackend::Postgres {
+        column.extra("COLLATE \"C\"");
+    }
     column
 }
 

@@ -167,7 +167,10 @@ async fn a_start_with_very_many_unfinished_payments_settles_them_while_buyers_go
             p99(&idle),
             house.server.rss_kib(),
         );
-        assert_eq!(house.shelf(PRODUCT).await.2, count as i64, "all sold");
+        let (_, held, sold, _) = house.shelf(PRODUCT).await;
+        assert_eq!(held, 0, "what is settled holds nothing");
+        // Toss lets an authorization lie for ten minutes: what a late run asks about may have expired there, and fails.
+        assert!(runs > 1 || sold == count as i64, "all sold");
         house.audit();
     }
     println!(

@@ -213,8 +213,12 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
             Some(s.node.dead_after_ms.to_string()),
         ));
     }
-    if !s.database.is_sqlite() || s.database.url.contains(":memory:") {
-        let wants = "sqlite://FILE; other databases are not supported yet";
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    let known = known
+        .iter()
+        .any(|scheme| s.database.url.starts_with(scheme));
+    if !known || s.database.url.contains(":memory:") {
+        let wants = "sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME";
         return Err(wrong(
             "database.url",
             wants,

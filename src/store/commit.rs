@@ -3,12 +3,14 @@
 //! Once `commit` returns, a restart finds what it reported. Three phases: lock and read the rows of the whole batch, in key
 //! order; decide each change in pure Rust; write what was accepted.
 
-use sea_orm::{DatabaseTransaction, FromQueryResult, Value};
+use std::time::Duration;
 
-use super::dialect::Sql;
-use super::fault::{CommitFault, StoreFault, refuses_commit};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Value};
+
+use super::dialect::{self, Sql};
+use super::fault::{CommitFault, StoreFault, refuses_commit, verdict};
 use super::rows::{self, ProductRow};
-use super::{Store, json, rows_of, transaction};
+use super::{One, Store, rows_of, transaction};
 use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
 
 mod change;
@@ -20,6 +22,37 @@ pub use change::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 use decide::{Found, Made, Stand, decide};
 use write::write;
 
+/// Why a transaction was given up before its COMMIT took effect: nothing of it is there.
+struct Aborted {
+    fault: CommitFault,
+    /// Somebody else was in the way, and may be gone by now.
+    again: bool,
+}
+
+impl Aborted {
+    fn refused(why: String) -> Aborted {
+        let fault = CommitFault::Refused(why);
+        Aborted {
+            fault,
+            again: false,
+        }
+    }
+}
+
+impl From<DbErr> for Aborted {
+    fn from(error: DbErr) -> Aborted {
+        let again = match verdict(&error) {
+            dialect::Verdict::Collided | dialect::Verdict::Taken => true,
+            dialect::Verdict::Refused | dialect::Verdict::Unwell => false,
+        };
+        let fault = error.into();
+        Aborted { fault, again }
+    }
+}
+
+/// How often a batch is tried that collides with another node's.
+const TRIES: u32 = 8;
+
 impl Store {
     /// `Refused` and `Unavailable` are surely not written; after `Doubtful`, [`Store::read_back`] tells. Meant for one caller
     /// at a time: two of them take turns.
@@ -27,20 +60,41 @@ impl Store {
         let writer = self
             .writer()
             .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
+        let mut tries = 1;
+        loop {
+            match self.try_commit(writer, batch).await {
+                Ok(done) => return done,
+                Err(aborted) if aborted.again && tries < TRIES => {
+                    tracing::debug!(fault = %aborted.fault, tries, "a batch collided; again");
+                    // Two that collided must not meet again at once.
+                    let pause = rand::random_range(1..=5 << tries.min(5));
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    tries += 1;
+                }
+                Err(aborted) => return Err(aborted.fault),
+            }
+        }
+    }
+
+    async fn try_commit(
+        &self,
+        writer: &DatabaseConnection,
+        batch: &[Change],
+    ) -> Result<Result<Committed, CommitFault>, Aborted> {
         let txn = transaction::begin(writer).await?;
         let (committed, wrote) = match decide_and_write(&txn, self.0.sql, batch).await {
             Ok(done) => done,
-            Err(fault) => {
+            Err(aborted) => {
                 // Without it the rollback would wait for the next one who wants the connection.
                 let _ = txn.rollback().await;
-                return Err(fault);
+                return Err(aborted);
             }
         };
         fault_point!(Batch(Written): batch);
         #[cfg(test)]
         let txn = match wrote {
             true => match self.0.sabotage.end(txn, batch).await {
-                Ok(fault) => return Err(fault),
+                Ok(fault) => return Ok(Err(fault)),
                 Err(txn) => txn,
             },
             false => txn,
@@ -53,13 +107,17 @@ impl Store {
         match ended {
             Ok(()) => {
                 fault_point!(Batch(Committed): batch);
-                Ok(committed)
+                Ok(Ok(committed))
             }
             // A full disk or a busy file refuses COMMIT before its frame is written: surely not there.
             Err(error) if wrote && !refuses_commit(&error) => {
-                Err(CommitFault::Doubtful(error.to_string()))
+                Ok(Err(CommitFault::Doubtful(error.to_string())))
             }
-            Err(error) => Err(CommitFault::Unavailable(error.to_string())),
+            Err(error) => {
+                let fault = CommitFault::Unavailable(error.to_string());
+                let again = verdict(&error) == dialect::Verdict::Collided;
+                Err(Aborted { fault, again })
+            }
         }
     }
 
@@ -78,7 +136,7 @@ impl Store {
             Value::from(order.to_string()),
             Value::from(transition.0.hyphenated().to_string()),
         ];
-        let found: Result<Vec<LandingRow>, _> = rows_of(&txn, self.0.sql.read_back, key).await;
+        let found = landing(&txn, self.0.sql, key).await;
         let _ = txn.rollback().await;
         Ok(match found?.first() {
             Some(row) if row.landed => Landing::Landed {
@@ -115,13 +173,23 @@ impl Store {
         };
         match write::stock_changes(&txn, self.0.sql, &[&nothing]).await {
             Ok(()) => txn.commit().await?,
-            Err(fault) => {
+            Err(aborted) => {
                 let _ = txn.rollback().await;
-                return Err(StoreFault::Unavailable(fault.to_string()));
+                return Err(StoreFault::Unavailable(aborted.fault.to_string()));
             }
         }
         Ok(false)
     }
+}
+
+/// The lock first, by itself: a statement sees what was there when it began, and not what its lock has waited for.
+async fn landing(
+    txn: &DatabaseTransaction,
+    sql: &'static Sql,
+    [order, transition]: [Value; 2],
+) -> Result<Vec<LandingRow>, DbErr> {
+    let _: Vec<One> = rows_of(txn, sql.lock_payment, [order.clone()]).await?;
+    rows_of(txn, sql.read_back, [order, transition]).await
 }
 
 #[derive(FromQueryResult)]
@@ -141,7 +209,7 @@ async fn decide_and_write(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     batch: &[Change],
-) -> Result<(Committed, bool), CommitFault> {
+) -> Result<(Committed, bool), Aborted> {
     let found = find(txn, sql, &Wanted::by(batch)).await?;
     fault_point!(Batch(Read): batch);
     let decision = decide(batch, found);
@@ -196,11 +264,13 @@ async fn find<'a>(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     wanted: &Wanted<'a>,
-) -> Result<Found<'a>, CommitFault> {
-    let refused = CommitFault::Refused;
+) -> Result<Found<'a>, Aborted> {
+    let refused = Aborted::refused;
     let mut found = Found::default();
     if !(wanted.payments.is_empty() && wanted.products.is_empty()) {
-        let keys = [json(&wanted.payments), json(&wanted.products)];
+        let payments: Vec<_> = wanted.payments.iter().collect();
+        let products: Vec<_> = wanted.products.iter().collect();
+        let keys = [sql.batch.keys(&payments), sql.batch.keys(&products)];
         let [payments, products] = keys;
         let keys = [payments.map_err(refused)?, products.map_err(refused)?];
         for row in rows_of::<LockedRows>(txn, sql.lock_rows, keys).await? {
@@ -208,7 +278,7 @@ async fn find<'a>(
         }
     }
     let rows: Vec<CheckoutKeyRow> =
-        read(txn, sql.lock_checkout_keys, &wanted.checkout_keys).await?;
+        read(txn, sql, sql.lock_checkout_keys, &wanted.checkout_keys).await?;
     for row in rows {
         // The batch's own spelling of the key lives as long as the batch.
         let mut names = wanted.checkout_keys.iter();
@@ -219,7 +289,7 @@ async fn find<'a>(
                 .insert(*name, row.made().map_err(refused)?);
         }
     }
-    let rows: Vec<NodeRow> = read(txn, sql.lock_nodes, &wanted.nodes).await?;
+    let rows: Vec<NodeRow> = read(txn, sql, sql.lock_nodes, &wanted.nodes).await?;
     for row in rows {
         let id = uuid::Uuid::try_parse(&row.incarnation).map_err(|e| refused(e.to_string()))?;
         found.nodes.insert(Incarnation(id));
@@ -230,14 +300,16 @@ async fn find<'a>(
 /// No keys, no round trip.
 async fn read<T: FromQueryResult, K: serde::Serialize>(
     txn: &DatabaseTransaction,
-    sql: &'static str,
+    sql: &'static Sql,
+    text: &'static str,
     keys: &std::collections::BTreeSet<K>,
-) -> Result<Vec<T>, CommitFault> {
+) -> Result<Vec<T>, Aborted> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = json(keys).map_err(CommitFault::Refused)?;
-    Ok(rows_of(txn, sql, [keys]).await?)
+    let keys: Vec<_> = keys.iter().collect();
+    let keys = sql.batch.values(&keys).map_err(Aborted::refused)?;
+    Ok(rows_of(txn, text, keys).await?)
 }
 
 impl CheckoutKeyRow {

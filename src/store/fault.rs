@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::dialect;
+use super::dialect::{self, Verdict};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreFault {
@@ -52,12 +52,12 @@ pub enum CommitFault {
     Doubtful(String),
 }
 
-/// Whether the database said no to *this* statement, or could not work at all.
-fn refused(error: &DbErr) -> bool {
+/// What went wrong with *this* statement, or with the database as a whole.
+pub(super) fn verdict(error: &DbErr) -> Verdict {
     match error {
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
             match &**error {
-                sqlx::Error::Database(answer) => dialect::is_refusal(&**answer),
+                sqlx::Error::Database(answer) => dialect::verdict(&**answer),
                 sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::Protocol(_)
@@ -65,12 +65,12 @@ fn refused(error: &DbErr) -> bool {
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::WorkerCrashed
                 | sqlx::Error::BeginFailed
-                | sqlx::Error::InvalidSavePointStatement => false,
-                _ => true,
+                | sqlx::Error::InvalidSavePointStatement => Verdict::Unwell,
+                _ => Verdict::Refused,
             }
         }
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => false,
-        _ => true,
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Verdict::Unwell,
+        _ => Verdict::Refused,
     }
 }
 
@@ -88,10 +88,9 @@ pub(super) fn refuses_commit(error: &DbErr) -> bool {
 
 impl From<DbErr> for StoreFault {
     fn from(error: DbErr) -> StoreFault {
-        if refused(&error) {
-            StoreFault::Refused(error.to_string())
-        } else {
-            StoreFault::Unavailable(error.to_string())
+        match verdict(&error) {
+            Verdict::Refused | Verdict::Taken => StoreFault::Refused(error.to_string()),
+            Verdict::Collided | Verdict::Unwell => StoreFault::Unavailable(error.to_string()),
         }
     }
 }
@@ -99,10 +98,9 @@ impl From<DbErr> for StoreFault {
 impl From<DbErr> for CommitFault {
     /// For errors before COMMIT only.
     fn from(error: DbErr) -> CommitFault {
-        if refused(&error) {
-            CommitFault::Refused(error.to_string())
-        } else {
-            CommitFault::Unavailable(error.to_string())
+        match verdict(&error) {
+            Verdict::Refused | Verdict::Taken => CommitFault::Refused(error.to_string()),
+            Verdict::Collided | Verdict::Unwell => CommitFault::Unavailable(error.to_string()),
         }
     }
 }

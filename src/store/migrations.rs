@@ -2,7 +2,7 @@
 
 use sea_orm_migration::MigratorTrait;
 
-use super::{Store, StoreFault, transaction};
+use super::{One, Store, StoreFault, rows_of, transaction};
 
 #[path = "../../migrations/mod.rs"]
 mod numbered;
@@ -15,6 +15,9 @@ impl Store {
     pub async fn migrate(&self) -> Result<usize, StoreFault> {
         let writer = self.writer()?;
         let txn = transaction::begin(writer).await?;
+        if let Some(lock) = self.0.sql.lock_schema {
+            let _: Vec<One> = rows_of(&txn, lock, []).await?;
+        }
         let pending = Migrator::get_pending_migrations(&txn).await?.len();
         Migrator::up(&txn, None).await?;
         txn.commit().await?;

@@ -1,15 +1,17 @@
 //! How to remember: the database, and nothing but the database. Batches of changes come in through `commit`, a verdict
 //! per change goes out; everything else only reads, on connections of its own. sea-orm lives here and nowhere else.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement, Value};
 
+mod batch;
 mod commit;
 mod dialect;
 mod fault;
 mod migrations;
+
+mod postgres;
 mod read;
 mod rows;
 #[cfg(test)]
@@ -32,20 +34,20 @@ use dialect::Sql;
 
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// `sqlite://payonce.db`
+    /// `sqlite://payonce.db`, `postgres://user:password@host/payonce`, `mysql://user:password@host/payonce`
     pub url: String,
     /// Connections that only read.
     pub readers: u32,
-    /// How long a writer waits for the file while another process holds it.
+    /// How long a writer waits for the file, or for a row, that somebody else holds.
     pub busy_timeout_ms: u64,
 }
 
 /// What the store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
-    /// The one server of the database.
+    /// A server of the database; of a SQLite file, the only one.
     Serving,
-    /// A command that writes: it excludes the server, and the server excludes it.
+    /// A command that writes. On a SQLite file it excludes the server, and the server excludes it.
     Tool,
     /// A command that writes beside a running server, or alone: it takes turns with it, one transaction at a time. Creates
     /// nothing, migrates nothing, and refuses a schema that is not this build's.
@@ -62,8 +64,9 @@ struct Inner {
     writer: Option<DatabaseConnection>,
     readers: DatabaseConnection,
     sql: &'static Sql,
-    path: PathBuf,
-    /// Held as long as the store is open: who has it is the only one who writes.
+    /// Fit to be printed.
+    name: String,
+    /// Of a SQLite file, held as long as the store is open: who has it is the only one who writes.
     lock: Mutex<Option<std::fs::File>>,
     #[cfg(test)]
     sabotage: sabotage::Sabotage,
@@ -71,34 +74,32 @@ struct Inner {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Store({})", self.0.path.display())
+        write!(f, "Store({})", self.0.name)
     }
 }
 
 impl Store {
     /// Opens, and for a writer creates, the database. The schema is brought up to date by [`Store::migrate`].
     pub async fn open(settings: StoreSettings, opened: Opened) -> Result<Store, StoreFault> {
-        match settings.url.split(':').next() {
-            Some("sqlite") => {
-                let store = Store(Arc::new(sqlite::open(settings, opened).await?));
-                if opened == Opened::Beside {
-                    store.must_be_migrated().await?;
-                }
-                Ok(store)
-            }
-            Some("postgres" | "postgresql" | "mysql" | "mariadb") => Err(StoreFault::Url(
-                "this build speaks SQLite only: sqlite://payonce.db".to_owned(),
-            )),
+        let inner = match settings.url.split(':').next() {
+            Some("sqlite") => sqlite::open(settings, opened).await?,
+            Some("postgres" | "postgresql") => postgres::open(settings, opened).await?,
             // The url may carry a password: it is not repeated.
-            _ => Err(StoreFault::Url(
-                "wants a url such as sqlite://payonce.db".to_owned(),
-            )),
+            _ => {
+                let wants = "wants sqlite://FILE or postgres://HOST/NAME";
+                return Err(StoreFault::Url(wants.to_owned()));
+            }
+        };
+        let store = Store(Arc::new(inner));
+        if opened == Opened::Beside {
+            store.must_be_migrated().await?;
         }
+        Ok(store)
     }
 
-    /// The file of the database.
-    pub fn path(&self) -> &std::path::Path {
-        &self.0.path
+    /// Whether other nodes may be at work on this database. A SQLite file has one server.
+    pub fn is_shared(&self) -> bool {
+        !std::ptr::eq(self.0.sql, dialect::SQLITE)
     }
 
     /// Closes every connection, the writer last so that it folds the write-ahead log into the file, and gives the lock back.
@@ -144,8 +145,7 @@ async fn rows_of<T: FromQueryResult>(
     sql: &'static str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<T>, sea_orm::DbErr> {
-    let backend = connection.get_database_backend();
-    let statement = Statement::from_sql_and_values(backend, sql, values);
+    let statement = statement(connection, sql, values);
     let rows = connection.query_all_raw(statement).await?;
     rows.iter()
         .map(|row| T::from_query_result(row, ""))
@@ -158,14 +158,16 @@ async fn execute(
     sql: &'static str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<u64, sea_orm::DbErr> {
-    let backend = connection.get_database_backend();
-    let statement = Statement::from_sql_and_values(backend, sql, values);
+    let statement = statement(connection, sql, values);
     Ok(connection.execute_raw(statement).await?.rows_affected())
 }
 
-/// The one parameter of a constant statement.
-fn json(rows: &(impl serde::Serialize + ?Sized)) -> Result<Value, String> {
-    serde_json::to_string(rows)
-        .map(Value::from)
-        .map_err(|error| error.to_string())
+fn statement(
+    connection: &impl ConnectionTrait,
+    sql: &'static str,
+    values: impl IntoIterator<Item = Value>,
+) -> Statement {
+    let backend = connection.get_database_backend();
+    let (sql, values) = dialect::placed(backend, sql, values.into_iter().collect());
+    Statement::from_sql_and_values(backend, sql, values)
 }

@@ -24,10 +24,11 @@ impl Store {
     }
 }
 
-/// Ids as the one JSON parameter of a statement.
-fn ids(products: &[crate::domain::ProductId]) -> Result<Value, StoreFault> {
-    let ids: Vec<i64> = products.iter().map(|product| product.get()).collect();
-    super::json(&ids).map_err(StoreFault::Refused)
+impl Store {
+    fn ids(&self, products: &[crate::domain::ProductId]) -> Result<Value, StoreFault> {
+        let ids: Vec<i64> = products.iter().map(|product| product.get()).collect();
+        self.0.sql.batch.keys(&ids).map_err(StoreFault::Refused)
+    }
 }
 
 fn broken(row: impl Into<String>) -> impl FnOnce(String) -> StoreFault {

@@ -292,6 +292,22 @@ impl ProductRow {
     }
 }
 
+#[derive(Serialize)]
+pub(super) struct ListingRow<'a> {
+    pub id: i64,
+    pub name: &'a str,
+    pub price: i64,
+    pub seller_id: i64,
+}
+
+/// As a difference.
+#[derive(Serialize)]
+pub(super) struct StockRow {
+    pub id: i64,
+    pub stock: i64,
+    pub received: i64,
+}
+
 fn line(row: &LineRow) -> Result<Line, String> {
     let fits = || format!("a quantity of {}", row.quantity);
     Ok(Line {

@@ -104,7 +104,7 @@ impl Store {
 
     /// Another process has the file.
     pub async fn lock(&self) -> Held {
-        let options = SqliteConnectOptions::new().filename(self.path());
+        let options = SqliteConnectOptions::new().filename(&self.0.name);
         let pool = SqlitePoolOptions::new().max_connections(1);
         let pool = pool.connect_with(options).await.unwrap();
         let other = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);

@@ -35,8 +35,8 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     Ok(Inner {
         writer,
         readers,
-        sql: &dialect::SQLITE,
-        path,
+        sql: dialect::SQLITE,
+        name: path.display().to_string(),
         lock: Mutex::new(lock),
         #[cfg(test)]
         sabotage: Default::default(),

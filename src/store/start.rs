@@ -2,8 +2,7 @@
 
 use sea_orm::FromQueryResult;
 
-use serde_json::json;
-
+use super::rows::{ListingRow, StockRow};
 use super::{Store, StoreFault, execute, rows, rows_of, transaction};
 use crate::domain::{Incarnation, Timestamp};
 
@@ -41,21 +40,23 @@ impl Store {
         for (id, name) in DEMO_USERS {
             execute(&txn, self.0.sql.insert_user, [id.into(), name.into()]).await?;
         }
-        let listings: Vec<_> = DEMO_PRODUCTS
-            .iter()
-            .map(|(id, name, price)| json!({"id": id, "name": name, "price": price, "seller_id": DEMO_SELLER}))
-            .collect();
-        let stock: Vec<_> = DEMO_PRODUCTS
-            .iter()
-            .map(|(id, _, _)| json!({"id": id, "stock": DEMO_STOCK, "received": DEMO_STOCK}))
-            .collect();
-        for (sql, rows) in [
-            (self.0.sql.put_listings, listings),
-            (self.0.sql.move_stock, stock),
-        ] {
-            let rows = super::json(&rows).map_err(StoreFault::Refused)?;
-            execute(&txn, sql, [rows]).await?;
-        }
+        let sql = self.0.sql;
+        let listings = DEMO_PRODUCTS.map(|(id, name, price)| ListingRow {
+            id,
+            name,
+            price,
+            seller_id: DEMO_SELLER,
+        });
+        let stock = DEMO_PRODUCTS.map(|(id, _, _)| StockRow {
+            id,
+            stock: DEMO_STOCK,
+            received: DEMO_STOCK,
+        });
+        let refused = StoreFault::Refused;
+        let listings = sql.batch.values(&listings).map_err(refused)?;
+        let stock = sql.batch.values(&stock).map_err(refused)?;
+        execute(&txn, sql.put_listings, listings).await?;
+        execute(&txn, sql.move_stock, stock).await?;
         txn.commit().await?;
         Ok(true)
     }

@@ -1,8 +1,8 @@
 //! The only way to begin a transaction; `.clippy.toml` bans the others.
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 
 /// Takes SQLite's write lock at once. One that starts as a reader and wants to write later fails with
@@ -12,8 +12,9 @@ use sea_orm::{
     reason = "this is the helper that the others must use"
 )]
 pub(super) async fn begin(writer: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let immediate = writer.get_database_backend() == DbBackend::Sqlite;
     let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        sqlite_transaction_mode: immediate.then_some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
     writer.begin_with_options(options).await

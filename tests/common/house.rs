@@ -1,6 +1,7 @@
 //! A house that stands: what its buyers and its clerk ask it, and what Toss and the audit say.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -9,6 +10,7 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::database::TestDatabase;
 use super::plan::{ANY_ADDRESS, Plan, SECRET_KEY};
 use super::process::{Process, command};
 
@@ -48,6 +50,7 @@ pub struct House {
     /// A Toss that outlives the server, if this house has one.
     pub toss: Option<Process>,
     pub folder: TempDir,
+    pub store: Arc<TestDatabase>,
     pub client: Client,
     pub(super) env: Vec<(String, String)>,
     pub(super) toss_env: Vec<(String, String)>,
@@ -62,8 +65,8 @@ impl House {
         Plan::default()
     }
 
-    pub(super) fn env(folder: &TempDir) -> Vec<(String, String)> {
-        let database = format!("sqlite://{}", folder.path().join("payonce.db").display());
+    pub(super) fn env(database: &TestDatabase) -> Vec<(String, String)> {
+        let database = database.url.clone();
         [
             ("PAYONCE_SERVER__BIND", ANY_ADDRESS.to_owned()),
             ("PAYONCE_SANDBOX__BIND", ANY_ADDRESS.to_owned()),

@@ -4,23 +4,27 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, QueryResult,
-    Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, QueryResult, Statement,
 };
 
 use super::house::House;
 
-/// Reads a house's database file and changes nothing.
+/// Reads a house's database and changes nothing.
 pub struct Reader(DatabaseConnection);
 
 impl Reader {
     pub async fn of(house: &House) -> Reader {
-        let url = format!("sqlite://{}?mode=ro", house.database().display());
-        Reader(Database::connect(url).await.unwrap())
+        let url = match house.store.url.strip_prefix("sqlite:") {
+            Some(_) => format!("{}?mode=ro", house.store.url),
+            None => house.store.url.clone(),
+        };
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(2).sqlx_logging(false);
+        Reader(Database::connect(options).await.unwrap())
     }
 
     pub async fn rows(&self, sql: &str) -> Vec<QueryResult> {
-        let sql = Statement::from_string(DatabaseBackend::Sqlite, sql);
+        let sql = Statement::from_string(self.0.get_database_backend(), sql);
         self.0.query_all_raw(sql).await.unwrap()
     }
 

@@ -8,12 +8,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod chance;
+mod database;
 mod house;
 mod look;
 mod plan;
 mod process;
 
 pub use chance::{number, seed};
+pub use database::TestDatabase;
 pub use house::{House, Order, Reply};
 pub use look::{Other, Reader, Totals};
 pub use plan::{ANY_ADDRESS, Plan, SECRET_KEY, lasting_address, without_breaker};

@@ -2,11 +2,13 @@
 
 use std::net::TcpListener;
 use std::process;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use reqwest::Client;
 use tempfile::TempDir;
 
+use super::database::TestDatabase;
 use super::house::House;
 use super::process::Process;
 
@@ -18,12 +20,19 @@ pub struct Plan {
     env: Vec<(String, String)>,
     own_toss: bool,
     toss_at: Option<String>,
+    store: Option<Arc<TestDatabase>>,
 }
 
 impl Plan {
     pub fn env(mut self, name: &str, value: impl ToString) -> Plan {
         self.env
             .push((format!("PAYONCE_{name}"), value.to_string()));
+        self
+    }
+
+    /// On the database of another house.
+    pub fn on(mut self, store: &Arc<TestDatabase>) -> Plan {
+        self.store = Some(store.clone());
         self
     }
 
@@ -46,7 +55,10 @@ impl Plan {
 
     /// On what a former house left in its folder.
     pub fn start_in(self, folder: TempDir) -> House {
-        let mut env = House::env(&folder);
+        let store = self.store.clone();
+        let file = folder.path().join("payonce.db");
+        let store = store.unwrap_or_else(|| Arc::new(TestDatabase::new(&file)));
+        let mut env = House::env(&store);
         let toss_env = self.toss_env(&folder);
         let start = || Process::start(&["sandbox"], &toss_env);
         let toss = self.own_toss.then(start);
@@ -65,6 +77,7 @@ impl Plan {
             server,
             toss,
             folder,
+            store,
             client,
             env,
             toss_env,

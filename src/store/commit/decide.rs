@@ -64,6 +64,8 @@ pub(super) struct NodeChange {
 #[derive(Debug, Default)]
 pub(super) struct Writes<'a> {
     pub checkouts: BTreeMap<OrderId, &'a Transition>,
+    /// Whose day is over, and when they were made; a new order takes each of them.
+    pub expired_keys: BTreeMap<(&'a str, &'a str), Timestamp>,
     pub checkout_keys: BTreeMap<(&'a str, &'a str), Made>,
     pub postponed: BTreeMap<OrderId, (i64, Timestamp)>,
     pub states: BTreeMap<OrderId, State<'a>>,
@@ -181,7 +183,10 @@ impl<'a> Running<'a> {
                     } = *made;
                     return Verdict::Duplicate { order, body_hash };
                 }
-                Some(_) | None => {}
+                Some(made) => {
+                    self.writes.expired_keys.insert(name, made.at);
+                }
+                None => {}
             }
             let body_hash = key.body_hash;
             let made = Made {

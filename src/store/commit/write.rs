@@ -1,20 +1,20 @@
 //! Phase three of a commit: what was accepted. What payments write goes in one round trip; the rest is rare, and nothing
 //! is said about a table with nothing to write.
 
-use sea_orm::{DatabaseTransaction, Value};
+use sea_orm::DatabaseTransaction;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::offset;
 use uuid::Uuid;
 
+use super::Aborted;
 use super::change::Restock;
 use super::decide::{State, Writes};
 use crate::domain::{Status, Timestamp, Transition};
-use crate::store::dialect::Sql;
-use crate::store::fault::CommitFault;
-use crate::store::rows::{AttemptRow, LineRow, NewPaymentRow, StateRow};
-use crate::store::{execute, json};
+use crate::store::dialect::{Sql, Together};
+use crate::store::execute;
+use crate::store::rows::{AttemptRow, LineRow, ListingRow, NewPaymentRow, StateRow, StockRow};
 
 #[derive(Serialize)]
 struct CheckoutKeyRow<'a> {
@@ -22,6 +22,13 @@ struct CheckoutKeyRow<'a> {
     key: &'a str,
     body_hash: String,
     order_id: Uuid,
+    created_at: i64,
+}
+
+#[derive(Serialize)]
+struct ExpiredKeyRow<'a> {
+    user_id: &'a str,
+    key: &'a str,
     created_at: i64,
 }
 
@@ -65,21 +72,6 @@ struct Payload {
 }
 
 #[derive(Serialize)]
-struct ListingRow<'a> {
-    id: i64,
-    name: &'a str,
-    price: i64,
-    seller_id: i64,
-}
-
-#[derive(Serialize)]
-struct StockRow {
-    id: i64,
-    stock: i64,
-    received: i64,
-}
-
-#[derive(Serialize)]
 struct StockChangeRow<'a> {
     id: Uuid,
     product_id: i64,
@@ -106,76 +98,102 @@ pub(super) async fn write(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     writes: &Writes<'_>,
-) -> Result<(), CommitFault> {
+) -> Result<(), Aborted> {
     // Products and payments come before the rows that point at them.
-    put(txn, sql.put_listings, &listings(writes)).await?;
-    put_all(txn, sql.postpone_payments, &postponed(writes)).await?;
+    put(txn, sql, sql.put_listings, &listings(writes)).await?;
+    put_all(txn, sql, sql.postpone_payments, &postponed(writes)).await?;
     write_payments(txn, sql, writes).await?;
-    put(txn, sql.put_checkout_keys, &checkout_keys(writes)).await?;
+    put(txn, sql, sql.drop_checkout_keys, &expired_keys(writes)).await?;
+    put(txn, sql, sql.put_checkout_keys, &checkout_keys(writes)).await?;
     stock_changes(txn, sql, &writes.restocks).await?;
-    put(txn, sql.put_nodes, &registered(writes)).await?;
-    put_all(txn, sql.update_nodes, &nodes(writes)).await
+    put(txn, sql, sql.put_nodes, &registered(writes)).await?;
+    put_all(txn, sql, sql.update_nodes, &nodes(writes)).await
 }
 
 async fn write_payments(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     writes: &Writes<'_>,
-) -> Result<(), CommitFault> {
+) -> Result<(), Aborted> {
     let checkouts = writes.checkouts.values();
     let payments: Vec<NewPaymentRow<'_>> = checkouts.clone().map(|t| new_payment(t)).collect();
     let lines: Vec<LineRow> = checkouts.flat_map(|t| lines(t)).collect();
     let states: Vec<StateRow<'_>> = writes.states.values().map(state).collect();
-    let mut wanted = 0;
-    let values = [
-        counted(&payments, &mut wanted)?,
-        counted(&lines, &mut wanted)?,
-        counted(&states, &mut wanted)?,
-        counted(&attempts(writes), &mut wanted)?,
-        counted(&history(writes), &mut wanted)?,
-        counted(&outbox(writes)?, &mut wanted)?,
-        counted(&stock(writes), &mut wanted)?,
+    let parts = [
+        Part::of(sql, &payments)?,
+        Part::of(sql, &lines)?,
+        Part::of(sql, &states)?,
+        Part::of(sql, &attempts(writes))?,
+        Part::of(sql, &history(writes))?,
+        Part::of(sql, &outbox(writes)?)?,
+        Part::of(sql, &stock(writes))?,
     ];
+    let wanted = parts.iter().map(|part| part.wanted).sum();
     if wanted == 0 {
         return Ok(());
     }
-    all_of(wanted, execute(txn, sql.write_payments, values).await?)
+    match sql.write_payments {
+        Together::One(text) => {
+            let values = parts.into_iter().flat_map(|part| part.values);
+            all_of(wanted, execute(txn, text, values).await?)
+        }
+        Together::Each(texts) => {
+            for (text, part) in texts.into_iter().zip(parts) {
+                if part.wanted > 0 {
+                    all_of(part.wanted, execute(txn, text, part.values).await?)?;
+                }
+            }
+            Ok(())
+        }
+    }
 }
 
-/// The rows of one table as a parameter, and how many of them must be written.
-fn counted<T: Serialize>(rows: &[T], wanted: &mut usize) -> Result<Value, CommitFault> {
-    *wanted += rows.len();
-    json(rows).map_err(CommitFault::Refused)
+/// The rows of one table as values, and how many of them must be written.
+struct Part {
+    values: Vec<sea_orm::Value>,
+    wanted: usize,
 }
 
-/// Updates must find each of their rows: they were read, under the lock, a moment ago.
-fn all_of(wanted: usize, wrote: u64) -> Result<(), CommitFault> {
-    if wrote == wanted as u64 {
+impl Part {
+    fn of<T: Serialize>(sql: &Sql, rows: &[T]) -> Result<Part, Aborted> {
+        Ok(Part {
+            values: sql.batch.values(rows).map_err(Aborted::refused)?,
+            wanted: rows.len(),
+        })
+    }
+}
+
+/// Updates must find each of their rows: they were read, under the lock, a moment ago. MySQL counts a row twice that is
+/// there already and changes.
+fn all_of(wanted: usize, wrote: u64) -> Result<(), Aborted> {
+    if wrote >= wanted as u64 {
         return Ok(());
     }
     let why = format!("{wrote} of {wanted} rows were there to write");
-    Err(CommitFault::Refused(why))
+    Err(Aborted::refused(why))
 }
 
 /// Returns the number of rows that the statement wrote.
 async fn put<T: Serialize>(
     txn: &DatabaseTransaction,
-    sql: &'static str,
+    sql: &'static Sql,
+    text: &'static str,
     rows: &[T],
-) -> Result<u64, CommitFault> {
+) -> Result<u64, Aborted> {
     if rows.is_empty() {
         return Ok(0);
     }
-    let rows = json(rows).map_err(CommitFault::Refused)?;
-    Ok(execute(txn, sql, [rows]).await?)
+    let values = sql.batch.values(rows).map_err(Aborted::refused)?;
+    Ok(execute(txn, text, values).await?)
 }
 
 async fn put_all<T: Serialize>(
     txn: &DatabaseTransaction,
-    sql: &'static str,
+    sql: &'static Sql,
+    text: &'static str,
     rows: &[T],
-) -> Result<(), CommitFault> {
-    all_of(rows.len(), put(txn, sql, rows).await?)
+) -> Result<(), Aborted> {
+    all_of(rows.len(), put(txn, sql, text, rows).await?)
 }
 
 fn new_payment(transition: &Transition) -> NewPaymentRow<'_> {
@@ -232,6 +250,16 @@ fn checkout_keys<'a>(writes: &Writes<'a>) -> Vec<CheckoutKeyRow<'a>> {
     .collect()
 }
 
+fn expired_keys<'a>(writes: &Writes<'a>) -> Vec<ExpiredKeyRow<'a>> {
+    let keys = writes.expired_keys.iter();
+    keys.map(|((user_id, key), made_at)| ExpiredKeyRow {
+        user_id,
+        key,
+        created_at: made_at.micros(),
+    })
+    .collect()
+}
+
 fn attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptRow<'a>> {
     let attempts = writes.attempts.iter();
     attempts
@@ -256,12 +284,12 @@ fn history<'a>(writes: &Writes<'a>) -> Vec<HistoryRow<'a>> {
     writes.transitions.values().map(row).collect()
 }
 
-fn outbox(writes: &Writes<'_>) -> Result<Vec<OutboxRow>, CommitFault> {
+fn outbox(writes: &Writes<'_>) -> Result<Vec<OutboxRow>, Aborted> {
     let transitions = writes.transitions.values();
     transitions.filter_map(|t| news(t).transpose()).collect()
 }
 
-fn news(transition: &Transition) -> Result<Option<OutboxRow>, CommitFault> {
+fn news(transition: &Transition) -> Result<Option<OutboxRow>, Aborted> {
     let Some(outbox) = transition.outbox else {
         return Ok(None);
     };
@@ -273,8 +301,7 @@ fn news(transition: &Transition) -> Result<Option<OutboxRow>, CommitFault> {
         version: payment.version,
         occurred_at: korean_time(outbox.at)?,
     };
-    let payload =
-        serde_json::to_string(&payload).map_err(|e| CommitFault::Refused(e.to_string()))?;
+    let payload = serde_json::to_string(&payload).map_err(|e| Aborted::refused(e.to_string()))?;
     Ok(Some(OutboxRow {
         order_id: payment.order.id.uuid(),
         version: payment.version,
@@ -285,8 +312,8 @@ fn news(transition: &Transition) -> Result<Option<OutboxRow>, CommitFault> {
 }
 
 /// RFC 3339 with Toss's offset, as everywhere outside of the database.
-fn korean_time(at: Timestamp) -> Result<String, CommitFault> {
-    let refused = |why: &dyn std::fmt::Display| CommitFault::Refused(format!("a time: {why}"));
+fn korean_time(at: Timestamp) -> Result<String, Aborted> {
+    let refused = |why: &dyn std::fmt::Display| Aborted::refused(format!("a time: {why}"));
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.micros()) * 1_000)
         .map_err(|e| refused(&e))?
         .to_offset(offset!(+9))
@@ -322,12 +349,12 @@ pub(super) async fn stock_changes(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     restocks: &[&Restock],
-) -> Result<(), CommitFault> {
+) -> Result<(), Aborted> {
     let rows: Vec<StockChangeRow<'_>> = restocks
         .iter()
         .map(|restock| stock_change(restock))
         .collect();
-    put(txn, sql.insert_stock_changes, &rows).await?;
+    put(txn, sql, sql.insert_stock_changes, &rows).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::FromQueryResult;
 
-use super::{broken, ids, rows};
+use super::{broken, rows};
 use crate::domain::{OrderId, Product, ProductId, Timestamp, UserId};
 use crate::store::commit::{CheckoutKey, CheckoutKeyRow};
 use crate::store::rows::ProductRow;
@@ -43,7 +43,9 @@ impl Store {
         &self,
         products: &[ProductId],
     ) -> Result<BTreeMap<ProductId, Product>, StoreFault> {
-        let found: Vec<ProductRow> = self.rows(self.0.sql.products, [ids(products)?]).await?;
+        let found: Vec<ProductRow> = self
+            .rows(self.0.sql.products, [self.ids(products)?])
+            .await?;
         let by_id = |row| product(row).map(|product| (product.listing.id, product));
         found.into_iter().map(by_id).collect()
     }
@@ -55,7 +57,7 @@ impl Store {
 
     /// The products that exist, each with what is held of it, in one view: the numbers of a product add up.
     pub async fn counted(&self, products: &[ProductId]) -> Result<Vec<Counted>, StoreFault> {
-        let found: Vec<CountedRow> = self.rows(self.0.sql.counted, [ids(products)?]).await?;
+        let found: Vec<CountedRow> = self.rows(self.0.sql.counted, [self.ids(products)?]).await?;
         found.into_iter().map(counted).collect()
     }
 
@@ -69,7 +71,7 @@ impl Store {
         &self,
         products: &[ProductId],
     ) -> Result<BTreeMap<ProductId, i64>, StoreFault> {
-        let found: Vec<HeldRow> = self.rows(self.0.sql.held, [ids(products)?]).await?;
+        let found: Vec<HeldRow> = self.rows(self.0.sql.held, [self.ids(products)?]).await?;
         let held = found.into_iter().map(|row| {
             rows::product_id(row.product_id)
                 .map(|product| (product, row.held))

@@ -2,7 +2,7 @@
 
 use super::shop::*;
 use crate::domain::{Timestamp, Transition, UserId};
-use crate::store::{Change, CheckoutKey, Opened, Store, Verdict};
+use crate::store::{Change, CheckoutKey, Verdict};
 
 fn keyed(transition: &Transition, user: &str, hash: u8) -> Change {
     let key = CheckoutKey {
@@ -55,12 +55,7 @@ async fn a_checkout_key_survives_batches_and_restarts_and_ends_after_a_day() {
     let shop = Shop::with(1, 0).await;
     let winner = checkout(order(&[(1, 1)]));
     shop.commit(&[keyed(&winner, "1", 7)]).await;
-    let Shop { store, folder } = shop;
-    store.close().await;
-    let store = Store::open(settings(&folder), Opened::Serving)
-        .await
-        .unwrap();
-    let shop = Shop { store, folder };
+    let shop = shop.reopened().await;
 
     let loser = checkout(order(&[(1, 1)]));
     let verdicts = shop.commit(&[keyed(&loser, "1", 8)]).await;

@@ -1,5 +1,6 @@
 //! The file: one server, readers beside it, no transaction that starts as a reader, nothing half written.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -19,7 +20,7 @@ struct Stock {
 /// Several connections that write, as no store of ours has: the lock of the file is all that orders them.
 async fn many_writers(shop: &Shop, patience: Duration) -> DatabaseConnection {
     let options = SqliteConnectOptions::new()
-        .filename(shop.store.path())
+        .filename(&shop.store.0.name)
         .journal_mode(SqliteJournalMode::Wal)
         .busy_timeout(patience);
     let pool = SqlitePoolOptions::new()
@@ -31,7 +32,7 @@ async fn many_writers(shop: &Shop, patience: Duration) -> DatabaseConnection {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_starts_as_a_reader_cannot_exist() {
-    let shop = Shop::with(400, 0).await;
+    let shop = Shop::file_with(400, 0).await;
     let writers = many_writers(&shop, Duration::from_secs(60)).await;
     let buyers = (0..400).map(|_| {
         let writers = writers.clone();
@@ -75,10 +76,10 @@ async fn commits_from_many_tasks_take_turns_and_none_is_lost() {
 
 #[tokio::test]
 async fn a_second_serving_process_is_refused_while_readers_work_beside() {
-    let shop = Shop::with(5, 5).await;
+    let shop = Shop::file_with(5, 5).await;
     let paid = shop.in_progress(&[(1, 1)], "k").await;
     for opened in [Opened::Serving, Opened::Tool] {
-        let second = Store::open(settings(&shop.folder), opened).await;
+        let second = Store::open(file_settings(&shop.folder), opened).await;
         assert!(
             matches!(second, Err(StoreFault::AlreadyServed { .. })),
             "{second:?}"
@@ -88,7 +89,7 @@ async fn a_second_serving_process_is_refused_while_readers_work_beside() {
     let url = format!("sqlite://{}/./shop.db", shop.folder.path().display());
     let spelled = StoreSettings {
         url,
-        ..settings(&shop.folder)
+        ..file_settings(&shop.folder)
     };
     let second = Store::open(spelled, Opened::Serving).await;
     assert!(
@@ -96,7 +97,7 @@ async fn a_second_serving_process_is_refused_while_readers_work_beside() {
         "{second:?}"
     );
 
-    let reader = Store::open(settings(&shop.folder), Opened::ReadOnly)
+    let reader = Store::open(file_settings(&shop.folder), Opened::ReadOnly)
         .await
         .unwrap();
     assert_eq!(
@@ -120,11 +121,11 @@ async fn a_second_serving_process_is_refused_while_readers_work_beside() {
     reader.close().await;
 
     shop.store.close().await;
-    let alone = Store::open(settings(&shop.folder), Opened::ReadOnly)
+    let alone = Store::open(file_settings(&shop.folder), Opened::ReadOnly)
         .await
         .unwrap();
     assert_eq!(alone.load(paid.order.id).await.unwrap(), Some(seen));
-    let next = Store::open(settings(&shop.folder), Opened::Serving)
+    let next = Store::open(file_settings(&shop.folder), Opened::Serving)
         .await
         .unwrap();
     next.ping().await.unwrap();
@@ -137,7 +138,7 @@ async fn a_database_that_cannot_be_opened_says_why() {
         let url = format!("sqlite://{}/{name}", folder.path().display());
         let settings = StoreSettings {
             url,
-            ..settings(&folder)
+            ..file_settings(&folder)
         };
         Store::open(settings, opened).await.unwrap_err()
     };
@@ -158,7 +159,7 @@ async fn a_database_that_cannot_be_opened_says_why() {
     let url = "postgres://user:password@host/db".to_owned();
     let elsewhere = StoreSettings {
         url,
-        ..settings(&folder)
+        ..file_settings(&folder)
     };
     let fault = Store::open(elsewhere, Opened::Serving).await.unwrap_err();
     assert!(!fault.to_string().contains("password"), "{fault}");
@@ -167,7 +168,9 @@ async fn a_database_that_cannot_be_opened_says_why() {
 #[tokio::test]
 async fn migrating_twice_does_it_once() {
     let folder = TempDir::new().unwrap();
-    let store = Store::open(settings(&folder), Opened::Tool).await.unwrap();
+    let store = Store::open(file_settings(&folder), Opened::Tool)
+        .await
+        .unwrap();
     assert_eq!(store.pending_migrations().await.unwrap().len(), 13);
     let both = futures_util::future::join(store.migrate(), store.migrate()).await;
     let (first, second) = (both.0.unwrap(), both.1.unwrap());
@@ -183,7 +186,7 @@ async fn the_writer_is_durable_and_readers_cannot_write() {
         synchronous: i64,
         foreign_keys: i64,
     }
-    let shop = Shop::empty().await;
+    let shop = Shop::file_with(0, 0).await;
     let sql = "SELECT * FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys";
     let found: Vec<Pragmas> = rows_of(shop.writer(), sql, []).await.unwrap();
     let found = &found[0];
@@ -202,7 +205,7 @@ async fn lose_the_connection(shop: &Shop) {
 
 #[tokio::test]
 async fn a_connection_whose_transaction_vanished_is_replaced() {
-    let shop = Shop::with(5, 0).await;
+    let shop = Shop::file_with(5, 0).await;
     lose_the_connection(&shop).await;
     // On the old connection this would be a savepoint, and would take no lock before it writes.
     let next = transaction::begin(shop.writer()).await.unwrap();
@@ -216,8 +219,11 @@ async fn a_connection_whose_transaction_vanished_is_replaced() {
 /// Connections that are open go on with the file that they have; a new one does not begin an empty database.
 #[tokio::test]
 async fn a_database_that_was_moved_away_is_unavailable_until_it_is_back() {
-    let shop = Shop::with(5, 0).await;
-    let (here, away) = (shop.store.path(), shop.folder.path().join("away.db"));
+    let shop = Shop::file_with(5, 0).await;
+    let (here, away) = (
+        Path::new(&shop.store.0.name),
+        shop.folder.path().join("away.db"),
+    );
     std::fs::rename(here, &away).unwrap();
     assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
     lose_the_connection(&shop).await;
@@ -231,7 +237,7 @@ async fn a_database_that_was_moved_away_is_unavailable_until_it_is_back() {
 
 #[tokio::test]
 async fn a_closed_store_is_unavailable_and_panics_nobody() {
-    let shop = Shop::with(5, 0).await;
+    let shop = Shop::file_with(5, 0).await;
     let ready = shop.ready(&[(1, 1)]).await;
     shop.store.close().await;
     let fault = shop.store.commit(&[restock(1, 1)]).await.unwrap_err();
@@ -243,7 +249,7 @@ async fn a_closed_store_is_unavailable_and_panics_nobody() {
 
 #[tokio::test]
 async fn a_change_of_stock_leaves_a_row_or_a_place_that_is_taken() {
-    let shop = Shop::with(5, 0).await;
+    let shop = Shop::file_with(5, 0).await;
     let (made, lost) = (restock(1, 2), restock(1, 3));
     let of = |change: &Change| match change {
         Change::Restock(restock) => restock.clone(),
@@ -264,7 +270,7 @@ async fn a_change_of_stock_leaves_a_row_or_a_place_that_is_taken() {
 
 #[tokio::test]
 async fn a_full_disk_is_unavailable_and_passes() {
-    let shop = Shop::with(500, 0).await;
+    let shop = Shop::file_with(500, 0).await;
     let batch: Vec<Change> = (0..200)
         .map(|_| new_order(&checkout(order(&[(1, 1)]))))
         .collect();
@@ -287,11 +293,11 @@ async fn a_locked_database_is_unavailable_and_nothing_was_written() {
     let folder = TempDir::new().unwrap();
     let settings = StoreSettings {
         busy_timeout_ms: 50,
-        ..settings(&folder)
+        ..file_settings(&folder)
     };
     let store = Store::open(settings, Opened::Serving).await.unwrap();
     store.migrate().await.unwrap();
-    let shop = Shop { store, folder };
+    let shop = Shop::of(store, folder);
     shop.list_and_fill(&[(1, 5)]).await;
     let others = many_writers(&shop, Duration::ZERO).await;
     let other = transaction::begin(&others).await.unwrap();
@@ -305,7 +311,7 @@ async fn a_locked_database_is_unavailable_and_nothing_was_written() {
 
 #[tokio::test]
 async fn an_abandoned_commit_leaves_all_of_its_batch_or_nothing() {
-    let shop = Shop::with(500, 500).await;
+    let shop = Shop::file_with(500, 500).await;
     for n in 0..40 {
         let batch: Vec<Change> = (0..20)
             .map(|_| new_order(&checkout(order(&[(1, 1), (2, 1)]))))

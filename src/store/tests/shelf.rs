@@ -4,6 +4,7 @@ use super::shop::*;
 use crate::domain::product::Listing;
 use crate::domain::rejection::Shortage;
 use crate::domain::{Status, Won};
+use crate::store::rows::StockRow;
 use crate::store::{Change, CommitFault, Verdict, execute};
 
 #[tokio::test]
@@ -145,10 +146,16 @@ async fn the_database_itself_refuses_a_negative_stock() {
     let txn = crate::store::transaction::begin(shop.writer())
         .await
         .unwrap();
-    let rows = r#"[{"id": 1, "stock": -2, "received": 0}]"#;
-    let error = execute(&txn, shop.store.0.sql.move_stock, [rows.into()])
-        .await
-        .unwrap_err();
+    let (sql, taken) = (
+        shop.store.0.sql,
+        StockRow {
+            id: 1,
+            stock: -2,
+            received: 0,
+        },
+    );
+    let rows = sql.batch.values(&[taken]).unwrap();
+    let error = execute(&txn, sql.move_stock, rows).await.unwrap_err();
     txn.rollback().await.unwrap();
     assert!(matches!(CommitFault::from(error), CommitFault::Refused(_)));
     assert_eq!(shop.stock(1).await, (1, 1));

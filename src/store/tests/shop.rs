@@ -21,19 +21,33 @@ pub const HELD: Verdict = Verdict::Committed { held: true };
 pub const FREE: Verdict = Verdict::Committed { held: false };
 const PRICE: i64 = 50_000;
 
+#[path = "../../../tests/common/database.rs"]
+mod database;
+pub use database::TestDatabase;
+
 pub struct Shop {
     pub store: Store,
     pub folder: TempDir,
+    settings: Option<StoreSettings>,
+    /// Goes with the shop.
+    _database: Option<TestDatabase>,
 }
 
 static ORDERS: AtomicU32 = AtomicU32::new(1);
 
-pub fn settings(folder: &TempDir) -> StoreSettings {
+fn settings(url: &str) -> StoreSettings {
     StoreSettings {
-        url: format!("sqlite://{}", folder.path().join("shop.db").display()),
+        url: url.to_owned(),
         readers: 4,
         busy_timeout_ms: 2_000,
     }
+}
+
+pub fn file_settings(folder: &TempDir) -> StoreSettings {
+    settings(&format!(
+        "sqlite://{}",
+        folder.path().join("shop.db").display()
+    ))
 }
 
 pub fn product(id: i64) -> ProductId {
@@ -152,11 +166,53 @@ impl Shop {
 
     pub async fn empty() -> Shop {
         let folder = TempDir::new().unwrap();
-        let store = Store::open(settings(&folder), Opened::Serving)
+        let database = TestDatabase::new(&folder.path().join("shop.db"));
+        let settings = settings(&database.url);
+        Shop::open(folder, settings, Some(database)).await
+    }
+
+    /// As [`Shop::with`], in a file whatever database the tests are about.
+    pub async fn file_with(first: i64, second: i64) -> Shop {
+        let folder = TempDir::new().unwrap();
+        let settings = file_settings(&folder);
+        let shop = Shop::open(folder, settings, None).await;
+        shop.list_and_fill(&[(1, first), (2, second)]).await;
+        shop
+    }
+
+    /// A file that somebody else has opened.
+    pub fn of(store: Store, folder: TempDir) -> Shop {
+        Shop {
+            store,
+            folder,
+            settings: None,
+            _database: None,
+        }
+    }
+
+    /// After a restart.
+    pub async fn reopened(mut self) -> Shop {
+        self.store.close().await;
+        let settings = self.settings.clone().unwrap();
+        self.store = Store::open(settings, Opened::Serving).await.unwrap();
+        self
+    }
+
+    async fn open(
+        folder: TempDir,
+        settings: StoreSettings,
+        database: Option<TestDatabase>,
+    ) -> Shop {
+        let store = Store::open(settings.clone(), Opened::Serving)
             .await
             .unwrap();
         store.migrate().await.unwrap();
-        Shop { store, folder }
+        Shop {
+            store,
+            folder,
+            settings: Some(settings),
+            _database: database,
+        }
     }
 
     pub async fn list_and_fill(&self, products: &[(i64, i64)]) {

@@ -141,11 +141,9 @@ async fn one_broken_row_hides_no_other() {
     let shop = Shop::with(50, 50).await;
     let broken = shop.ready(&[(1, 1)]).await;
     let healthy = shop.ready(&[(1, 1)]).await;
-    let sql = "UPDATE payments SET status = 'NONSENSE' WHERE order_id = ?1";
     let key = broken.order.id.to_string();
-    execute(shop.writer(), sql, [key.clone().into()])
-        .await
-        .unwrap();
+    let sql = format!("UPDATE payments SET status = 'NONSENSE' WHERE order_id = '{key}'");
+    execute(shop.writer(), sql.leak(), []).await.unwrap();
     let page = shop.store.order_ids_by_pages(None, 10).await.unwrap();
     assert_eq!(page.records.len(), 1);
     assert_eq!(page.records[0].record.payment, healthy);

@@ -1,0 +1,334 @@
+//! PostgreSQL's texts. The rows of a batch come as one array literal a column: `unnest` reads them about twice as fast as it
+//! reads JSON, and a NULL stays one.
+//!
+//! Rows are locked `FOR NO KEY UPDATE`: the foreign keys of a new order only want its product's key to stay, and must not
+//! wait for whoever moves its stock.
+
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::sqlx::postgres::PgDatabaseError;
+
+use super::{Batch, Sql, Together, Verdict, is_constraint};
+
+pub(super) fn verdict(answer: &PgDatabaseError) -> Verdict {
+    /// Serialization failure, deadlock, and a lock that was not had in time.
+    const COLLISIONS: [&str; 3] = ["40001", "40P01", "55P03"];
+    /// What is wrong with the data, a constraint, or the statement's own words.
+    const REFUSALS: [&str; 4] = ["21", "22", "23", "42"];
+    let code = answer.code();
+    if COLLISIONS.contains(&code) {
+        Verdict::Collided
+    } else if answer.is_unique_violation() {
+        Verdict::Taken
+    } else if is_constraint(answer) || REFUSALS.iter().any(|class| code.starts_with(class)) {
+        Verdict::Refused
+    } else {
+        Verdict::Unwell
+    }
+}
+
+/// The lock is taken below the aggregate, so that what is read is what was there when the lock was had.
+const LOCK_ROWS: &str = "
+    SELECT (SELECT coalesce(json_agg(json_build_array(p.order_id, p.version, p.stock_held::int)), '[]')
+            FROM (SELECT order_id, version, stock_held FROM payments
+                  WHERE order_id = ANY ($1::text[]) ORDER BY order_id FOR NO KEY UPDATE) AS p)::text AS payments,
+           (SELECT coalesce(json_agg(json_build_array(p.id, p.name, p.price, p.stock, p.received, p.seller_id)), '[]')
+            FROM (SELECT id, name, price, stock, received, seller_id FROM products
+                  WHERE id = ANY ($2::bigint[]) ORDER BY id FOR NO KEY UPDATE) AS p)::text AS products";
+
+const LOCK_CHECKOUT_KEYS: &str = r#"
+    SELECT k.user_id, k."key", k.body_hash, k.order_id, k.created_at
+    FROM unnest($1::text[], $2::text[]) AS j (user_id, "key")
+    JOIN checkout_keys AS k ON k.user_id = j.user_id AND k."key" = j."key"
+    ORDER BY k.user_id, k."key" FOR UPDATE OF k"#;
+
+const LOCK_NODES: &str = "
+    SELECT incarnation FROM nodes
+    WHERE incarnation = ANY ($1::text[]) AND closed_at IS NULL ORDER BY incarnation FOR UPDATE";
+
+const INSERT_PAYMENTS: &str = "
+    INSERT INTO payments (user_id, order_name, total_amount, created_at, order_id, status, stock_held, version, owner,
+                          next_attempt_at, expires_at, rounds, questions, quarantine)
+    SELECT user_id, order_name, total_amount, created_at, order_id, status, stock_held::boolean, version, owner,
+           next_attempt_at, expires_at, rounds, questions, quarantine
+    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::int[],
+                $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[])
+        AS j (user_id, order_name, total_amount, created_at, order_id, replaces, status, stock_held, version, owner,
+              next_attempt_at, expires_at, rounds, questions, quarantine)";
+
+const INSERT_LINES: &str = "
+    INSERT INTO order_lines (order_id, product_id, quantity, amount)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])";
+
+const UPDATE_PAYMENTS: &str = "
+    UPDATE payments AS p
+    SET status = j.status, stock_held = j.stock_held::boolean, version = j.version, owner = j.owner,
+        next_attempt_at = j.next_attempt_at, expires_at = j.expires_at, rounds = j.rounds,
+        questions = j.questions, quarantine = j.quarantine
+    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
+                $9::bigint[], $10::bigint[], $11::text[])
+        AS j (order_id, replaces, status, stock_held, version, owner, next_attempt_at, expires_at, rounds, questions,
+              quarantine)
+    WHERE p.order_id = j.order_id AND p.version = j.replaces";
+
+const PUT_ATTEMPTS: &str = "
+    INSERT INTO attempts (order_id, number, payment_key, n, answered, gateway, started_at, may_send_until, owner,
+                          many_owners, foreign_seen, approval_sign, doubted_code, doubted_message, outcome,
+                          gateway_code, gateway_message, approved_at, method, receipt_url)
+    SELECT order_id, number, payment_key, n, answered::boolean, gateway, started_at, may_send_until, owner,
+           many_owners::boolean, foreign_seen::boolean, approval_sign, doubted_code, doubted_message, outcome,
+           gateway_code, gateway_message, approved_at, method, receipt_url
+    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::int[], $6::text[], $7::bigint[], $8::bigint[],
+                $9::text[], $10::int[], $11::int[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+                $17::text[], $18::bigint[], $19::text[], $20::text[])
+        AS j (order_id, number, payment_key, n, answered, gateway, started_at, may_send_until, owner, many_owners,
+              foreign_seen, approval_sign, doubted_code, doubted_message, outcome, gateway_code, gateway_message,
+              approved_at, method, receipt_url)
+    ON CONFLICT (order_id, number) DO UPDATE
+    SET n = excluded.n, answered = excluded.answered, may_send_until = excluded.may_send_until,
+        many_owners = excluded.many_owners, foreign_seen = excluded.foreign_seen,
+        approval_sign = excluded.approval_sign, doubted_code = excluded.doubted_code,
+        doubted_message = excluded.doubted_message, outcome = excluded.outcome,
+        gateway_code = excluded.gateway_code, gateway_message = excluded.gateway_message,
+        approved_at = excluded.approved_at, method = excluded.method, receipt_url = excluded.receipt_url";
+
+const INSERT_HISTORY: &str = "
+    INSERT INTO payment_history (order_id, version, transition_id, from_status, to_status, event, reason, at)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::bigint[])";
+
+const INSERT_OUTBOX: &str = "
+    INSERT INTO outbox (order_id, version, event, payload, at)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])";
+
+const MOVE_STOCK: &str = "
+    UPDATE products AS p SET stock = p.stock + j.stock, received = p.received + j.received
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS j (id, stock, received) WHERE p.id = j.id";
+
+const DROP_CHECKOUT_KEYS: &str = r#"
+    DELETE FROM checkout_keys AS k
+    USING unnest($1::text[], $2::text[], $3::bigint[]) AS j (user_id, "key", created_at)
+    WHERE k.user_id = j.user_id AND k."key" = j."key" AND k.created_at = j.created_at"#;
+
+const PUT_CHECKOUT_KEYS: &str = r#"
+    INSERT INTO checkout_keys (user_id, "key", body_hash, order_id, created_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])"#;
+
+const POSTPONE_PAYMENTS: &str = "
+    UPDATE payments AS p SET next_attempt_at = j.until
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS j (order_id, version, until)
+    WHERE p.order_id = j.order_id AND p.version = j.version";
+
+const PUT_LISTINGS: &str = "
+    INSERT INTO products (id, name, price, stock, received, seller_id)
+    SELECT id, name, price, 0, 0, seller_id
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS j (id, name, price, seller_id)
+    ON CONFLICT (id) DO UPDATE
+    SET name = excluded.name, price = excluded.price, seller_id = excluded.seller_id";
+
+const INSERT_STOCK_CHANGES: &str = "
+    INSERT INTO stock_changes (id, product_id, quantity, reason, at)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])";
+
+const PUT_NODES: &str = "
+    INSERT INTO nodes (incarnation, name, started_at, heartbeat_at)
+    SELECT incarnation, name, at, at FROM unnest($1::text[], $2::text[], $3::bigint[]) AS j (incarnation, name, at)
+    ON CONFLICT (incarnation) DO UPDATE
+    SET name = excluded.name, heartbeat_at = excluded.heartbeat_at, closed_at = NULL";
+
+const UPDATE_NODES: &str = "
+    UPDATE nodes AS n SET heartbeat_at = coalesce(j.heartbeat_at, n.heartbeat_at), closed_at = j.closed_at
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS j (incarnation, heartbeat_at, closed_at)
+    WHERE n.incarnation = j.incarnation";
+
+const READ_BACK: &str = "
+    SELECT p.version, p.stock_held,
+           EXISTS (SELECT 1 FROM payment_history AS h
+                   WHERE h.transition_id = $2 AND h.order_id = p.order_id) AS landed
+    FROM payments AS p WHERE p.order_id = $1";
+
+/// The lines and the attempts of `p`, each as a JSON array: one statement sees one state, whatever is written beside it.
+macro_rules! lines_and_attempts {
+    () => {
+        "
+           (SELECT coalesce(json_agg(json_build_object(
+                'product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount)), '[]')
+            FROM order_lines AS l WHERE l.order_id = p.order_id)::text AS lines,
+           (SELECT coalesce(json_agg(json_build_object(
+                'number', a.number, 'payment_key', a.payment_key, 'n', a.n, 'answered', a.answered::int,
+                'gateway', a.gateway, 'started_at', a.started_at, 'may_send_until', a.may_send_until,
+                'owner', a.owner, 'many_owners', a.many_owners::int, 'foreign_seen', a.foreign_seen::int,
+                'approval_sign', a.approval_sign, 'doubted_code', a.doubted_code,
+                'doubted_message', a.doubted_message, 'outcome', a.outcome,
+                'gateway_code', a.gateway_code, 'gateway_message', a.gateway_message,
+                'approved_at', a.approved_at, 'method', a.method, 'receipt_url', a.receipt_url)), '[]')
+            FROM attempts AS a WHERE a.order_id = p.order_id)::text AS attempts"
+    };
+}
+
+macro_rules! past {
+    () => {
+        "
+           (SELECT coalesce(json_agg(json_build_object(
+                'version', h.version, 'transition_id', h.transition_id, 'from_status', h.from_status,
+                'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at)), '[]')
+            FROM payment_history AS h WHERE h.order_id = p.order_id)::text AS history"
+    };
+}
+
+const LOAD: &str = concat!(
+    "SELECT p.*,",
+    lines_and_attempts!(),
+    " FROM payments AS p WHERE p.order_id = $1"
+);
+
+const AUDIT_PAGE: &str = concat!(
+    "SELECT p.*,",
+    lines_and_attempts!(),
+    ",",
+    past!(),
+    ",
+           (SELECT coalesce(json_agg(json_build_object(
+                'id', o.id, 'version', o.version, 'event', o.event, 'payload', o.payload, 'at', o.at)), '[]')
+            FROM outbox AS o WHERE o.order_id = p.order_id)::text AS outbox
+    FROM payments AS p WHERE p.order_id > $1 ORDER BY p.order_id LIMIT $2"
+);
+
+const HISTORY: &str = concat!(
+    "SELECT",
+    past!(),
+    " FROM (SELECT $1::text AS order_id) AS p"
+);
+
+/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another.
+const DUE: &str = "
+    SELECT order_id, status FROM (
+        (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'IN_PROGRESS' AND (next_attempt_at <= $1 OR owner IS DISTINCT FROM $2)
+            ORDER BY next_attempt_at LIMIT $3)
+        UNION ALL
+        (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'UNKNOWN' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3)
+        UNION ALL
+        (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'READY' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3)
+        UNION ALL
+        (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'QUARANTINED' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3)
+    ) AS found ORDER BY next_attempt_at";
+
+const BACKLOG: &str = "
+    SELECT count(*) AS due, min(next_attempt_at) AS oldest,
+           (SELECT count(*) FROM payments WHERE status = 'QUARANTINED') AS quarantined
+    FROM payments WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND next_attempt_at <= $1";
+
+const RECENT: &str = "
+    SELECT order_id, user_id, status, total_amount, order_name, created_at
+    FROM payments ORDER BY order_id DESC LIMIT $1";
+
+/// Oldest order first. With its past, since a list says since when and why.
+const QUARANTINED: &str = concat!(
+    "SELECT p.*,",
+    lines_and_attempts!(),
+    ",",
+    past!(),
+    " FROM payments AS p WHERE p.status = 'QUARANTINED' ORDER BY p.order_id LIMIT $1"
+);
+
+const PRODUCTS: &str = "
+    SELECT id, name, price, stock, received, seller_id FROM products WHERE id = ANY ($1::bigint[])";
+
+const ALL_PRODUCTS: &str =
+    "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
+
+/// Held: off the shelf and not yet sold. The three statuses are those in which goods can be held.
+macro_rules! held_lines {
+    () => {
+        "SELECT l.product_id, sum(l.quantity)::bigint AS held
+    FROM payments AS p JOIN order_lines AS l ON l.order_id = p.order_id
+    WHERE p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') AND p.stock_held"
+    };
+}
+
+const HELD: &str = concat!(
+    held_lines!(),
+    " AND l.product_id = ANY ($1::bigint[]) GROUP BY l.product_id"
+);
+
+const COUNTED: &str = concat!(
+    "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
+    FROM products AS s LEFT JOIN (",
+    held_lines!(),
+    " AND l.product_id = ANY ($1::bigint[]) GROUP BY l.product_id) AS h ON h.product_id = s.id
+    WHERE s.id = ANY ($1::bigint[]) ORDER BY s.id"
+);
+
+const ALL_COUNTED: &str = concat!(
+    "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
+    FROM products AS s LEFT JOIN (",
+    held_lines!(),
+    " GROUP BY l.product_id) AS h ON h.product_id = s.id ORDER BY s.id"
+);
+
+const CHECKOUT_KEY: &str = r#"
+    SELECT user_id, "key", body_hash, order_id, created_at
+    FROM checkout_keys WHERE user_id = $1 AND "key" = $2"#;
+
+const MAKE_ORPHANS_DUE: &str = "
+    UPDATE payments SET next_attempt_at = $1
+    WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND owner IS DISTINCT FROM $2
+      AND (next_attempt_at IS NULL OR next_attempt_at > $1)";
+
+const IS_EMPTY: &str = "
+    SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM products)
+       AND NOT EXISTS (SELECT 1 FROM payments) AS empty";
+
+pub(super) static SQL: Sql = Sql {
+    batch: Batch::Columns,
+    lock_rows: LOCK_ROWS,
+    lock_checkout_keys: LOCK_CHECKOUT_KEYS,
+    lock_nodes: LOCK_NODES,
+    write_payments: Together::Each([
+        INSERT_PAYMENTS,
+        INSERT_LINES,
+        UPDATE_PAYMENTS,
+        PUT_ATTEMPTS,
+        INSERT_HISTORY,
+        INSERT_OUTBOX,
+        MOVE_STOCK,
+    ]),
+    drop_checkout_keys: DROP_CHECKOUT_KEYS,
+    put_checkout_keys: PUT_CHECKOUT_KEYS,
+    postpone_payments: POSTPONE_PAYMENTS,
+    put_listings: PUT_LISTINGS,
+    insert_stock_changes: INSERT_STOCK_CHANGES,
+    move_stock: MOVE_STOCK,
+    put_nodes: PUT_NODES,
+    update_nodes: UPDATE_NODES,
+    lock_payment: "SELECT 1::bigint AS one FROM payments WHERE order_id = $1 FOR NO KEY UPDATE",
+    read_back: READ_BACK,
+    stock_change: "SELECT quantity FROM stock_changes WHERE id = $1",
+    load: LOAD,
+    history: HISTORY,
+    due: DUE,
+    backlog: BACKLOG,
+    recent: RECENT,
+    quarantined: QUARANTINED,
+    audit_page: AUDIT_PAGE,
+    products: PRODUCTS,
+    all_products: ALL_PRODUCTS,
+    counted: COUNTED,
+    all_counted: ALL_COUNTED,
+    held: HELD,
+    checkout_key: CHECKOUT_KEY,
+    user: "SELECT 1::bigint AS one FROM users WHERE id = $1",
+    is_empty: IS_EMPTY,
+    insert_user: "INSERT INTO users (id, name) VALUES ($1, $2)",
+    make_orphans_due: MAKE_ORPHANS_DUE,
+    secret: "SELECT value FROM secrets WHERE name = $1",
+    insert_secret: "INSERT INTO secrets (name, value) VALUES ($1, $2)",
+    ping: "SELECT 1::bigint AS one",
+    // Any number will do that nobody else on this database uses.
+    lock_schema: Some(
+        "SELECT 1::bigint AS one FROM (SELECT pg_advisory_xact_lock(7205759403792794)) AS locked",
+    ),
+};

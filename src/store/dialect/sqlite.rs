@@ -1,0 +1,332 @@
+//! SQLite's texts. `CROSS JOIN` pins the loop order: the batch outside, the index inside, whatever the statistics say.
+
+use sea_orm::sqlx::error::DatabaseError;
+
+use super::{Batch, Sql, Together, Verdict, is_constraint};
+
+fn primary_code(answer: &dyn DatabaseError) -> Option<i64> {
+    let code = answer.code().and_then(|code| code.parse::<i64>().ok());
+    code.map(|code| code & 0xff)
+}
+
+/// One writer has the file: nothing collides.
+pub(super) fn verdict(answer: &dyn DatabaseError) -> Verdict {
+    /// ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+    const REFUSALS: [i64; 5] = [1, 18, 19, 20, 25];
+    if primary_code(answer).is_some_and(|code| REFUSALS.contains(&code)) || is_constraint(answer) {
+        Verdict::Refused
+    } else {
+        Verdict::Unwell
+    }
+}
+
+/// The file is busy, or its disk is full. An I/O error while syncing, for instance, leaves open what is on the disk.
+pub(super) fn is_no_commit(answer: &dyn DatabaseError) -> bool {
+    /// BUSY and FULL.
+    const NOT_MADE: [i64; 2] = [5, 13];
+    primary_code(answer).is_some_and(|code| NOT_MADE.contains(&code))
+}
+
+/// The payments ?1 and the products ?2 of a batch, each as one JSON array of arrays.
+const LOCK_ROWS: &str = "
+    SELECT (SELECT json_group_array(json_array(p.order_id, p.version, p.stock_held))
+            FROM json_each(?1) AS j CROSS JOIN payments AS p ON p.order_id = j.value) AS payments,
+           (SELECT json_group_array(json_array(p.id, p.name, p.price, p.stock, p.received, p.seller_id))
+            FROM json_each(?2) AS j CROSS JOIN products AS p ON p.id = j.value) AS products";
+
+const LOCK_CHECKOUT_KEYS: &str = r#"
+    SELECT k.user_id, k."key", k.body_hash, k.order_id, k.created_at
+    FROM jsonb_each(?1) AS j
+    CROSS JOIN checkout_keys AS k ON k.user_id = j.value ->> 0 AND k."key" = j.value ->> 1"#;
+
+const LOCK_NODES: &str = "
+    SELECT n.incarnation FROM json_each(?1) AS j
+    CROSS JOIN nodes AS n ON n.incarnation = j.value WHERE n.closed_at IS NULL";
+
+macro_rules! move_stock {
+    ($rows:literal) => {
+        concat!(
+            "
+    UPDATE products
+    SET stock = stock + (j.value ->> 'stock'), received = received + (j.value ->> 'received')
+    FROM jsonb_each(",
+            $rows,
+            ") AS j WHERE products.id = j.value ->> 'id'"
+        )
+    };
+}
+
+/// One round trip: seven would each wait for a turn of two threads. The parameters have no
+/// numbers, because sqlx counts on from statement to statement and loses its way among numbered ones.
+const WRITE_PAYMENTS: &str = concat!(
+    "
+    INSERT INTO payments (order_id, user_id, order_name, status, stock_held, total_amount, version, owner,
+                          next_attempt_at, expires_at, rounds, questions, quarantine, created_at)
+    SELECT j.value ->> 'order_id', j.value ->> 'user_id', j.value ->> 'order_name', j.value ->> 'status',
+           j.value ->> 'stock_held', j.value ->> 'total_amount', j.value ->> 'version', j.value ->> 'owner',
+           j.value ->> 'next_attempt_at', j.value ->> 'expires_at', j.value ->> 'rounds',
+           j.value ->> 'questions', j.value ->> 'quarantine', j.value ->> 'created_at'
+    FROM jsonb_each(?) AS j;
+    INSERT INTO order_lines (order_id, product_id, quantity, amount)
+    SELECT j.value ->> 'order_id', j.value ->> 'product_id', j.value ->> 'quantity', j.value ->> 'amount'
+    FROM jsonb_each(?) AS j;
+    UPDATE payments
+    SET status = j.value ->> 'status', stock_held = j.value ->> 'stock_held', version = j.value ->> 'version',
+        owner = j.value ->> 'owner', next_attempt_at = j.value ->> 'next_attempt_at',
+        expires_at = j.value ->> 'expires_at', rounds = j.value ->> 'rounds',
+        questions = j.value ->> 'questions', quarantine = j.value ->> 'quarantine'
+    FROM jsonb_each(?) AS j
+    WHERE payments.order_id = j.value ->> 'order_id' AND payments.version = j.value ->> 'replaces';
+    INSERT INTO attempts (order_id, number, payment_key, n, answered, gateway, started_at, may_send_until, owner,
+                          many_owners, foreign_seen, approval_sign, doubted_code, doubted_message, outcome,
+                          gateway_code, gateway_message, approved_at, method, receipt_url)
+    SELECT j.value ->> 'order_id', j.value ->> 'number', j.value ->> 'payment_key', j.value ->> 'n',
+           j.value ->> 'answered', j.value ->> 'gateway', j.value ->> 'started_at',
+           j.value ->> 'may_send_until', j.value ->> 'owner', j.value ->> 'many_owners',
+           j.value ->> 'foreign_seen', j.value ->> 'approval_sign', j.value ->> 'doubted_code',
+           j.value ->> 'doubted_message', j.value ->> 'outcome', j.value ->> 'gateway_code',
+           j.value ->> 'gateway_message', j.value ->> 'approved_at', j.value ->> 'method',
+           j.value ->> 'receipt_url'
+    FROM jsonb_each(?) AS j WHERE true
+    ON CONFLICT (order_id, number) DO UPDATE
+    SET n = excluded.n, answered = excluded.answered, may_send_until = excluded.may_send_until,
+        many_owners = excluded.many_owners, foreign_seen = excluded.foreign_seen,
+        approval_sign = excluded.approval_sign, doubted_code = excluded.doubted_code,
+        doubted_message = excluded.doubted_message, outcome = excluded.outcome,
+        gateway_code = excluded.gateway_code, gateway_message = excluded.gateway_message,
+        approved_at = excluded.approved_at, method = excluded.method, receipt_url = excluded.receipt_url;
+    INSERT INTO payment_history (order_id, version, transition_id, from_status, to_status, event, reason, at)
+    SELECT j.value ->> 'order_id', j.value ->> 'version', j.value ->> 'transition_id',
+           j.value ->> 'from_status', j.value ->> 'to_status', j.value ->> 'event', j.value ->> 'reason',
+           j.value ->> 'at'
+    FROM jsonb_each(?) AS j;
+    INSERT INTO outbox (order_id, version, event, payload, at)
+    SELECT j.value ->> 'order_id', j.value ->> 'version', j.value ->> 'event', j.value ->> 'payload',
+           j.value ->> 'at'
+    FROM jsonb_each(?) AS j;",
+    move_stock!("?")
+);
+
+/// Those whose day is over, as they were read.
+const DROP_CHECKOUT_KEYS: &str = r#"
+    DELETE FROM checkout_keys WHERE (user_id, "key", created_at) IN (
+        SELECT j.value ->> 'user_id', j.value ->> 'key', j.value ->> 'created_at' FROM jsonb_each(?1) AS j)"#;
+
+const PUT_CHECKOUT_KEYS: &str = r#"
+    INSERT INTO checkout_keys (user_id, "key", body_hash, order_id, created_at)
+    SELECT j.value ->> 'user_id', j.value ->> 'key', j.value ->> 'body_hash', j.value ->> 'order_id',
+           j.value ->> 'created_at'
+    FROM jsonb_each(?1) AS j"#;
+
+const POSTPONE_PAYMENTS: &str = "
+    UPDATE payments SET next_attempt_at = j.value ->> 'until'
+    FROM jsonb_each(?1) AS j
+    WHERE payments.order_id = j.value ->> 'order_id' AND payments.version = j.value ->> 'version'";
+
+const PUT_LISTINGS: &str = "
+    INSERT INTO products (id, name, price, stock, received, seller_id)
+    SELECT j.value ->> 'id', j.value ->> 'name', j.value ->> 'price', 0, 0, j.value ->> 'seller_id'
+    FROM jsonb_each(?1) AS j WHERE true
+    ON CONFLICT (id) DO UPDATE
+    SET name = excluded.name, price = excluded.price, seller_id = excluded.seller_id";
+
+const INSERT_STOCK_CHANGES: &str = "
+    INSERT INTO stock_changes (id, product_id, quantity, reason, at)
+    SELECT j.value ->> 'id', j.value ->> 'product_id', j.value ->> 'quantity', j.value ->> 'reason',
+           j.value ->> 'at'
+    FROM jsonb_each(?1) AS j";
+
+const PUT_NODES: &str = "
+    INSERT INTO nodes (incarnation, name, started_at, heartbeat_at, closed_at)
+    SELECT j.value ->> 'incarnation', j.value ->> 'name', j.value ->> 'at', j.value ->> 'at', NULL
+    FROM jsonb_each(?1) AS j WHERE true
+    ON CONFLICT (incarnation) DO UPDATE
+    SET name = excluded.name, heartbeat_at = excluded.heartbeat_at, closed_at = NULL";
+
+const UPDATE_NODES: &str = "
+    UPDATE nodes
+    SET heartbeat_at = coalesce(j.value ->> 'heartbeat_at', heartbeat_at), closed_at = j.value ->> 'closed_at'
+    FROM jsonb_each(?1) AS j WHERE nodes.incarnation = j.value ->> 'incarnation'";
+
+const READ_BACK: &str = "
+    SELECT p.version, p.stock_held,
+           EXISTS (SELECT 1 FROM payment_history AS h
+                   WHERE h.transition_id = ?2 AND h.order_id = p.order_id) AS landed
+    FROM payments AS p WHERE p.order_id = ?1";
+
+/// The lines and the attempts of `p`, each as a JSON array: one statement sees one state, whatever is written beside it.
+macro_rules! lines_and_attempts {
+    () => {
+        "
+           (SELECT json_group_array(json_object(
+                'product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount))
+            FROM order_lines AS l WHERE l.order_id = p.order_id) AS lines,
+           (SELECT json_group_array(json_object(
+                'number', a.number, 'payment_key', a.payment_key, 'n', a.n, 'answered', a.answered,
+                'gateway', a.gateway, 'started_at', a.started_at, 'may_send_until', a.may_send_until,
+                'owner', a.owner, 'many_owners', a.many_owners, 'foreign_seen', a.foreign_seen,
+                'approval_sign', a.approval_sign, 'doubted_code', a.doubted_code,
+                'doubted_message', a.doubted_message, 'outcome', a.outcome,
+                'gateway_code', a.gateway_code, 'gateway_message', a.gateway_message,
+                'approved_at', a.approved_at, 'method', a.method, 'receipt_url', a.receipt_url))
+            FROM attempts AS a WHERE a.order_id = p.order_id) AS attempts"
+    };
+}
+
+const LOAD: &str = concat!(
+    "SELECT p.*,",
+    lines_and_attempts!(),
+    " FROM payments AS p WHERE p.order_id = ?1"
+);
+
+const AUDIT_PAGE: &str = concat!(
+    "SELECT p.*,",
+    lines_and_attempts!(),
+    ",
+           (SELECT json_group_array(json_object(
+                'version', h.version, 'transition_id', h.transition_id, 'from_status', h.from_status,
+                'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at))
+            FROM payment_history AS h WHERE h.order_id = p.order_id) AS history,
+           (SELECT json_group_array(json_object(
+                'id', o.id, 'version', o.version, 'event', o.event, 'payload', o.payload, 'at', o.at))
+            FROM outbox AS o WHERE o.order_id = p.order_id) AS outbox
+    FROM payments AS p WHERE p.order_id > ?1 ORDER BY p.order_id LIMIT ?2"
+);
+
+const HISTORY: &str = "
+    SELECT json_group_array(json_object(
+        'version', h.version, 'transition_id', h.transition_id, 'from_status', h.from_status,
+        'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at)) AS history
+    FROM payment_history AS h WHERE h.order_id = ?1";
+
+/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another.
+const DUE: &str = "
+    SELECT order_id, status FROM (
+        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'IN_PROGRESS' AND (next_attempt_at <= ?1 OR owner IS NOT ?2)
+            ORDER BY next_attempt_at LIMIT ?3)
+        UNION ALL
+        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'UNKNOWN' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
+        UNION ALL
+        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'READY' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
+        UNION ALL
+        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE status = 'QUARANTINED' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
+    ) ORDER BY next_attempt_at";
+
+const BACKLOG: &str = "
+    SELECT count(*) AS due, min(next_attempt_at) AS oldest,
+           (SELECT count(*) FROM payments WHERE status = 'QUARANTINED') AS quarantined
+    FROM payments WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND next_attempt_at <= ?1";
+
+const RECENT: &str = "
+    SELECT order_id, user_id, status, total_amount, order_name, created_at
+    FROM payments ORDER BY order_id DESC LIMIT ?1";
+
+/// Oldest order first. With its past, since a list says since when and why.
+const QUARANTINED: &str = concat!(
+    "SELECT p.*,",
+    lines_and_attempts!(),
+    ",
+           (SELECT json_group_array(json_object(
+                'version', h.version, 'transition_id', h.transition_id, 'from_status', h.from_status,
+                'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at))
+            FROM payment_history AS h WHERE h.order_id = p.order_id) AS history
+    FROM payments AS p WHERE p.status = 'QUARANTINED' ORDER BY p.order_id LIMIT ?1"
+);
+
+const PRODUCTS: &str = "
+    SELECT p.id, p.name, p.price, p.stock, p.received, p.seller_id
+    FROM json_each(?1) AS j CROSS JOIN products AS p ON p.id = j.value";
+
+const ALL_PRODUCTS: &str =
+    "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
+
+/// Held: off the shelf and not yet sold. The three statuses are those in which goods can be held.
+macro_rules! held_lines {
+    () => {
+        "
+    FROM payments AS p CROSS JOIN order_lines AS l ON l.order_id = p.order_id
+    WHERE p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') AND p.stock_held"
+    };
+}
+
+const HELD: &str = concat!(
+    "SELECT l.product_id, CAST(sum(l.quantity) AS INTEGER) AS held",
+    held_lines!(),
+    " AND l.product_id IN (SELECT value FROM json_each(?1)) GROUP BY l.product_id"
+);
+
+const COUNTED: &str = concat!(
+    "
+    SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
+    FROM json_each(?1) AS j CROSS JOIN products AS s ON s.id = j.value
+    LEFT JOIN (SELECT l.product_id, sum(l.quantity) AS held",
+    held_lines!(),
+    " AND l.product_id IN (SELECT value FROM json_each(?1)) GROUP BY l.product_id) AS h
+    ON h.product_id = s.id ORDER BY s.id"
+);
+
+const ALL_COUNTED: &str = concat!(
+    "
+    SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
+    FROM products AS s
+    LEFT JOIN (SELECT l.product_id, sum(l.quantity) AS held",
+    held_lines!(),
+    " GROUP BY l.product_id) AS h ON h.product_id = s.id ORDER BY s.id"
+);
+
+const CHECKOUT_KEY: &str = r#"
+    SELECT user_id, "key", body_hash, order_id, created_at
+    FROM checkout_keys WHERE user_id = ?1 AND "key" = ?2"#;
+
+const MAKE_ORPHANS_DUE: &str = "
+    UPDATE payments SET next_attempt_at = ?1
+    WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND owner IS NOT ?2
+      AND (next_attempt_at IS NULL OR next_attempt_at > ?1)";
+
+const IS_EMPTY: &str = "
+    SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM products)
+       AND NOT EXISTS (SELECT 1 FROM payments) AS empty";
+
+pub(super) static SQL: Sql = Sql {
+    batch: Batch::Json,
+    lock_rows: LOCK_ROWS,
+    lock_checkout_keys: LOCK_CHECKOUT_KEYS,
+    lock_nodes: LOCK_NODES,
+    write_payments: Together::One(WRITE_PAYMENTS),
+    drop_checkout_keys: DROP_CHECKOUT_KEYS,
+    put_checkout_keys: PUT_CHECKOUT_KEYS,
+    postpone_payments: POSTPONE_PAYMENTS,
+    put_listings: PUT_LISTINGS,
+    insert_stock_changes: INSERT_STOCK_CHANGES,
+    move_stock: move_stock!("?1"),
+    put_nodes: PUT_NODES,
+    update_nodes: UPDATE_NODES,
+    lock_payment: "SELECT 1 AS one FROM payments WHERE order_id = ?1",
+    read_back: READ_BACK,
+    stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
+    load: LOAD,
+    history: HISTORY,
+    due: DUE,
+    backlog: BACKLOG,
+    recent: RECENT,
+    quarantined: QUARANTINED,
+    audit_page: AUDIT_PAGE,
+    products: PRODUCTS,
+    all_products: ALL_PRODUCTS,
+    counted: COUNTED,
+    all_counted: ALL_COUNTED,
+    held: HELD,
+    checkout_key: CHECKOUT_KEY,
+    user: "SELECT 1 AS one FROM users WHERE id = ?1",
+    is_empty: IS_EMPTY,
+    insert_user: "INSERT INTO users (id, name) VALUES (?1, ?2)",
+    make_orphans_due: MAKE_ORPHANS_DUE,
+    secret: "SELECT value FROM secrets WHERE name = ?1",
+    insert_secret: "INSERT INTO secrets (name, value) VALUES (?1, ?2)",
+    ping: "SELECT 1 AS one",
+    lock_schema: None,
+};

@@ -1,0 +1,71 @@
+//! A database for one test alone: a file in the test's folder, or a new database on the server that PAYONCE_TEST_DATABASE
+//! names, such as postgres://payonce@127.0.0.1:5432/postgres. It goes when the test goes.
+
+use std::path::Path;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+
+pub struct TestDatabase {
+    pub url: String,
+    /// Where the server is asked to drop it.
+    drop_at: Option<(String, String)>,
+}
+
+impl TestDatabase {
+    pub fn new(file: &Path) -> TestDatabase {
+        match std::env::var("PAYONCE_TEST_DATABASE") {
+            Ok(server) if !server.is_empty() => TestDatabase::on(server),
+            _ => TestDatabase {
+                url: format!("sqlite://{}", file.display()),
+                drop_at: None,
+            },
+        }
+    }
+
+    fn on(server: String) -> TestDatabase {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (id, next) = (process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let began = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        let name = format!("payonce_test_{id}_{next}_{began}");
+        ask(&server, &format!("CREATE DATABASE {name}"));
+        let (scheme, rest) = server.split_once("://").expect("a url");
+        let host = rest.split(['/', '?']).next().unwrap();
+        TestDatabase {
+            url: format!("{scheme}://{host}/{name}"),
+            drop_at: Some((server, name)),
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Some((server, name)) = &self.drop_at {
+            let force = if server.starts_with("postgres") {
+                " WITH (FORCE)"
+            } else {
+                ""
+            };
+            ask(server, &format!("DROP DATABASE {name}{force}"));
+        }
+    }
+}
+
+/// On a thread of its own: the tests that want a database may or may not be inside a runtime.
+fn ask(server: &str, sql: &str) {
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut options = ConnectOptions::new(server);
+            options.max_connections(1).sqlx_logging(false);
+            let server = Database::connect(options).await.unwrap();
+            server.execute_unprepared(sql).await.unwrap();
+            server.close().await.unwrap();
+        });
+    };
+    std::thread::scope(|scope| scope.spawn(ask).join().unwrap());
+}
