@@ -24,6 +24,11 @@ impl TestDatabase {
         }
     }
 
+    /// By several nodes; a file has one server.
+    pub fn is_shared(&self) -> bool {
+        self.drop_at.is_some()
+    }
+
     fn on(server: String) -> TestDatabase {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let (id, next) = (process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

@@ -65,15 +65,25 @@ impl House {
         Plan::default()
     }
 
-    pub(super) fn env(database: &TestDatabase) -> Vec<(String, String)> {
-        let database = database.url.clone();
-        [
+    pub(super) fn env(folder: &TempDir, database: &TestDatabase) -> Vec<(String, String)> {
+        let mut env = vec![
             ("PAYONCE_SERVER__BIND", ANY_ADDRESS.to_owned()),
             ("PAYONCE_SANDBOX__BIND", ANY_ADDRESS.to_owned()),
-            ("PAYONCE_DATABASE__URL", database),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+            ("PAYONCE_DATABASE__URL", database.url.clone()),
+        ];
+        if database.is_shared() {
+            // What goes without saying beside a file.
+            let ledger = folder.path().join("sandbox-ledger.jsonl");
+            env.extend([
+                ("PAYONCE_SANDBOX__ENABLED", "true".to_owned()),
+                ("PAYONCE_DATABASE__DEMO_DATA", "true".to_owned()),
+                ("PAYONCE_SANDBOX__LEDGER_PATH", ledger.display().to_string()),
+            ]);
+        }
+        let owned = env.into_iter();
+        owned
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     pub fn environment(&self) -> &[(String, String)] {
@@ -281,6 +291,7 @@ impl House {
     pub fn audit(&self) {
         let mut env = self.env.clone();
         if self.toss.is_none() {
+            env.retain(|(name, _)| name != "PAYONCE_SANDBOX__ENABLED");
             env.push(("PAYONCE_TOSS__BASE_URL".into(), self.toss_url().to_owned()));
             env.push(("PAYONCE_TOSS__SECRET_KEY".into(), SECRET_KEY.into()));
         }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, QueryResult, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult,
+    Statement,
 };
 
 use super::house::House;
@@ -43,13 +44,12 @@ impl Reader {
     }
 }
 
-/// Another process on the same file, which may write and lock.
+/// Another process on the same database, which may write and lock.
 pub struct Other(DatabaseConnection);
 
 impl Other {
     pub async fn of(house: &House) -> Other {
-        let file = format!("sqlite://{}", house.database().display());
-        let mut options = ConnectOptions::new(file);
+        let mut options = ConnectOptions::new(&house.store.url);
         options.max_connections(1).sqlx_logging(false);
         Other(Database::connect(options).await.unwrap())
     }
@@ -62,12 +62,27 @@ impl Other {
         }
     }
 
+    /// Nobody else writes; readers go on.
     pub async fn lock(&self) {
-        self.say("BEGIN IMMEDIATE").await;
+        match self.0.get_database_backend() {
+            DbBackend::Sqlite => self.say("BEGIN IMMEDIATE").await,
+            DbBackend::Postgres => {
+                self.say("BEGIN; LOCK TABLE payments, products, nodes IN EXCLUSIVE MODE")
+                    .await;
+            }
+            DbBackend::MySql => {
+                self.say("LOCK TABLES payments READ, products READ, nodes READ")
+                    .await
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     pub async fn unlock(&self) {
-        self.say("ROLLBACK").await;
+        match self.0.get_database_backend() {
+            DbBackend::MySql => self.say("UNLOCK TABLES").await,
+            _ => self.say("ROLLBACK").await,
+        }
     }
 
     pub async fn close(self) {

@@ -58,11 +58,12 @@ impl Plan {
         let store = self.store.clone();
         let file = folder.path().join("payonce.db");
         let store = store.unwrap_or_else(|| Arc::new(TestDatabase::new(&file)));
-        let mut env = House::env(&store);
+        let mut env = House::env(&folder, &store);
         let toss_env = self.toss_env(&folder);
         let start = || Process::start(&["sandbox"], &toss_env);
         let toss = self.own_toss.then(start);
         if let Some(toss) = &toss {
+            env.retain(|(name, _)| name != "PAYONCE_SANDBOX__ENABLED");
             env.push(("PAYONCE_TOSS__BASE_URL".into(), toss.url.clone()));
             env.push(("PAYONCE_TOSS__SECRET_KEY".into(), SECRET_KEY.into()));
             env.push(("PAYONCE_DATABASE__DEMO_DATA".into(), "true".into()));
