@@ -21,6 +21,7 @@ const WHILE: Duration = Duration::from_secs(5);
 
 fn plan() -> Plan {
     House::plan()
+        .in_file()
         .own_toss()
         .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
         .env("CONFIRM__PATIENCE_MS", 1_000)

@@ -92,7 +92,7 @@ async fn a_busy_port_names_the_setting_to_change() {
 /// SQLite is for one node: a second one on the same file refuses; readers are welcome.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_on_the_same_file_refuses_and_readers_are_welcome() {
-    let house = House::start();
+    let house = House::plan().in_file().start();
     let (order, key) = house.authorized().await;
     assert_eq!(house.confirm(&order, &key).await.status, 200);
     let log = Process::try_start(&["serve"], house.environment())

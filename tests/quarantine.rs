@@ -277,7 +277,7 @@ async fn a_paid_one_without_goods_takes_them_or_is_refused() {
     let other = Other::of(&house).await;
     for sql in [
         format!(
-            "UPDATE payments SET stock_held = 0 WHERE order_id = '{}'",
+            "UPDATE payments SET stock_held = false WHERE order_id = '{}'",
             order.id
         ),
         "UPDATE products SET stock = stock + 1 WHERE id = 900".to_owned(),

@@ -31,7 +31,10 @@ struct Remains {
 
 /// A Toss whose ledger outlives it, and a house beside it, in one folder that can be copied while both are down.
 fn open(folder: TempDir, toss: &str, more: &[(&str, &str)]) -> House {
-    let mut plan = House::plan().toss_at(toss).env("LOG__FILTER", "error");
+    let mut plan = House::plan()
+        .in_file()
+        .toss_at(toss)
+        .env("LOG__FILTER", "error");
     for (name, value) in more {
         plan = plan.env(name, value);
     }

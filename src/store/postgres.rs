@@ -63,6 +63,7 @@ fn options(settings: &StoreSettings) -> Result<PgConnectOptions, StoreFault> {
         .application_name("payonce")
         .options([
             ("timezone", "UTC"),
+            ("client_min_messages", "warning"),
             ("default_transaction_isolation", "read committed"),
             ("synchronous_commit", "on"),
             ("lock_timeout", &lock_timeout),

@@ -17,10 +17,15 @@ impl TestDatabase {
     pub fn new(file: &Path) -> TestDatabase {
         match std::env::var("PAYONCE_TEST_DATABASE") {
             Ok(server) if !server.is_empty() => TestDatabase::on(server),
-            _ => TestDatabase {
-                url: format!("sqlite://{}", file.display()),
-                drop_at: None,
-            },
+            _ => TestDatabase::in_file(file),
+        }
+    }
+
+    /// Whatever the variable says: for tests that are about a file.
+    pub fn in_file(file: &Path) -> TestDatabase {
+        TestDatabase {
+            url: format!("sqlite://{}", file.display()),
+            drop_at: None,
         }
     }
 

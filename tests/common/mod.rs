@@ -18,5 +18,5 @@ pub use chance::{number, seed};
 pub use database::TestDatabase;
 pub use house::{House, Order, Reply};
 pub use look::{Other, Reader, Totals};
-pub use plan::{ANY_ADDRESS, Plan, SECRET_KEY, lasting_address, without_breaker};
+pub use plan::{ANY_ADDRESS, Plan, Prepared, SECRET_KEY, lasting_address, without_breaker};
 pub use process::{Process, command};

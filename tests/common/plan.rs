@@ -21,6 +21,7 @@ pub struct Plan {
     own_toss: bool,
     toss_at: Option<String>,
     store: Option<Arc<TestDatabase>>,
+    in_file: bool,
 }
 
 impl Plan {
@@ -30,9 +31,21 @@ impl Plan {
         self
     }
 
+    /// For the server's process, as it stands.
+    pub fn process_env(mut self, name: &str, value: &str) -> Plan {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// On the database of another house.
     pub fn on(mut self, store: &Arc<TestDatabase>) -> Plan {
         self.store = Some(store.clone());
+        self
+    }
+
+    /// On SQLite, whatever the tests run on: what is shown is about a file.
+    pub fn in_file(mut self) -> Plan {
+        self.in_file = true;
         self
     }
 
@@ -50,36 +63,47 @@ impl Plan {
     }
 
     pub fn start(self) -> House {
-        self.start_in(tempfile::tempdir().unwrap())
+        self.prepare().start()
     }
 
     /// On what a former house left in its folder.
     pub fn start_in(self, folder: TempDir) -> House {
+        self.prepare_in(folder).start()
+    }
+
+    /// Everything but the server.
+    pub fn prepare(self) -> Prepared {
+        self.prepare_in(tempfile::tempdir().unwrap())
+    }
+
+    fn prepare_in(self, folder: TempDir) -> Prepared {
         let store = self.store.clone();
         let file = folder.path().join("payonce.db");
-        let store = store.unwrap_or_else(|| Arc::new(TestDatabase::new(&file)));
+        let new = || match self.in_file {
+            true => TestDatabase::in_file(&file),
+            false => TestDatabase::new(&file),
+        };
+        let store = store.unwrap_or_else(|| Arc::new(new()));
         let mut env = House::env(&folder, &store);
         let toss_env = self.toss_env(&folder);
         let start = || Process::start(&["sandbox"], &toss_env);
         let toss = self.own_toss.then(start);
         if let Some(toss) = &toss {
-            env.retain(|(name, _)| name != "PAYONCE_SANDBOX__ENABLED");
             env.push(("PAYONCE_TOSS__BASE_URL".into(), toss.url.clone()));
             env.push(("PAYONCE_TOSS__SECRET_KEY".into(), SECRET_KEY.into()));
             env.push(("PAYONCE_DATABASE__DEMO_DATA".into(), "true".into()));
         }
         env.extend(self.env);
-        let server = Process::start(&["serve"], &env);
-        let client = Client::builder()
-            .pool_max_idle_per_host(2_000)
-            .build()
-            .unwrap();
-        House {
-            server,
+        if env
+            .iter()
+            .any(|(name, _)| name == "PAYONCE_TOSS__SECRET_KEY")
+        {
+            env.retain(|(name, _)| name != "PAYONCE_SANDBOX__ENABLED");
+        }
+        Prepared {
             toss,
             folder,
             store,
-            client,
             env,
             toss_env,
         }
@@ -93,6 +117,34 @@ impl Plan {
             env.push(("PAYONCE_SANDBOX__LEDGER_PATH".to_owned(), ledger));
         }
         env
+    }
+}
+
+/// A house whose server has not been started.
+pub struct Prepared {
+    pub toss: Option<Process>,
+    folder: TempDir,
+    pub store: Arc<TestDatabase>,
+    env: Vec<(String, String)>,
+    toss_env: Vec<(String, String)>,
+}
+
+impl Prepared {
+    pub fn start(self) -> House {
+        let server = Process::start(&["serve"], &self.env);
+        let client = Client::builder()
+            .pool_max_idle_per_host(2_000)
+            .build()
+            .unwrap();
+        House {
+            server,
+            toss: self.toss,
+            folder: self.folder,
+            store: self.store,
+            client,
+            env: self.env,
+            toss_env: self.toss_env,
+        }
     }
 }
 

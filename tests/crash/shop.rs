@@ -8,7 +8,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{Order, Process, SECRET_KEY, command};
+use crate::common::{Order, Process, SECRET_KEY, TestDatabase, command};
 
 /// For a process to end once it is dying, or has been told to: above every bound of its own.
 const END: Duration = Duration::from_secs(40);
@@ -17,6 +17,7 @@ pub struct Shop {
     toss: Process,
     server: Option<Process>,
     folder: TempDir,
+    _database: TestDatabase,
     env: Vec<(String, String)>,
     client: Client,
     /// Toss has let go of what was not confirmed.
@@ -37,10 +38,10 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let free = ("PAYONCE_SANDBOX__BIND".to_owned(), "127.0.0.1:0".to_owned());
         let toss = Process::try_start(&["sandbox"], &[free]).expect("a sandbox");
-        let database = format!("sqlite://{}", folder.path().join("payonce.db").display());
+        let database = TestDatabase::new(&folder.path().join("payonce.db"));
         let own = [
             ("SERVER__BIND", "127.0.0.1:0"),
-            ("DATABASE__URL", &database),
+            ("DATABASE__URL", &database.url),
             ("DATABASE__DEMO_DATA", "true"),
             ("TOSS__BASE_URL", &toss.url),
             ("TOSS__SECRET_KEY", SECRET_KEY),
@@ -56,6 +57,7 @@ impl Shop {
             toss,
             server,
             folder,
+            _database: database,
             env,
             client,
             expired,

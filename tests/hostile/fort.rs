@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 
+use sea_orm::QueryResult;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
@@ -93,9 +94,15 @@ impl Fort {
     }
 
     pub fn state(&self) -> State {
-        let products = "SELECT group_concat(id || name || price || ' ' || stock || ' ' || received) FROM (SELECT * FROM products WHERE id <> 900 ORDER BY id)";
-        let rows = self.runtime.block_on(self.reader.row(products));
-        let rows: Option<String> = rows.try_get_by_index(0).unwrap();
+        let products =
+            "SELECT name, id, price, stock, received FROM products WHERE id <> 900 ORDER BY id";
+        let rows = self.runtime.block_on(self.reader.rows(products));
+        let product = |row: &QueryResult| {
+            let name: String = row.try_get_by_index(0).unwrap();
+            let numbers = [1, 2, 3, 4].map(|at| row.try_get_by_index::<i64>(at).unwrap());
+            format!("{name} {numbers:?}")
+        };
+        let rows: Vec<String> = rows.iter().map(product).collect();
         let written = ["attempts", "outbox"].map(|table| {
             let count = self.number(&format!("SELECT count(*) FROM {table}"));
             format!("{table} {count}")
