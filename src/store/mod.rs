@@ -24,8 +24,8 @@ mod transaction;
 pub use commit::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
-    AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, OrderSummary, OutboxRow,
-    PaymentRecord, Quarantined, Unreadable,
+    AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, Living, OrderSummary, OutboxRow,
+    PaymentRecord, Quarantined, Share, Unreadable,
 };
 
 use dialect::Sql;
