@@ -185,7 +185,8 @@ impl House {
         let built_in = matches!(settings.gateway_plan(), GatewayPlan::BuiltInSandbox);
         let demo_data = settings.database.demo_data.unwrap_or(built_in);
         let incarnation = Incarnation(Uuid::now_v7());
-        let prepared = prepare(store.clone(), demo_data, incarnation);
+        let dead_after = Duration::from_millis(settings.node.dead_after_ms);
+        let prepared = prepare(store.clone(), demo_data, incarnation, dead_after);
         let token_secret = runtime.spawn(prepared).await??;
 
         let sandbox = match built_in {
@@ -312,6 +313,7 @@ async fn prepare(
     store: Store,
     demo_data: bool,
     incarnation: Incarnation,
+    dead_after: Duration,
 ) -> Result<[u8; 32], StoreFault> {
     store.migrate().await?;
     fault_point!(Migrated);
@@ -322,7 +324,7 @@ async fn prepare(
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let micros = i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX);
     let orphans = store
-        .make_orphans_due(incarnation, Timestamp::from_micros(micros))
+        .make_orphans_due(incarnation, Timestamp::from_micros(micros), dead_after)
         .await?;
     fault_point!(OrphansDue);
     if orphans > 0 {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-use crate::domain::{Dice, Moment, OrderId, Rules, Timestamp, TransitionId};
+use crate::domain::{Dice, Incarnation, Moment, OrderId, Rules, Timestamp, TransitionId};
 
 /// The wall clock and the rules that read it. Deadlines within a process use `tokio::time::Instant` instead:
 /// the wall clock may jump.
@@ -42,6 +42,10 @@ impl Clock {
 
     pub fn new_change_id(&self) -> Uuid {
         Uuid::now_v7()
+    }
+
+    pub fn new_incarnation(&self) -> Incarnation {
+        Incarnation(Uuid::now_v7())
     }
 
     pub fn new_order_id(&self) -> OrderId {

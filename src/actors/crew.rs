@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::clock::Clock;
 use super::directory::{CheckoutRules, Directory, DoorBounds};
 use super::journal::{Flush, JournalActor, JournalLimits};
+use super::membership::Membership;
 use super::node::{CloseNode, NodeActor};
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::Products;
@@ -79,8 +80,9 @@ impl Crew {
         let front = Front::new(&settings.toss);
         let desk = TossActor::new(toss, settings.toss, &front, metrics.clone());
         let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
+        let membership = Membership::new(incarnation, store.is_shared(), settings.dead_after);
         let hands = Arc::new(Hands {
-            incarnation,
+            membership,
             gateway,
             clock: Clock::new(settings.rules.clone()),
             limits: settings.flight,
@@ -98,18 +100,16 @@ impl Crew {
             #[cfg(test)]
             sabotage: Default::default(),
         });
-        let (flights, clock) = (hands.flights.clone(), hands.clock.clone());
+        let flights = hands.flights.clone();
         let shards = start_shards(&workers, &hands, settings.shard);
         let (theirs, shared) = (hands.clone(), runtime.handle().clone());
         let (rules, room) = (settings.checkout, settings.door);
         let directory = Directory::new(theirs, shards, rules, room, shared);
 
         let (name, vitals) = (settings.node_name, directory.vitals().clone());
-        let (beat, dead_after) = (settings.heartbeat, settings.dead_after);
-        let node = NodeActor::new(&hands, name, beat, dead_after, vitals);
+        let node = NodeActor::new(&hands, name, settings.heartbeat, vitals);
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
-        let (finder, reader) = (directory.clone(), store.clone());
-        let timer = RecoveryTimer::new(finder, reader, clock, incarnation, settings.recovery);
+        let timer = RecoveryTimer::new(directory.clone(), hands, settings.recovery);
         Crew {
             directory,
             flights,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
 
 use super::api::Refused;
 use super::payment::{Hands, Retry, Timeout};
@@ -116,6 +117,7 @@ impl Directory {
             | Status::Expired
             | Status::Quarantined => ForOrder::Retry(Retry {
                 seen: status,
+                since: Instant::now(),
                 reply,
             }),
         };

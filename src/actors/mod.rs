@@ -7,6 +7,7 @@ mod crew;
 mod directory;
 mod fallen;
 mod journal;
+mod membership;
 mod node;
 mod payment;
 mod product;

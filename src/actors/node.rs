@@ -1,24 +1,31 @@
-//! NodeActor: this process's row among the nodes. It registers the incarnation, keeps its heartbeat, and
-//! closes it when no call can be out any more. Its beats are also the probe of the journal: somebody always writes.
+//! NodeActor: this process's row among the nodes. It registers the incarnation, keeps its heartbeat, begins a new one
+//! when a heartbeat came too late, and closes it when no call can be out any more. Its beats are also the probe of
+//! the journal: somebody always writes.
 
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::journal::{NoVerdict, Write, Written};
+use super::membership::Membership;
 use super::payment::Hands;
 use super::vitals::Vitals;
 use crate::domain::Incarnation;
-use crate::store::{Change, Verdict};
+use crate::store::{Change, Store, Verdict};
 
 pub struct NodeActor {
+    /// The one whose row is written; among others it acts once its membership says so.
     incarnation: Incarnation,
+    /// The one before it, whose row is still open.
+    former: Option<Incarnation>,
+    membership: Membership,
     name: Box<str>,
     heartbeat: Duration,
-    dead_after: Duration,
     clock: Clock,
     journal: Recipient<Write>,
+    store: Store,
     vitals: Vitals,
     row: Row,
     /// A write is on its way: a database that is slow or away must not collect beats.
@@ -41,21 +48,17 @@ pub struct CloseNode;
 
 impl NodeActor {
     /// Start-up has just written to the database: until the first beats that is proof enough.
-    pub fn new(
-        hands: &Hands,
-        name: Box<str>,
-        heartbeat: Duration,
-        dead_after: Duration,
-        vitals: Vitals,
-    ) -> NodeActor {
+    pub fn new(hands: &Hands, name: Box<str>, heartbeat: Duration, vitals: Vitals) -> NodeActor {
         let (row, writing, failing) = (Row::Missing, false, false);
         let node = NodeActor {
-            incarnation: hands.incarnation,
+            incarnation: hands.membership.latest(),
+            former: None,
+            membership: hands.membership.clone(),
             name,
             heartbeat,
-            dead_after,
             clock: hands.clock.clone(),
             journal: hands.journal.clone(),
+            store: hands.store.clone(),
             vitals,
             row,
             writing,
@@ -69,47 +72,65 @@ impl NodeActor {
     /// For how long a beat that was written down proves that the journal can write: it ends before the node counts
     /// as dead.
     fn proof(&self) -> Duration {
-        self.dead_after * 4 / 5
+        self.membership.proof()
     }
 
     fn beat(&mut self, ctx: &mut Context<Self>) {
         self.vitals.node.good_for(self.proof());
-        let (incarnation, at) = (self.incarnation, self.clock.now());
+        if self.writing {
+            return;
+        }
+        if self.membership.has_lapsed() && self.membership.latest() == self.incarnation {
+            self.begin_anew();
+        }
+        let incarnation = self.incarnation;
         let change = match self.row {
             Row::Missing => Change::Register {
                 incarnation,
                 name: self.name.clone(),
-                at,
             },
-            Row::There => Change::Heartbeat { incarnation, at },
+            Row::There => Change::Heartbeat { incarnation },
             Row::Closed => return,
         };
-        if self.writing {
-            return;
-        }
         self.writing = true;
+        // Before it leaves: the database's clock stamps it later, so others count from later than we do.
+        let sent = Instant::now();
         let written = self.journal.send(Write::new(change)).into_actor(self);
-        ctx.spawn(written.map(|written, node, ctx| {
+        ctx.spawn(written.map(move |written, node, ctx| {
             node.writing = false;
             if node.row != Row::Closed {
-                node.hear(&written.unwrap_or(Err(NoVerdict::Doubtful)), ctx);
+                node.hear(&written.unwrap_or(Err(NoVerdict::Doubtful)), sent, ctx);
             }
         }));
     }
 
-    fn hear(&mut self, written: &Written, ctx: &mut Context<Self>) {
+    /// Others may take us for dead, and what we had in hand for theirs: whoever acts from now on is somebody new.
+    fn begin_anew(&mut self) {
+        let next = self.clock.new_incarnation();
+        tracing::warn!(former = %self.incarnation, %next, "no heartbeat was written in time; this incarnation ends");
+        self.former = Some(std::mem::replace(&mut self.incarnation, next));
+        self.row = Row::Missing;
+    }
+
+    fn hear(&mut self, written: &Written, sent: Instant, ctx: &mut Context<Self>) {
         match written {
             Ok(Verdict::Committed { .. }) => {
-                self.row = Row::There;
                 self.vitals.journal.good_for(self.proof());
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("heartbeats are written again");
+                }
+                if self.membership.renew(self.incarnation, sent) {
+                    self.stand(ctx);
+                } else {
+                    // It was too long on its way to say that we live.
+                    self.beat(ctx);
                 }
             }
             // A node without a row counts as dead.
             Ok(Verdict::NotFound) => {
                 tracing::warn!("the node's row is gone; registering it again");
                 self.row = Row::Missing;
+                self.membership.lapse();
                 self.beat(ctx);
             }
             Ok(
@@ -124,6 +145,34 @@ impl NodeActor {
                 }
             }
         }
+    }
+
+    /// The row is there. When it is new, the one before it is closed, and whoever goes by our name is noticed.
+    fn stand(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.row, Row::There) == Row::There || !self.store.is_shared() {
+            return;
+        }
+        let former = self.former.take();
+        if let Some(incarnation) = former {
+            let close = Write::new(Change::Close { incarnation });
+            let closed = self.journal.send(close).into_actor(self);
+            // Not closed, it dies of age.
+            ctx.spawn(closed.map(|_, _, _| ()));
+        }
+        let (store, dead_after) = (self.store.clone(), self.membership.dead_after());
+        let look = async move { store.living(dead_after).await };
+        ctx.spawn(look.into_actor(self).map(move |living, node, _| {
+            let ours = [Some(node.incarnation), former];
+            for other in living.unwrap_or_default() {
+                if other.name == node.name && !ours.contains(&Some(other.incarnation)) {
+                    tracing::warn!(
+                        name = &*other.name, incarnation = %other.incarnation,
+                        "another process lives under this node's name, or did a moment ago; \
+                         its payments are left alone until its heartbeat is old"
+                    );
+                }
+            }
+        }));
     }
 }
 
@@ -140,11 +189,9 @@ impl Handler<CloseNode> for NodeActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: CloseNode, _: &mut Self::Context) -> Self::Result {
-        let (incarnation, at) = (self.incarnation, self.clock.now());
+        let incarnation = self.incarnation;
         self.row = Row::Closed;
-        let written = self
-            .journal
-            .send(Write::new(Change::Close { incarnation, at }));
+        let written = self.journal.send(Write::new(Change::Close { incarnation }));
         Box::pin(async move {
             let written = written.await.unwrap_or(Err(NoVerdict::Doubtful));
             if !matches!(written, Ok(Verdict::Committed { .. })) {

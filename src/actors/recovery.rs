@@ -2,15 +2,19 @@
 //! a payment, the payment knows.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use super::clock::Clock;
 use super::directory::Directory;
+use super::payment::Hands;
 use crate::domain::{Incarnation, OrderId, Status};
-use crate::store::{Due, Store, StoreFault};
+use crate::store::{Due, StoreFault};
+use share::{Part, Shares};
+
+mod share;
 
 #[derive(Clone, Copy, Debug)]
 pub struct RecoveryLimits {
@@ -28,10 +32,10 @@ const STEPS_PER_SECOND: usize = 50;
 
 pub struct RecoveryTimer {
     directory: Directory,
-    store: Store,
-    clock: Clock,
-    incarnation: Incarnation,
+    hands: Arc<Hands>,
     limits: RecoveryLimits,
+    /// With other nodes at work: which orders are ours to look after.
+    shares: Shares,
     /// Sent for and not landed: they are not sent for twice, and a stuck one blocks nobody else.
     in_hand: HashSet<OrderId>,
     /// Sent for within the last tick: whoever comes to nothing must not fill the next look again.
@@ -62,23 +66,16 @@ fn proof(tick: Duration) -> Duration {
 }
 
 impl RecoveryTimer {
-    pub fn new(
-        directory: Directory,
-        store: Store,
-        clock: Clock,
-        incarnation: Incarnation,
-        limits: RecoveryLimits,
-    ) -> RecoveryTimer {
+    pub fn new(directory: Directory, hands: Arc<Hands>, limits: RecoveryLimits) -> RecoveryTimer {
         let (in_hand, sent_for, found) = (HashSet::new(), HashMap::new(), VecDeque::new());
         let (looking, more, stopped) = (false, false, false);
         let allowed = limits.per_second.div_ceil(STEPS_PER_SECOND);
         directory.vitals().recovery.good_for(proof(limits.tick));
         RecoveryTimer {
             directory,
-            store,
-            clock,
-            incarnation,
+            hands,
             limits,
+            shares: Shares::default(),
             in_hand,
             sent_for,
             found,
@@ -116,16 +113,30 @@ impl RecoveryTimer {
         if self.looking || self.stopped || full || !self.found.is_empty() {
             return;
         }
+        // Nobody whose heartbeats are late takes anything in hand.
+        let Some(me) = self.hands.membership.current() else {
+            return;
+        };
         self.looking = true;
         // Those in hand may head the queue still; they must not hide the ones behind them.
         let tick = self.limits.tick;
         self.sent_for.retain(|_, sent| sent.elapsed() < tick);
         let limit = self.limits.batch + self.in_hand.len() + self.sent_for.len();
-        let (store, me, now) = (self.store.clone(), self.incarnation, self.clock.now());
+        let (hands, shares) = (self.hands.clone(), std::mem::take(&mut self.shares));
         let most = u32::try_from(limit).unwrap_or(u32::MAX);
-        let work = async move { store.due(now, me, most).await };
-        ctx.spawn(work.into_actor(self).map(move |found, timer, ctx| {
+        let work = async move {
+            let mut shares = shares;
+            let part = shares.look(&hands, me, tick).await;
+            let found = match part {
+                Ok(part) => due(&hands, me, part, most).await,
+                Err(fault) => Err(fault),
+            };
+            (shares, found)
+        };
+        ctx.spawn(work.into_actor(self).map(move |looked, timer, ctx| {
+            let (shares, found) = looked;
             timer.looking = false;
+            timer.shares = shares;
             // With much to do, every tick may find a look under way; that they come back is what counts.
             timer.beat();
             timer.hear(found, limit);
@@ -133,11 +144,11 @@ impl RecoveryTimer {
         }));
     }
 
-    fn hear(&mut self, found: Result<Vec<Due>, StoreFault>, limit: usize) {
+    fn hear(&mut self, found: Result<(Part, Vec<Due>), StoreFault>, limit: usize) {
         match found {
-            Ok(due) => {
-                self.more = due.len() >= limit;
-                self.found = due.into();
+            Ok((part, due)) => {
+                self.more = due.len() >= limit && part.is_mine();
+                self.found = self.shares.pick(&part, due).into();
             }
             Err(fault) => {
                 tracing::error!(%fault, "could not read the due queue; trying again");
@@ -171,6 +182,21 @@ impl RecoveryTimer {
             }));
         }
     }
+}
+
+async fn due(
+    hands: &Hands,
+    me: Incarnation,
+    part: Part,
+    most: u32,
+) -> Result<(Part, Vec<Due>), StoreFault> {
+    let (now, dead_after) = (hands.clock.now(), hands.membership.dead_after());
+    let share = part.asked();
+    let found = match share.is_empty() {
+        true => Vec::new(),
+        false => hands.store.due(now, me, dead_after, share, most).await?,
+    };
+    Ok((part, found))
 }
 
 impl Actor for RecoveryTimer {

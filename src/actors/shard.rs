@@ -98,8 +98,13 @@ impl Shard {
         self.port.get_or_insert_with(open).clone()
     }
 
-    fn start_actor(&mut self, payment: Payment, ctx: &Context<Self>) -> Addr<PaymentActor> {
-        PaymentActor::new(self.hands.clone(), self.port(ctx), payment).start()
+    fn start_actor(
+        &mut self,
+        payment: Payment,
+        as_of: Instant,
+        ctx: &Context<Self>,
+    ) -> Addr<PaymentActor> {
+        PaymentActor::new(self.hands.clone(), self.port(ctx), payment, as_of).start()
     }
 
     fn deliver(&mut self, order: OrderId, message: ForOrder, ctx: &mut Context<Self>) {
@@ -156,10 +161,10 @@ impl Shard {
         }
         self.queued += queue.len();
         self.orders.insert(order, Entry::Loading(queue));
-        let store = self.hands.store.clone();
+        let (store, as_of) = (self.hands.store.clone(), Instant::now());
         let loading = async move { store.load(order).await };
         ctx.spawn(loading.into_actor(self).map(move |loaded, shard, ctx| {
-            shard.loaded(order, loaded, ctx);
+            shard.loaded(order, loaded, as_of, ctx);
         }));
     }
 
@@ -167,6 +172,7 @@ impl Shard {
         &mut self,
         order: OrderId,
         loaded: Result<Option<Payment>, StoreFault>,
+        as_of: Instant,
         ctx: &mut Context<Self>,
     ) {
         let queue = match self.orders.remove(&order) {
@@ -180,7 +186,7 @@ impl Shard {
         self.queued -= queue.len();
         let refusal = match loaded {
             Ok(Some(payment)) => {
-                let actor = self.start_actor(payment, ctx);
+                let actor = self.start_actor(payment, as_of, ctx);
                 let (sent, last) = (queue.len() as u64, Instant::now());
                 queue.into_iter().for_each(|message| send(&actor, message));
                 self.orders.insert(order, Entry::Live { actor, sent, last });
@@ -260,7 +266,7 @@ impl Handler<Open> for Shard {
             trace,
         } = order;
         let id = payment.order.id;
-        let actor = self.start_actor(payment, ctx);
+        let actor = self.start_actor(payment, Instant::now(), ctx);
         actor.do_send(Checkout {
             idempotency,
             reply,
@@ -305,6 +311,7 @@ impl Handler<Ended> for Shard {
                 word.order,
                 vec![ForOrder::Retry(Retry {
                     seen: Status::InProgress,
+                    since: Instant::now(),
                     reply: None,
                 })],
                 ctx,

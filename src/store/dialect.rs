@@ -63,6 +63,8 @@ pub(super) enum Together {
 /// `lock_*` read under the locks of what they read, in key order; the rest of the first block writes. All take the rows of a
 /// batch as [`Sql::batch`] has them.
 pub(super) struct Sql {
+    /// Whether several nodes may serve one database; else whoever serves it knows that all others are dead.
+    pub shared: bool,
     pub batch: Batch,
     /// keys of payments, keys of products
     pub lock_rows: &'static str,
@@ -89,8 +91,13 @@ pub(super) struct Sql {
     pub load: &'static str,
     /// order
     pub history: &'static str,
-    /// now, the asking incarnation, limit of each status
+    /// now, the asking incarnation, limit of each status, from which age on a heartbeat is a dead node's, the last
+    /// digits of the orders that are asked for
     pub due: &'static str,
+    /// incarnation, from which age on a heartbeat is a dead node's
+    pub lives: &'static str,
+    /// from which age on a heartbeat is a dead node's
+    pub living: &'static str,
     /// now
     pub backlog: &'static str,
     /// limit
@@ -115,7 +122,7 @@ pub(super) struct Sql {
     pub is_empty: &'static str,
     /// id, name
     pub insert_user: &'static str,
-    /// now, the asking incarnation
+    /// now, the asking incarnation, from which age on a heartbeat is a dead node's
     pub make_orphans_due: &'static str,
     /// name
     pub secret: &'static str,

@@ -26,8 +26,8 @@ mod transaction;
 pub use commit::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
-    AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, OrderSummary, OutboxRow,
-    PaymentRecord, Quarantined, Unreadable,
+    AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, Living, OrderSummary, OutboxRow,
+    PaymentRecord, Quarantined, Share, Unreadable,
 };
 
 use dialect::Sql;
@@ -95,11 +95,6 @@ impl Store {
             store.must_be_migrated().await?;
         }
         Ok(store)
-    }
-
-    /// Whether other nodes may be at work on this database. A SQLite file has one server.
-    pub fn is_shared(&self) -> bool {
-        !std::ptr::eq(self.0.sql, dialect::SQLITE)
     }
 
     /// Closes every connection, the writer last so that it folds the write-ahead log into the file, and gives the lock back.

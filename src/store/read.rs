@@ -8,11 +8,13 @@ use super::{One, Store, StoreFault};
 mod audit;
 mod backlog;
 mod catalogue;
+mod nodes;
 mod payments;
 
 pub use audit::{AuditPage, AuditRecord, OutboxRow, Unreadable};
 pub use backlog::Backlog;
 pub use catalogue::Counted;
+pub use nodes::{Living, Share};
 pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord, Quarantined};
 
 impl Store {

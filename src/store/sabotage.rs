@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sea_orm::{DatabaseTransaction, SqlxSqliteConnector};
@@ -26,6 +27,9 @@ struct Plot {
     late: Vec<Change>,
     /// Read-backs that find the database away.
     blind: u32,
+    shared: bool,
+    /// Payments read.
+    loads: u64,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +62,14 @@ impl Sabotage {
         })
     }
 
+    pub(super) fn loaded(&self) {
+        self.plot().loads += 1;
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.plot().shared
+    }
+
     pub(super) fn see(&self) -> Result<(), StoreFault> {
         let mut plot = self.plot();
         if plot.blind == 0 {
@@ -83,6 +95,25 @@ impl Store {
         let mut plot = self.0.sabotage.plot();
         plot.fates = fates.iter().copied().collect();
         plot.blind = blind;
+    }
+
+    /// From now on it believes that other nodes may be at work on it.
+    pub fn share(&self) {
+        self.0.sabotage.plot().shared = true;
+    }
+
+    /// How many payments were read so far.
+    pub fn loads(&self) -> u64 {
+        self.0.sabotage.plot().loads
+    }
+
+    /// As if that node had not beaten for so long.
+    pub async fn age_heartbeat(&self, incarnation: crate::domain::Incarnation, by: Duration) {
+        let sql = "UPDATE nodes SET heartbeat_at = heartbeat_at - ?1 WHERE incarnation = ?2";
+        let by = i64::try_from(by.as_micros()).unwrap();
+        let values = [by.into(), incarnation.to_string().into()];
+        let aged = super::execute(self.writer().unwrap(), sql, values).await;
+        assert_eq!(aged.unwrap(), 1);
     }
 
     /// Whether all that was ordered has happened.

@@ -1,5 +1,7 @@
 //! What is written before the journal runs: demo data, this database's secrets, and the orphans of a dead process.
 
+use std::time::Duration;
+
 use sea_orm::FromQueryResult;
 
 use super::rows::{ListingRow, StockRow};
@@ -61,15 +63,17 @@ impl Store {
         Ok(true)
     }
 
-    /// What a former process of this database was working on is due now, and nobody else can be working on it: the lock on
-    /// the file is ours. Returns how many payments that were. Call it before the journal runs.
+    /// What nodes that live no more were working on is due now. Where the lock on a file is ours, that is everybody else.
+    /// Returns how many payments that were.
     pub async fn make_orphans_due(
         &self,
         me: Incarnation,
         now: Timestamp,
+        dead_after: Duration,
     ) -> Result<u64, StoreFault> {
         let txn = transaction::begin(self.writer()?).await?;
-        let values = [now.micros().into(), me.to_string().into()];
+        let age = self.age(dead_after);
+        let values = [now.micros().into(), me.to_string().into(), age];
         let orphans = execute(&txn, self.0.sql.make_orphans_due, values).await?;
         fault_point!(OrphansMarked);
         txn.commit().await?;

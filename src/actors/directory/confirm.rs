@@ -91,6 +91,7 @@ impl Directory {
             request,
             trace,
             waiter,
+            since: Instant::now(),
         });
         self.shard(order).do_send(Deliver { order, message });
         (has_begun, heard)

@@ -33,7 +33,10 @@ impl Directory {
             ),
             ("toss", hands.admit.connected()),
             ("recovery", vitals.recovery.is_good()),
-            ("node", vitals.node.is_good()),
+            (
+                "node",
+                vitals.node.is_good() && hands.membership.current().is_some(),
+            ),
         ];
         let missing = parts.into_iter().filter(|(_, well)| !well);
         missing.map(|(name, _)| name).collect()

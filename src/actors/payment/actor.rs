@@ -1,5 +1,6 @@
 //! PaymentActor: keeps the last committed snapshot of one payment, at most one flight, and the callers who wait.
-//! It decides nothing about payments: `check`, `advance` and the domain do.
+//! It decides nothing about payments: `check`, `advance` and the domain do. Where other nodes write the same record,
+//! its memory is a hint: what rests on it alone is read again before anybody is told.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,23 +12,28 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::advance::{Flight, Landing, Purpose, advance};
-use super::callers::{Caller, Callers, pending};
+use super::callers::{Caller, Callers, Stay, pending};
 use super::check::{Request, Verdict, check};
 use super::hands::{Counted, SharedHands};
-use super::recorder::reload;
-use super::{AreYouIdle, Checkout, Confirm, Ended, Idle, Landed, Retry, Stop, Timeout, Waiter};
+use super::sight::{Sight, may_be_outdated, reload};
+use super::{Ended, Idle, Landed, Waiter};
 use crate::actors::api::{Heard, TraceId};
-use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::{Busy, Lane};
-use crate::domain::{Answer, Payment, PaymentKey, Rejection, Status, Transition};
+use crate::domain::{Answer, Payment, PaymentKey, Rejection, Status};
 use crate::metrics::{Present, Shed};
-use crate::store::{self, Change, CheckoutKey};
 
-/// A flight committed something: this is the payment now.
+mod mailbox;
+
+#[cfg(test)]
+pub use mailbox::Explode;
+
+/// A flight read or committed something: this is the payment now.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct Advanced {
-    pub payment: Payment,
+    pub sight: Sight,
+    /// It was written by this flight.
+    pub written: bool,
 }
 
 /// Where an actor reports to; shared by all actors of a shard.
@@ -41,7 +47,10 @@ pub struct ShardPort {
 enum Aloft {
     /// An attempt with this paymentKey, journaled or about to be.
     Confirming(PaymentKey),
-    Recovering,
+    /// `claimed`: a write of this flight made it ours.
+    Recovering {
+        claimed: bool,
+    },
     Expiring,
     Refreshing,
 }
@@ -51,12 +60,21 @@ pub struct PaymentActor {
     hands: SharedHands,
     shard: Arc<ShardPort>,
     payment: Payment,
+    /// The snapshot is not older than this. Where nobody else writes, its age says nothing.
+    as_of: Instant,
+    /// At that time, another living node had made the last claim.
+    is_anothers: bool,
     aloft: Option<Aloft>,
     callers: Callers,
     landed: Vec<oneshot::Sender<()>>,
     last_question: Option<Instant>,
     last_refresh: Option<Instant>,
     nudged: bool,
+    /// The next reading for those who wait is on its way, and so far apart they are.
+    watching: bool,
+    watch_pause: Duration,
+    /// Somebody has heard "out of stock" already.
+    was_short: bool,
     /// The order itself is being written down; whoever wants it waits for that.
     opening: bool,
     /// Messages of the shard so far; the shard counts what it sends.
@@ -67,19 +85,34 @@ pub struct PaymentActor {
 /// A resting UNKNOWN is asked about, and a quarantined record read afresh, for its callers at most this often.
 const NUDGE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Pauses between two readings of a record that another node is at, while callers wait for it here.
+const WATCH_MIN: Duration = Duration::from_millis(20);
+const WATCH_MAX: Duration = Duration::from_millis(500);
+
 impl PaymentActor {
-    pub fn new(hands: SharedHands, shard: Arc<ShardPort>, payment: Payment) -> PaymentActor {
+    /// The payment as it was read, or made, not before `as_of`.
+    pub fn new(
+        hands: SharedHands,
+        shard: Arc<ShardPort>,
+        payment: Payment,
+        as_of: Instant,
+    ) -> PaymentActor {
         PaymentActor {
             _present: hands.metrics.actor(),
             hands,
             shard,
             payment,
+            as_of,
+            is_anothers: false,
             aloft: None,
             callers: Callers::default(),
             landed: Vec::new(),
             last_question: None,
             last_refresh: None,
             nudged: false,
+            watching: false,
+            watch_pause: WATCH_MIN,
+            was_short: false,
             opening: false,
             seen: 0,
         }
@@ -88,17 +121,25 @@ impl PaymentActor {
     fn receive(
         &mut self,
         request: &Request,
+        since: Instant,
         trace: TraceId,
-        mut waiter: Waiter,
+        waiter: Waiter,
         ctx: &mut Context<Self>,
     ) {
         let opening = match &self.aloft {
             Some(Aloft::Confirming(key)) => Some(key),
-            Some(Aloft::Recovering | Aloft::Expiring | Aloft::Refreshing) | None => None,
+            Some(Aloft::Recovering { .. } | Aloft::Expiring | Aloft::Refreshing) | None => None,
         };
         let flying = self.aloft.is_some();
         let now = self.hands.clock.now();
         let verdict = check(&self.payment, opening, flying, request, now);
+        let key = &request.payment_key;
+        if self.needs_a_look(&verdict, since) {
+            if self.join(key, since, Stay::Again, waiter, &verdict) && !flying {
+                self.take_off(Purpose::Refresh, since, trace, ctx);
+            }
+            return;
+        }
         let patient = match verdict {
             Verdict::Answer(Answer::UnderReview { .. }) if self.may_be_resolved() => false,
             Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
@@ -112,44 +153,153 @@ impl PaymentActor {
             self.hands.shed_by_the_desk();
             return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s }));
         }
-        if self.callers.is_full(self.hands.most_waiters) {
-            self.hands.metrics.shed(Shed::Waiters);
-            return waiter.tell(match verdict {
-                Verdict::Answer(answer) => Heard::Answer(answer),
-                Verdict::Reject(_) | Verdict::Join | Verdict::Nudge | Verdict::Start => {
-                    Heard::Rejected(Rejection::Busy { retry_after_s: 1 })
-                }
-            });
+        let stay = match patient {
+            true => Stay::Patient,
+            false => Stay::ForThisFlight,
+        };
+        if !self.join(key, since, stay, waiter, &verdict) {
+            return;
         }
-        let key = request.payment_key.clone();
-        if self.payment.attempt_with(&key).is_some() {
-            waiter.tell_begun();
-        }
-        self.callers.join(Caller {
-            key: key.clone(),
-            waiter,
-            patient,
-            _present: self.hands.metrics.waiter(),
-        });
         match verdict {
+            Verdict::Nudge if self.is_left_to_another() => self.watch(ctx),
             Verdict::Nudge => self.nudge(trace, ctx),
             // While an expiry is being written, the caller waits for it and is then looked at again.
-            Verdict::Start if !flying => self.take_off(Purpose::Confirm(key), trace, ctx),
+            Verdict::Start if !flying => {
+                self.take_off(Purpose::Confirm(key.clone()), since, trace, ctx);
+            }
             Verdict::Answer(Answer::UnderReview { .. }) if !flying => {
-                self.take_off(Purpose::Refresh, trace, ctx);
+                self.take_off(Purpose::Refresh, since, trace, ctx);
             }
             Verdict::Start | Verdict::Join | Verdict::Answer(_) | Verdict::Reject(_) => {}
         }
     }
 
-    fn take_off(&mut self, purpose: Purpose, trace: TraceId, ctx: &mut Context<Self>) {
+    /// False if too many wait already: then the caller has been told.
+    fn join(
+        &mut self,
+        key: &PaymentKey,
+        since: Instant,
+        stay: Stay,
+        mut waiter: Waiter,
+        verdict: &Verdict,
+    ) -> bool {
+        if self.callers.is_full(self.hands.most_waiters) {
+            self.hands.metrics.shed(Shed::Waiters);
+            waiter.tell(match (verdict, stay) {
+                (Verdict::Answer(answer), Stay::Patient | Stay::ForThisFlight) => {
+                    Heard::Answer(answer.clone())
+                }
+                (
+                    Verdict::Answer(_)
+                    | Verdict::Reject(_)
+                    | Verdict::Join
+                    | Verdict::Nudge
+                    | Verdict::Start,
+                    Stay::Patient | Stay::ForThisFlight | Stay::Again,
+                ) => Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
+            });
+            return false;
+        }
+        if self.payment.attempt_with(key).is_some() {
+            waiter.tell_begun();
+        }
+        self.callers.join(Caller {
+            key: key.clone(),
+            waiter,
+            stay,
+            since,
+            _present: self.hands.metrics.waiter(),
+        });
+        true
+    }
+
+    fn is_shared(&self) -> bool {
+        self.hands.store.is_shared()
+    }
+
+    /// Whether the snapshot may be older than a caller who came then.
+    fn may_be_old(&self, since: Instant) -> bool {
+        self.is_shared() && self.as_of < since
+    }
+
+    /// Whether this would be said on the word of a snapshot that another node may have outdated. While an attempt or
+    /// a claim of our own is under way, the snapshot is ours.
+    fn needs_a_look(&self, verdict: &Verdict, since: Instant) -> bool {
+        let doubtful = match &self.aloft {
+            Some(Aloft::Confirming(_) | Aloft::Recovering { claimed: true }) => return false,
+            Some(Aloft::Refreshing) => *verdict == Verdict::Join,
+            Some(Aloft::Recovering { claimed: false } | Aloft::Expiring) | None => false,
+        };
+        self.may_be_old(since) && (doubtful || may_be_outdated(&self.payment, verdict))
+    }
+
+    /// Another living node is at it, or has just been and will be again.
+    fn is_left_to_another(&self) -> bool {
+        self.is_anothers
+            && match self.payment.status {
+                Status::InProgress => true,
+                Status::Unknown => !self.is_due(),
+                Status::Ready
+                | Status::Done
+                | Status::Failed
+                | Status::Expired
+                | Status::Quarantined => false,
+            }
+    }
+
+    /// Callers who were waiting for a fresh reading, or whose paymentKey the record does not name.
+    fn look_again(&mut self, callers: Vec<Caller>, trace: TraceId, ctx: &mut Context<Self>) {
+        for caller in callers {
+            let request = Request {
+                user: None,
+                amount: self.payment.order.total,
+                payment_key: caller.key,
+            };
+            self.receive(&request, caller.since, trace, caller.waiter, ctx);
+        }
+    }
+
+    /// While callers wait for what another node may settle, the record is read again, ever more slowly.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        let idle = self.aloft.is_none() && !self.watching;
+        if !idle || !self.is_shared() || self.callers.are_gone() {
+            return;
+        }
+        let pause = self.watch_pause;
+        self.watch_pause = (pause * 2).min(WATCH_MAX);
+        self.watching = true;
+        ctx.run_later(pause, |actor, ctx| {
+            actor.watching = false;
+            if actor.aloft.is_none() && !actor.callers.are_gone() {
+                let (since, trace) = (Instant::now(), TraceId::default());
+                actor.take_off(Purpose::Refresh, since, trace, ctx);
+            }
+        });
+    }
+
+    fn see(&mut self, sight: Sight) {
+        if sight.payment.version != self.payment.version {
+            self.watch_pause = WATCH_MIN;
+        }
+        self.payment = sight.payment;
+        self.as_of = self.as_of.max(sight.as_of);
+        self.is_anothers = sight.is_anothers;
+    }
+
+    fn take_off(
+        &mut self,
+        purpose: Purpose,
+        since: Instant,
+        trace: TraceId,
+        ctx: &mut Context<Self>,
+    ) {
         // Counted from here, not from its first poll: in between, a closing house would not see it.
         let Some(counted) = self.hands.flights.take_off() else {
             return self.turn_away();
         };
         self.aloft = Some(match &purpose {
             Purpose::Confirm(key) => Aloft::Confirming(key.clone()),
-            Purpose::Recover(_) => Aloft::Recovering,
+            Purpose::Recover(_) => Aloft::Recovering { claimed: false },
             Purpose::Expire => Aloft::Expiring,
             Purpose::Refresh => Aloft::Refreshing,
         });
@@ -158,18 +308,23 @@ impl PaymentActor {
             Purpose::Refresh => self.last_refresh = Some(Instant::now()),
             Purpose::Confirm(_) | Purpose::Expire => {}
         }
-        let (hands, payment) = (self.hands.clone(), self.payment.clone());
+        let sight = Sight {
+            payment: self.payment.clone(),
+            as_of: self.as_of,
+            is_anothers: self.is_anothers,
+        };
         let flight = Flight {
-            hands,
-            payment,
+            hands: self.hands.clone(),
+            sight,
+            since,
             purpose,
             actor: ctx.address(),
             trace,
         };
         let flight = fly(flight, counted).into_actor(self);
-        ctx.spawn(flight.map(move |(landing, payment), actor, ctx| {
+        ctx.spawn(flight.map(move |(landing, sight), actor, ctx| {
             fault_point!(Landing);
-            actor.land(landing, payment, trace, ctx);
+            actor.land(landing, sight, trace, ctx);
             fault_point!(Answered);
         }));
     }
@@ -187,20 +342,21 @@ impl PaymentActor {
     fn land(
         &mut self,
         landing: Landing,
-        payment: Option<Payment>,
+        sight: Option<Sight>,
         trace: TraceId,
         ctx: &mut Context<Self>,
     ) {
         self.aloft = None;
         self.landed.clear();
-        if let Some(payment) = payment {
+        if let Some(sight) = sight {
             // What was reloaded counts even if it is older: a restored backup is older.
-            if landing.needs_reload() || payment.version >= self.payment.version {
-                self.payment = payment;
+            if landing.needs_reload() || sight.payment.version >= self.payment.version {
+                self.see(sight);
+                self.callers.tell_begun(&self.payment);
             }
         }
         match landing {
-            Landing::Rejected(rejection) => self.callers.reject(&rejection),
+            Landing::Rejected(rejection) => self.reject(&rejection, trace, ctx),
             Landing::Panicked => {
                 self.callers.dismiss(&self.payment);
                 self.end(true, ctx);
@@ -210,25 +366,27 @@ impl PaymentActor {
                 self.end(false, ctx);
             }
             Landing::Rested | Landing::Postponed | Landing::CheckAgain => {
-                // Callers with another paymentKey than the record's are looked at in the new light.
-                for Caller { key, waiter, .. } in self.callers.answer(&self.payment) {
-                    let amount = self.payment.order.total;
-                    let request = Request {
-                        user: None,
-                        amount,
-                        payment_key: key,
-                    };
-                    self.receive(&request, trace, waiter, ctx);
-                }
+                // Callers with another paymentKey than the record's are looked at in the new light. Who wanted to begin
+                // what another node has begun follows it there.
+                let began_elsewhere = landing == Landing::CheckAgain && self.is_shared();
+                let beaten = match began_elsewhere {
+                    true => self.callers.take(Stay::ForThisFlight),
+                    false => Vec::new(),
+                };
+                self.look_again(beaten, trace, ctx);
+                let others = self.callers.answer(&self.payment);
+                self.look_again(others, trace, ctx);
                 if landing == Landing::CheckAgain && self.is_abandoned() {
                     self.nudge(trace, ctx);
                 }
             }
             Landing::Stale | Landing::Doubtful | Landing::Overdue => {
                 // Whether their attempt was written is not known: never "busy", never a second attempt.
+                let again = self.callers.take(Stay::Again);
                 for stranger in self.callers.answer(&self.payment) {
                     stranger.waiter.tell(Heard::Answer(pending(&self.payment)));
                 }
+                self.look_again(again, trace, ctx);
                 if self.is_abandoned() {
                     self.nudge(trace, ctx);
                 }
@@ -237,6 +395,28 @@ impl PaymentActor {
         if self.aloft.is_none() && self.hands.flights.are_closed() {
             self.turn_away();
         }
+        self.watch(ctx);
+    }
+
+    /// Refused before anything was written. "Out of stock" is the gate's word and costs no reading, once; whoever comes
+    /// back with it may come back because another node has sold the goods to this very order.
+    fn reject(&mut self, rejection: &Rejection, trace: TraceId, ctx: &mut Context<Self>) {
+        let short = matches!(rejection, Rejection::OutOfStock(_));
+        let again = short && self.is_shared() && self.was_short;
+        self.was_short |= short;
+        let doubtful = match again {
+            true => self.callers.take_newer(self.as_of),
+            false => Vec::new(),
+        };
+        self.callers.reject(rejection);
+        if doubtful.is_empty() {
+            return;
+        }
+        for mut caller in doubtful {
+            caller.stay = Stay::Again;
+            self.callers.join(caller);
+        }
+        self.take_off(Purpose::Refresh, Instant::now(), trace, ctx);
     }
 
     /// One question: now, or when the last one is a second old. Paced, because what made it necessary (a full
@@ -255,7 +435,7 @@ impl PaymentActor {
             if actor.aloft.is_none() && unfinished {
                 let gone = actor.callers.are_gone();
                 let lane = if gone { Lane::Recovery } else { Lane::Live };
-                actor.take_off(Purpose::Recover(lane), trace, ctx);
+                actor.take_off(Purpose::Recover(lane), Instant::now(), trace, ctx);
             }
         });
     }
@@ -265,16 +445,16 @@ impl PaymentActor {
     fn may_be_resolved(&self) -> bool {
         match self.aloft {
             Some(Aloft::Refreshing) => true,
-            Some(Aloft::Confirming(_) | Aloft::Recovering | Aloft::Expiring) => false,
+            Some(Aloft::Confirming(_) | Aloft::Recovering { .. } | Aloft::Expiring) => false,
             None => self
                 .last_refresh
                 .is_none_or(|read| read.elapsed() >= NUDGE_INTERVAL),
         }
     }
 
-    /// A confirm may be out, and nobody here waits for it.
+    /// A confirm may be out, and nobody who lives waits for it.
     fn is_abandoned(&self) -> bool {
-        self.aloft.is_none() && self.payment.status == Status::InProgress
+        self.aloft.is_none() && self.payment.status == Status::InProgress && !self.is_anothers
     }
 
     fn is_due(&self) -> bool {
@@ -299,150 +479,20 @@ impl PaymentActor {
 
 /// A flight that always comes down: a panic is caught, an endless one is stopped, and where its copy can no
 /// longer be trusted the payment is read afresh.
-async fn fly(flight: Flight, _counted: Counted) -> (Landing, Option<Payment>) {
-    let (hands, order) = (flight.hands.clone(), flight.payment.order.id);
+async fn fly(flight: Flight, _counted: Counted) -> (Landing, Option<Sight>) {
+    let (hands, order) = (flight.hands.clone(), flight.sight.payment.order.id);
     let most = hands.limits.flight();
     let flown = timeout(most, AssertUnwindSafe(advance(flight)).catch_unwind()).await;
-    let (landing, payment) = match flown {
-        Ok(Ok((landing, payment))) => (landing, Some(payment)),
+    let (landing, sight) = match flown {
+        Ok(Ok((landing, sight))) => (landing, Some(sight)),
         Ok(Err(_)) => (Landing::Panicked, None),
         Err(_) => (Landing::Overdue, None),
     };
     if landing.needs_reload() {
         return match reload(&hands, order).await {
-            Some(payment) => (landing, Some(payment)),
+            Some(sight) => (landing, Some(sight)),
             None => (Landing::Gone, None),
         };
     }
-    (landing, payment)
-}
-
-impl Actor for PaymentActor {
-    type Context = Context<Self>;
-}
-
-impl Handler<Checkout> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, order: Checkout, ctx: &mut Self::Context) {
-        self.seen += 1;
-        let Checkout {
-            idempotency,
-            reply,
-            trace,
-        } = order;
-        let moment = self.hands.clock.moment();
-        let user = self.payment.order.user.clone();
-        let key = idempotency.map(|given| CheckoutKey {
-            user,
-            key: given.key,
-            body_hash: given.body_hash,
-        });
-        let transition = Transition::checkout(moment.transition, self.payment.clone(), moment.at);
-        let written = self
-            .hands
-            .journal
-            .send(Write::new(Change::Checkout { transition, key }).traced(trace));
-        self.opening = true;
-        ctx.spawn(written.into_actor(self).map(move |written, actor, ctx| {
-            actor.opening = false;
-            let written = written.unwrap_or(Err(NoVerdict::Doubtful));
-            if matches!(written, Ok(store::Verdict::Committed { .. })) {
-                let (order, amount) = (actor.payment.order.id, actor.payment.order.total.get());
-                tracing::info!(%trace, %order, amount, "checked out");
-            } else {
-                actor.end(false, ctx);
-            }
-            _ = reply.send(written);
-        }));
-    }
-}
-
-impl Handler<Confirm> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, order: Confirm, ctx: &mut Self::Context) {
-        self.seen += 1;
-        self.receive(&order.request, order.trace, order.waiter, ctx);
-    }
-}
-
-impl Handler<Retry> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, order: Retry, ctx: &mut Self::Context) {
-        self.seen += 1;
-        let wanted = match self.payment.status {
-            // In progress without a flight here: whoever was at it is gone.
-            Status::InProgress => true,
-            Status::Unknown | Status::Quarantined => self.is_due(),
-            Status::Ready | Status::Done | Status::Failed | Status::Expired => false,
-        };
-        if self.aloft.is_none() && wanted {
-            self.take_off(Purpose::Recover(Lane::Recovery), TraceId::default(), ctx);
-        } else if self.aloft.is_none() && order.seen != self.payment.status {
-            // The record is ahead of us: a write landed that we had given up.
-            self.take_off(Purpose::Refresh, TraceId::default(), ctx);
-        }
-        self.remember(order.reply);
-    }
-}
-
-impl Handler<Timeout> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, order: Timeout, ctx: &mut Self::Context) {
-        self.seen += 1;
-        if self.payment.status == Status::Ready && self.is_due() && self.aloft.is_none() {
-            self.take_off(Purpose::Expire, TraceId::default(), ctx);
-        }
-        self.remember(order.reply);
-    }
-}
-
-impl Handler<Advanced> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, news: Advanced, _: &mut Self::Context) {
-        // The landing may have overtaken this message.
-        if news.payment.version > self.payment.version {
-            self.payment = news.payment;
-            self.callers.tell_begun(&self.payment);
-        }
-    }
-}
-
-impl Handler<AreYouIdle> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, _: AreYouIdle, _: &mut Self::Context) {
-        let at_work = self.aloft.is_some() || self.nudged || self.opening;
-        if !at_work && self.callers.are_gone() {
-            let (order, seen) = (self.payment.order.id, self.seen);
-            self.shard.idle.do_send(Idle { order, seen });
-        }
-    }
-}
-
-impl Handler<Stop> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        ctx.stop();
-    }
-}
-
-/// A handler that panics, as handlers sometimes do.
-#[cfg(test)]
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Explode;
-
-#[cfg(test)]
-impl Handler<Explode> for PaymentActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Explode, _: &mut Self::Context) {
-        panic!("exploded");
-    }
+    (landing, sight)
 }

@@ -1,17 +1,18 @@
 //! The loop: what next -> do it -> what happened -> journal it. A confirm, a retry and a recovery after a crash
 //! all run it; none of them has a rule of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
 use tokio::time::{Instant, sleep};
 
-use super::actor::PaymentActor;
-
+use super::actor::{Advanced, PaymentActor};
 use super::ask::{Question, ask};
 use super::hands::{Hands, SharedHands, Term};
 use super::opening::{self, Opened};
 use super::recorder::Recorder;
+use super::sight::{Sight, reload};
 use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::{Admit, Lane, Permit, SendConfirm};
@@ -40,7 +41,9 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Flight {
     pub hands: SharedHands,
-    pub payment: Payment,
+    pub sight: Sight,
+    /// When whoever sent it came.
+    pub since: Instant,
     pub purpose: Purpose,
     pub actor: Addr<PaymentActor>,
     pub trace: TraceId,
@@ -86,74 +89,113 @@ impl Landing {
 const QUESTION_PAUSE_MIN_MS: i64 = 500;
 const QUESTION_PAUSE_SPREAD_MS: i64 = 500;
 
-pub async fn advance(flight: Flight) -> (Landing, Payment) {
+pub async fn advance(mut flight: Flight) -> (Landing, Sight) {
     #[cfg(test)]
     flight.hands.stumble();
-    let payment = flight.payment.clone();
-    let mut course = match begin(flight).await {
+    let mut course = match begin(&mut flight).await {
         Ok(Some(course)) => course,
-        Ok(None) => return (Landing::Rested, payment),
-        Err(landing) => return (*landing, payment),
+        Ok(None) => return (Landing::Rested, flight.sight),
+        Err(landing) => return (*landing, flight.sight),
     };
     let landing = match course.run().await {
         Ok(()) => Landing::Rested,
         Err(landing) => *landing,
     };
-    (landing, course.recorder.payment)
+    (landing, course.recorder.sight())
+}
+
+impl Flight {
+    /// Whether the payment is ours to take in hand. With other nodes at work on the record: as it is now, not as it
+    /// was when somebody here read it last.
+    async fn is_ours(&mut self, lane: Lane) -> Result<bool, Ended> {
+        if !self.hands.store.is_shared() {
+            return Ok(true);
+        }
+        let old = self.sight.as_of < self.since;
+        // A living owner may have died since.
+        if old || self.sight.is_anothers || self.sight.payment.status == Status::InProgress {
+            let sight = reload(&self.hands, self.sight.payment.order.id).await;
+            self.sight = sight.ok_or_else(|| Box::new(Landing::Gone))?;
+            let (sight, written) = (self.sight.clone(), false);
+            self.actor.do_send(Advanced { sight, written });
+        }
+        let (payment, now) = (&self.sight.payment, self.hands.clock.now());
+        let due = payment.due_at().is_some_and(|due| due <= now);
+        match payment.status {
+            // Whoever claimed it and lives is at it: its age says nothing.
+            Status::InProgress => Ok(!self.sight.is_anothers),
+            Status::Unknown => Ok(due || lane == Lane::Live),
+            Status::Quarantined => Ok(due),
+            Status::Ready | Status::Done | Status::Failed | Status::Expired => Ok(false),
+        }
+    }
 }
 
 type Ended = Box<Landing>;
 
 /// Journals the event that the flight begins with; `None` where there is nothing to do.
-async fn begin(flight: Flight) -> Result<Option<Course>, Ended> {
+async fn begin(flight: &mut Flight) -> Result<Option<Course>, Ended> {
     match flight.purpose.clone() {
         Purpose::Confirm(key) => {
             let Opened {
                 payment,
+                as_of,
                 permit,
                 term,
-            } = opening::open(&flight, &key).await?;
-            let course = Course::new(flight, payment, permit, term, false);
-            course.report();
+            } = opening::open(flight, &key).await?;
+            flight.sight = Sight {
+                payment,
+                as_of,
+                is_anothers: false,
+            };
+            let course = Course::new(flight, permit, term, false);
+            course.recorder.report();
             Ok(Some(course))
         }
         Purpose::Refresh => Err(Box::new(Landing::CheckAgain)),
         Purpose::Expire => {
-            let Flight {
-                hands,
-                payment,
-                actor,
-                trace,
-                ..
-            } = flight;
-            let polled = false;
-            let mut journal = Recorder {
-                hands,
-                payment,
-                actor,
-                trace,
-                polled,
-            };
+            let mut journal = Recorder::of(flight);
             fault_point!(ExpiryReady);
-            journal.record(Event::DeadlinePassed).await?;
+            let expired = journal.record(Event::DeadlinePassed).await;
+            expired.map_err(nothing_begun)?;
             fault_point!(ExpiryDone);
+            flight.sight = journal.sight();
             Ok(None)
         }
         Purpose::Recover(lane) => {
+            if !flight.is_ours(lane).await? {
+                return Ok(None);
+            }
             // The permit comes first: a claim that then waits in line would only write.
             let admitted = flight.hands.admit.send(Admit { lane }).await;
             let permit = match admitted {
                 Ok(Ok(permit)) => permit,
                 Ok(Err(_)) | Err(_) => return Err(Box::new(Landing::Postponed)),
             };
-            let term = flight.hands.term();
-            let payment = flight.payment.clone();
-            let mut course = Course::new(flight, payment, permit, term, true);
+            let Some(term) = flight.hands.term() else {
+                return Err(Box::new(Landing::Postponed));
+            };
+            let mut course = Course::new(flight, permit, term, true);
             fault_point!(ClaimReady);
-            course.claim().await?;
+            course.claim().await.map_err(nothing_begun)?;
             fault_point!(Claimed);
             Ok(Some(course))
         }
+    }
+}
+
+/// Somebody else's write came before our first one: whoever waits is looked at in the new light.
+fn nothing_begun(landing: Ended) -> Ended {
+    match *landing {
+        Landing::Stale => Box::new(Landing::CheckAgain),
+        Landing::Rested
+        | Landing::Rejected(_)
+        | Landing::CheckAgain
+        | Landing::Postponed
+        | Landing::Doubtful
+        | Landing::Overdue
+        | Landing::Panicked
+        | Landing::Gone => landing,
     }
 }
 
@@ -165,32 +207,19 @@ struct Course {
     first_send: Option<Instant>,
     /// Questions that may start without looking at the budget: a recovery has one.
     free_questions: u32,
+    /// Dropped with the flight: what it has not sent by then, nobody sends.
+    aboard: Arc<()>,
 }
 
 impl Course {
-    fn new(flight: Flight, payment: Payment, permit: Permit, term: Term, recovery: bool) -> Course {
-        let Flight {
-            hands,
-            purpose,
-            actor,
-            trace,
-            ..
-        } = flight;
-        let polled = matches!(purpose, Purpose::Recover(Lane::Live));
-        let recorder = Recorder {
-            hands,
-            payment,
-            actor,
-            trace,
-            polled,
-        };
-        let free_questions = u32::from(recovery);
+    fn new(flight: &Flight, permit: Permit, term: Term, recovery: bool) -> Course {
         Course {
-            recorder,
+            recorder: Recorder::of(flight),
             permit,
             term,
             first_send: None,
-            free_questions,
+            free_questions: u32::from(recovery),
+            aboard: Arc::default(),
         }
     }
 
@@ -200,10 +229,6 @@ impl Course {
 
     fn payment(&self) -> &Payment {
         &self.recorder.payment
-    }
-
-    fn report(&self) {
-        self.recorder.report();
     }
 
     async fn record(&mut self, event: Event) -> Result<(), Ended> {
@@ -258,13 +283,13 @@ impl Course {
                 Step::Rest | Step::Expire => return Ok(()),
                 Step::Confirm => self.send().await,
                 Step::Ask { by_order_too, .. } => {
-                    if !self.may_ask().await {
+                    if !self.may_ask().await || !self.renew() {
                         return Ok(());
                     }
                     self.ask(by_order_too, at).await
                 }
                 Step::AskQuietly { .. } => {
-                    if self.free_questions == 0 {
+                    if self.free_questions == 0 || !self.renew() {
                         return Ok(());
                     }
                     self.free_questions = 0;
@@ -293,15 +318,21 @@ impl Course {
             idempotency_key: attempt.idempotency_key(order),
         };
         self.first_send.get_or_insert_with(Instant::now);
-        let pass = self.permit.pass();
-        let (send_by, trace) = (self.term.send_by, self.recorder.trace);
+        let flight = Arc::downgrade(&self.aboard);
+        let warrant = self.hands().warrant(self.term, flight);
+        if !warrant.holds() {
+            let outcome = Outcome::NotAttempted("another node may be at it".into());
+            let answered = false;
+            return judge_reply(self.payment(), &attempt, Reply { outcome, answered });
+        }
+        let (pass, trace) = (self.permit.pass(), self.recorder.trace);
         let sent = self
             .hands()
             .confirm
             .send(SendConfirm {
                 call,
                 pass,
-                send_by,
+                warrant,
                 trace,
             })
             .await;
@@ -314,8 +345,6 @@ impl Course {
     }
 
     async fn ask(&mut self, by_order_too: bool, at: Timestamp) -> Event {
-        // A send that the answer allows is a send of this term.
-        self.term = self.hands().term();
         let asked = Question {
             by_order_too,
             at,
@@ -324,6 +353,15 @@ impl Course {
         let pass = self.permit.pass();
         let trace = self.recorder.trace;
         ask(self.hands(), self.payment(), asked, pass, trace).await
+    }
+
+    /// A send that the answer allows is a send of a fresh term. An incarnation that has ended gets none; the flight's
+    /// rest is left to whoever recovers.
+    fn renew(&mut self) -> bool {
+        let owner = self.term.claim.owner;
+        let fresh = self.hands().term().filter(|term| term.claim.owner == owner);
+        self.term = fresh.unwrap_or(self.term);
+        fresh.is_some()
     }
 
     /// Whether another question may start in this flight; waits for its time.

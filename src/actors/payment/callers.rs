@@ -15,10 +15,22 @@ use super::Waiter;
 pub struct Caller {
     pub key: PaymentKey,
     pub waiter: Waiter,
-    /// Stays when a flight ends undecided, and leaves by its own patience.
-    pub patient: bool,
+    pub stay: Stay,
+    /// When it came: what it hears must have been true since.
+    pub since: Instant,
     /// Counted for as long as it waits.
     pub _present: Present,
+}
+
+/// For what a caller waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Whatever the flight under way comes to.
+    ForThisFlight,
+    /// Stays when a flight ends undecided, and leaves by its own patience.
+    Patient,
+    /// A fresh reading, to be looked at again.
+    Again,
 }
 
 #[derive(Debug, Default)]
@@ -67,15 +79,31 @@ impl Callers {
         }
     }
 
+    pub fn take(&mut self, stay: Stay) -> Vec<Caller> {
+        self.waiting
+            .extract_if(.., |caller| caller.stay == stay)
+            .collect()
+    }
+
+    /// Those who came after this.
+    pub fn take_newer(&mut self, than: Instant) -> Vec<Caller> {
+        self.waiting
+            .extract_if(.., |caller| caller.since > than)
+            .collect()
+    }
+
     /// Settled answers for all. The undecided stay if they are patient, else they hear "pending". Returned
-    /// are those whose paymentKey the record does not name.
+    /// are those whose paymentKey the record does not name, and those who wait to be looked at again.
     pub fn answer(&mut self, payment: &Payment) -> Vec<Caller> {
         let mut strangers = Vec::new();
         self.are_gone();
         for caller in std::mem::take(&mut self.waiting) {
             match payment.answer_for(&caller.key) {
                 None => strangers.push(caller),
-                Some(Answer::Pending { .. }) if caller.patient => self.waiting.push(caller),
+                Some(_) if caller.stay == Stay::Again => strangers.push(caller),
+                Some(Answer::Pending { .. }) if caller.stay == Stay::Patient => {
+                    self.waiting.push(caller);
+                }
                 Some(answer) => caller.waiter.tell(Heard::Answer(answer)),
             }
         }

@@ -1,7 +1,7 @@
 //! What a flight may use: the gates, the journal, the record, and a clock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::Recipient;
@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use crate::actors::clock::Clock;
 use crate::actors::journal::Write;
+use crate::actors::membership::{Membership, Warrant};
 use crate::actors::product::Products;
 use crate::actors::toss::{Admit, Busy, Front, LookUp, SendConfirm};
-use crate::domain::{Claim, GatewayIdentity, Incarnation};
+use crate::domain::{Claim, GatewayIdentity, Payment};
 use crate::metrics::{BreakerState, Metrics, Shed};
-use crate::store::Store;
+use crate::store::{Store, StoreFault};
 
 /// How long a flight may take.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,7 @@ impl FlightLimits {
 
 #[derive(Debug)]
 pub struct Hands {
-    pub incarnation: Incarnation,
+    pub membership: Membership,
     /// The gateway that this node speaks to.
     pub gateway: GatewayIdentity,
     pub clock: Clock,
@@ -132,6 +133,8 @@ impl Hands {
     /// Counts a confirm that the desk has no place for, or that stands before an open breaker.
     pub fn shed_by_the_desk(&self) {
         let place = match self.front.breaker.standing().state {
+            // No heartbeat could be written.
+            BreakerState::Closed if self.membership.current().is_none() => Shed::Journal,
             BreakerState::Closed => Shed::Gateway,
             BreakerState::Open | BreakerState::HalfOpen => Shed::Breaker,
         };
@@ -140,7 +143,8 @@ impl Hands {
 
     /// What the caller of a confirm hears that need not even take off.
     pub fn turns_away(&self) -> Option<Busy> {
-        let full = self.is_full().then_some(Busy { retry_after_s: 1 });
+        let nobody = self.membership.current().is_none();
+        let full = (nobody || self.is_full()).then_some(Busy { retry_after_s: 1 });
         self.front.turns_away().or(full)
     }
 
@@ -148,16 +152,35 @@ impl Hands {
         self.flights.out() >= self.most_flights
     }
 
-    /// A fresh term. The monotonic deadline is taken first, so it never lies after the journaled one.
-    pub fn term(&self) -> Term {
+    /// A fresh term; none for a node that could not say in time that it lives. The monotonic deadline is taken first, so
+    /// it never lies after the journaled one.
+    pub fn term(&self) -> Option<Term> {
         let length = self.limits.claim();
         let send_by = Instant::now() + length;
         let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
         let claim = Claim {
-            owner: self.incarnation,
+            owner: self.membership.current()?,
             deadline: self.clock.now().plus_ms(ms),
         };
-        Term { claim, send_by }
+        Some(Term { claim, send_by })
+    }
+
+    pub fn warrant(&self, term: Term, flight: Weak<()>) -> Warrant {
+        Warrant {
+            send_by: term.send_by,
+            owner: term.claim.owner,
+            membership: self.membership.clone(),
+            flight,
+        }
+    }
+
+    /// Whether another node lives that made the last claim on this payment.
+    pub async fn is_anothers(&self, payment: &Payment) -> Result<bool, StoreFault> {
+        let mine = Some(self.membership.latest());
+        match payment.owner.filter(|_| payment.owner != mine) {
+            Some(owner) => self.store.lives(owner, self.membership.dead_after()).await,
+            None => Ok(false),
+        }
     }
 }
 

@@ -8,9 +8,11 @@ mod check;
 mod hands;
 mod opening;
 mod recorder;
+mod sight;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 #[cfg(test)]
 pub use actor::Explode;
@@ -38,6 +40,8 @@ pub struct Confirm {
     pub request: Request,
     pub trace: TraceId,
     pub waiter: Waiter,
+    /// When the caller came.
+    pub since: Instant,
 }
 
 /// One caller of a confirm. Leaving cancels nothing: the channel closes, the work goes on.
@@ -66,6 +70,8 @@ impl Waiter {
 pub struct Retry {
     /// The status that the record had when the message was sent.
     pub seen: Status,
+    /// When it had it.
+    pub since: Instant,
     pub reply: Landed,
 }
 

@@ -1,6 +1,8 @@
 //! The way into a flight: reserve the goods, be admitted to Toss, write the intent down. Whatever ends it early
 //! gives back what was taken, because everything taken is a guard.
 
+use tokio::time::Instant;
+
 use super::advance::{Flight, Landing};
 use super::hands::{Hands, Term};
 use crate::actors::journal::{NoVerdict, Write};
@@ -13,6 +15,8 @@ use crate::store::{Change, Verdict};
 /// An opened flight: the intent is durable.
 pub struct Opened {
     pub payment: Payment,
+    /// When the intent left for the journal.
+    pub as_of: Instant,
     pub permit: Permit,
     pub term: Term,
 }
@@ -20,7 +24,7 @@ pub struct Opened {
 /// Opens an attempt with `key`, or says how the flight has ended before it began.
 pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landing>> {
     let hands = &*flight.hands;
-    let reservations = reserve_all(hands, &flight.payment)
+    let reservations = reserve_all(hands, &flight.sight.payment)
         .await
         .map_err(rejected)?;
     #[cfg(test)]
@@ -40,16 +44,18 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         Err(_) => return Err(busy(1)),
     };
     fault_point!(Admitted);
-    let term = hands.term();
+    let Some(term) = hands.term() else {
+        return Err(busy(1));
+    };
     let event = Event::AttemptStarted {
         payment_key: key.clone(),
         gateway: hands.gateway.clone(),
         claim: term.claim,
     };
     // Illegal: the payment changed between the check and now (its deadline passed).
-    let transition = after(&flight.payment, event, &hands.clock.moment())
+    let transition = after(&flight.sight.payment, event, &hands.clock.moment())
         .map_err(|_| Box::new(Landing::CheckAgain))?;
-    let payment = transition.next.clone();
+    let (payment, as_of) = (transition.next.clone(), Instant::now());
     let write = Write::opening(Change::Advance(transition))
         .traced(flight.trace)
         .taking(reservations);
@@ -59,6 +65,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
             fault_point!(Opened);
             Ok(Opened {
                 payment,
+                as_of,
                 permit,
                 term,
             })

@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use actix::Addr;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::actor::{Advanced, PaymentActor};
-use super::advance::Landing;
-use super::hands::{Hands, SharedHands};
+use super::advance::{Flight, Landing, Purpose};
+use super::hands::SharedHands;
+use super::sight::{Sight, reload};
 use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
-use crate::domain::{Event, Moment, OrderId, Payment, Status, after};
-use crate::store::{Change, StoreFault, Verdict};
+use crate::actors::toss::Lane;
+use crate::domain::{Event, Moment, Payment, Status, after};
+use crate::store::{Change, Verdict};
 
 /// Pauses between tries to write an outcome while the database is away.
 const REWRITE_MIN: Duration = Duration::from_millis(50);
@@ -23,6 +25,8 @@ const REWRITE_MAX: Duration = Duration::from_secs(2);
 pub struct Recorder {
     pub hands: SharedHands,
     pub payment: Payment,
+    /// The payment is not older than this.
+    pub as_of: Instant,
     pub actor: Addr<PaymentActor>,
     pub trace: TraceId,
     /// Whether a caller's polling led to this flight.
@@ -30,10 +34,28 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    pub fn of(flight: &Flight) -> Recorder {
+        Recorder {
+            hands: flight.hands.clone(),
+            payment: flight.sight.payment.clone(),
+            as_of: flight.sight.as_of,
+            actor: flight.actor.clone(),
+            trace: flight.trace,
+            polled: matches!(flight.purpose, Purpose::Recover(Lane::Live)),
+        }
+    }
+
     pub fn report(&self) {
-        self.actor.do_send(Advanced {
+        let (sight, written) = (self.sight(), true);
+        self.actor.do_send(Advanced { sight, written });
+    }
+
+    pub fn sight(&self) -> Sight {
+        Sight {
             payment: self.payment.clone(),
-        });
+            as_of: self.as_of,
+            is_anothers: false,
+        }
     }
 
     /// Writes what happened. An outcome is written again and again until the database takes it; evidence of
@@ -49,6 +71,7 @@ impl Recorder {
                 return Err(Box::new(Landing::Stale));
             };
             let mut next = transition.next.clone();
+            let sent = Instant::now();
             let write = Write::new(Change::Advance(transition)).traced(self.trace);
             let written = self
                 .hands
@@ -59,6 +82,7 @@ impl Recorder {
             match written {
                 Ok(Verdict::Committed { held }) => {
                     next.stock_held = held;
+                    self.as_of = sent;
                     self.moved(next, &event);
                     return Ok(());
                 }
@@ -96,7 +120,8 @@ impl Recorder {
 
     async fn refresh(&mut self) -> Result<(), Box<Landing>> {
         let reloaded = reload(&self.hands, self.payment.order.id).await;
-        self.payment = reloaded.ok_or_else(|| Box::new(Landing::Gone))?;
+        let sight = reloaded.ok_or_else(|| Box::new(Landing::Gone))?;
+        (self.payment, self.as_of) = (sight.payment, sight.as_of);
         Ok(())
     }
 
@@ -139,29 +164,5 @@ const fn is_evidence(event: &Event) -> bool {
         | Event::FoundUndecided { .. }
         | Event::QuestionLost { .. }
         | Event::Resolved(_) => false,
-    }
-}
-
-/// The payment as the store has it, asked for until the store answers. `None`: the store does not have
-/// it (rows deleted, a file swapped under us), or cannot make sense of it; then nothing can be decided here.
-pub async fn reload(hands: &Hands, order: OrderId) -> Option<Payment> {
-    let mut pause = REWRITE_MIN;
-    loop {
-        match hands.store.load(order).await {
-            Ok(Some(payment)) => return Some(payment),
-            Ok(None) => {
-                tracing::error!(%order, "the store has lost this order");
-                return None;
-            }
-            Err(fault @ StoreFault::Broken { .. }) => {
-                tracing::error!(%order, %fault, "the order cannot be read");
-                return None;
-            }
-            Err(fault) => {
-                tracing::warn!(%order, %fault, "could not reload; trying again");
-                sleep(pause).await;
-                pause = (pause * 2).min(REWRITE_MAX);
-            }
-        }
     }
 }

@@ -70,7 +70,7 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
 
     let full = self::stage(Plan { queue: 0, ..PLAN }, None).await;
     let hands = &full.hands;
-    let (incarnation, at) = (hands.incarnation, hands.clock.now());
+    let (incarnation, at) = (hands.membership.latest(), hands.clock.now());
     let restock = Change::Restock(Restock {
         id: Uuid::now_v7(),
         product: ProductId::new(1).unwrap(),
@@ -86,7 +86,6 @@ async fn callers_of_one_order_and_the_journal_are_bounded() {
     let close = Change::Register {
         incarnation,
         name: "n".into(),
-        at,
     };
     let written = hands.journal.send(Write::new(close)).await.unwrap();
     assert!(

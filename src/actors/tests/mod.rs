@@ -5,6 +5,7 @@
 mod doubt;
 mod flow;
 mod node;
+mod nodes;
 mod queue;
 mod trouble;
 
@@ -22,6 +23,7 @@ use super::api::{CheckoutRequest, ConfirmRequest, Heard, Patience, TraceId};
 use super::clock::Clock;
 use super::directory::{CheckoutRules, Directory, DoorBounds};
 use super::journal::{JournalActor, JournalLimits, NoVerdict, Write, Written};
+use super::membership::Membership;
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::{Products, Reserve, Reserved};
 use super::shard::{Shard, ShardLimits};
@@ -155,7 +157,15 @@ struct Stage {
     confirms: Arc<AtomicUsize>,
     /// Writes that have arrived before the journal.
     writes: Arc<AtomicUsize>,
-    _folder: TempDir,
+    _folder: Arc<TempDir>,
+}
+
+/// What nodes have in common: the database, and Toss.
+struct World {
+    store: Store,
+    confirms: Arc<AtomicUsize>,
+    approved: Arc<Mutex<HashMap<PaymentKey, Report>>>,
+    folder: Arc<TempDir>,
 }
 
 #[derive(Clone, Copy)]
@@ -166,6 +176,8 @@ struct Plan {
     confirms: usize,
     flights: usize,
     flight: FlightLimits,
+    dead_after: Duration,
+    expires_after: Duration,
 }
 
 const PLAN: Plan = Plan {
@@ -178,6 +190,8 @@ const PLAN: Plan = Plan {
         budget: Duration::from_secs(1),
         call: Duration::from_secs(2),
     },
+    dead_after: Duration::from_secs(2),
+    expires_after: Duration::from_secs(600),
 };
 
 const RULES: BreakerRules = BreakerRules {
@@ -211,6 +225,10 @@ async fn stage(plan: Plan, gate: Option<Arc<Notify>>) -> Stage {
 
 /// `shut`: where set, openings wait for it before the journal.
 async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Notify>>) -> Stage {
+    world().await.stage(plan, gate, shut)
+}
+
+async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let settings = StoreSettings {
@@ -221,6 +239,28 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
     let store = Store::open(settings, Opened::Serving).await.unwrap();
     store.migrate().await.unwrap();
     store.load_demo_data().await.unwrap();
+    World {
+        store,
+        confirms: Arc::default(),
+        approved: Arc::default(),
+        folder: Arc::new(folder),
+    }
+}
+
+impl World {
+    /// One node.
+    fn stage(&self, plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Notify>>) -> Stage {
+        stage_in(self, plan, gate, shut)
+    }
+}
+
+fn stage_in(
+    world: &World,
+    plan: Plan,
+    gate: Option<Arc<Notify>>,
+    shut: Option<Arc<Notify>>,
+) -> Stage {
+    let store = world.store.clone();
     let here = Arbiter::current();
     let products = Products::new(vec![here.clone()], Duration::from_millis(200));
     let limits = JournalLimits {
@@ -237,15 +277,19 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
         arrived: arrived.clone(),
     }
     .start();
-    let confirms = Arc::new(AtomicUsize::new(0));
+    let confirms = world.confirms.clone();
     let desk = Desk {
         confirms: confirms.clone(),
         gate,
-        approved: Arc::default(),
+        approved: world.approved.clone(),
     }
     .start();
     let hands = Arc::new(Hands {
-        incarnation: Incarnation(Uuid::now_v7()),
+        membership: Membership::new(
+            Incarnation(Uuid::now_v7()),
+            store.is_shared(),
+            plan.dead_after,
+        ),
         gateway: GatewayIdentity("stub".into()),
         clock: Clock::new(Rules::default()),
         limits: plan.flight,
@@ -268,7 +312,7 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
     };
     let shard = Shard::new(hands.clone(), limits).start();
     let rules = CheckoutRules {
-        expires_after: Duration::from_secs(600),
+        expires_after: plan.expires_after,
         known_users_only: true,
     };
     let runtime = tokio::runtime::Handle::current();
@@ -283,7 +327,7 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
         shard,
         confirms,
         writes: arrived,
-        _folder: folder,
+        _folder: world.folder.clone(),
     }
 }
 

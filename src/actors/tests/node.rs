@@ -7,15 +7,14 @@ use crate::store::sabotage::Fate;
 
 fn node(stage: &Stage, vitals: &Vitals) -> Addr<NodeActor> {
     let heartbeat = Duration::from_millis(20);
-    let dead_after = Duration::from_secs(2);
     let (hands, vitals) = (&stage.hands, vitals.clone());
-    NodeActor::new(hands, "n".into(), heartbeat, dead_after, vitals).start()
+    NodeActor::new(hands, "n".into(), heartbeat, vitals).start()
 }
 
 /// Whether the node's row is open: a heartbeat for it is taken.
 async fn is_there(stage: &Stage) -> bool {
-    let (incarnation, at) = (stage.hands.incarnation, stage.hands.clock.now());
-    let beat = Write::new(Change::Heartbeat { incarnation, at });
+    let incarnation = stage.hands.membership.latest();
+    let beat = Write::new(Change::Heartbeat { incarnation });
     let written = stage.hands.journal.send(beat).await.unwrap();
     matches!(written, Ok(Verdict::Committed { .. }))
 }
@@ -41,8 +40,8 @@ async fn a_node_whose_row_is_gone_registers_again() {
     let stage = stage(PLAN, None).await;
     let _node = node(&stage, &Vitals::default());
     wait_until(&stage, true).await;
-    let (incarnation, at) = (stage.hands.incarnation, stage.hands.clock.now());
-    let close = Write::new(Change::Close { incarnation, at });
+    let incarnation = stage.hands.membership.latest();
+    let close = Write::new(Change::Close { incarnation });
     let written = stage.hands.journal.send(close).await.unwrap();
     assert!(written.is_ok(), "{written:?}");
     wait_until(&stage, true).await;

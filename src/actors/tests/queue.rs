@@ -92,13 +92,9 @@ async fn stock(stage: &Stage) -> i64 {
 async fn heartbeats_go_first_under_a_slow_queue() {
     let stage = stage(PLAN, None).await;
     let mut queue = Queue::of(&stage, 4);
-    let (incarnation, at) = (stage.hands.incarnation, stage.hands.clock.now());
+    let incarnation = stage.hands.membership.latest();
     let name = "n".into();
-    queue.push(Write::new(Change::Register {
-        incarnation,
-        name,
-        at,
-    }));
+    queue.push(Write::new(Change::Register { incarnation, name }));
     queue.drain().await;
     queue.sent = 0;
 
@@ -106,7 +102,7 @@ async fn heartbeats_go_first_under_a_slow_queue() {
     for _ in 0..100 {
         queue.push(restock(Uuid::now_v7()));
     }
-    let beat = queue.push(Write::new(Change::Heartbeat { incarnation, at }));
+    let beat = queue.push(Write::new(Change::Heartbeat { incarnation }));
     queue.taken_in().await;
     held.release().await;
     let heard = queue.drain().await;

@@ -196,9 +196,7 @@ async fn a_recovery_timer_that_does_not_run_is_not_ready() {
         batch: 16,
         per_second: 500,
     };
-    let (hands, directory) = (&stage.hands, stage.directory.clone());
-    let (store, clock) = (hands.store.clone(), hands.clock.clone());
-    RecoveryTimer::new(directory, store, clock, hands.incarnation, limits).start();
+    RecoveryTimer::new(stage.directory.clone(), stage.hands.clone(), limits).start();
     until("ready", async || {
         stage.directory.not_ready().await.is_empty()
     })

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
 pub use breaker::BreakerRules;
 
 use super::api::TraceId;
+use super::membership::Warrant;
 use breaker::Ticket;
 use gate::{BUSY, Gate, Room};
 use line::{BreakerWatch, IsOpen, Line, Probe};
@@ -108,8 +108,8 @@ impl Pass {
 pub struct SendConfirm {
     pub call: ConfirmCall,
     pub pass: Pass,
-    /// The attempt's hard deadline: no try leaves after it.
-    pub send_by: Instant,
+    /// Looked at before every try: the attempt's hard deadline, and whether we still own it.
+    pub warrant: Warrant,
     pub trace: TraceId,
 }
 

@@ -32,7 +32,7 @@ pub async fn confirm(line: Line, gate: Gate, limits: TossLimits, order: SendConf
     let SendConfirm {
         call,
         pass,
-        send_by,
+        warrant,
         ..
     } = order;
     let began = Instant::now();
@@ -48,9 +48,11 @@ pub async fn confirm(line: Line, gate: Gate, limits: TossLimits, order: SendConf
             return Err(not_sent("the rate limit is reached"));
         }
         // Looked at last: the waits before it took time of their own.
-        let late = Instant::now() >= send_by;
-        if late || (!is_first && began.elapsed() >= limits.repeat_within) {
+        if !is_first && began.elapsed() >= limits.repeat_within {
             return Err(not_sent("no time is left"));
+        }
+        if !warrant.holds() {
+            return Err(not_sent("its deadline has passed, or it is ours no more"));
         }
         let Ok(reply) = line.confirm(&call).await else {
             open.store(true, Ordering::Relaxed);
@@ -69,7 +71,7 @@ pub async fn confirm(line: Line, gate: Gate, limits: TossLimits, order: SendConf
         .with_max_times(limits.tries.saturating_sub(1))
         .with_jitter();
     let in_time = |_: &Reply| {
-        let time = began.elapsed() < limits.repeat_within && Instant::now() < send_by;
+        let time = began.elapsed() < limits.repeat_within && warrant.holds();
         time && !open.load(Ordering::Relaxed)
     };
     match once.retry(pace).when(in_time).await {

@@ -27,18 +27,16 @@ pub enum Change {
     List(Listing),
     /// Goods that arrived, or were taken off by hand.
     Restock(Restock),
+    /// The times of nodes are the database's: no other clock is the same for all of them.
     Register {
         incarnation: Incarnation,
         name: Box<str>,
-        at: Timestamp,
     },
     Heartbeat {
         incarnation: Incarnation,
-        at: Timestamp,
     },
     Close {
         incarnation: Incarnation,
-        at: Timestamp,
     },
 }
 
@@ -191,7 +189,7 @@ impl<'a> Wanted<'a> {
                 self.products.insert(product.get());
             }
             Change::Register { .. } => {}
-            Change::Heartbeat { incarnation, .. } | Change::Close { incarnation, .. } => {
+            Change::Heartbeat { incarnation } | Change::Close { incarnation } => {
                 self.nodes.insert(incarnation.0);
             }
         }

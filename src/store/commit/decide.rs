@@ -56,8 +56,8 @@ pub(super) struct ShelfMove {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NodeChange {
-    pub heartbeat_at: Option<Timestamp>,
-    pub closed_at: Option<Timestamp>,
+    pub beats: bool,
+    pub closes: bool,
 }
 
 /// What to write, sorted by key: everyone who locks, locks in this order.
@@ -76,7 +76,7 @@ pub(super) struct Writes<'a> {
     pub stock: BTreeMap<ProductId, ShelfMove>,
     /// New rows that nobody else locks: in the order of the batch.
     pub restocks: Vec<&'a Restock>,
-    pub registered: BTreeMap<Incarnation, (&'a str, Timestamp)>,
+    pub registered: BTreeMap<Incarnation, &'a str>,
     pub nodes: BTreeMap<Incarnation, NodeChange>,
 }
 
@@ -147,20 +147,14 @@ impl<'a> Running<'a> {
             } => self.postpone(*order, *version, *until),
             Change::List(listing) => self.list(listing),
             Change::Restock(restock) => self.restock(restock),
-            Change::Register {
-                incarnation,
-                name,
-                at,
-            } => {
-                self.writes.registered.insert(*incarnation, (name, *at));
+            Change::Register { incarnation, name } => {
+                self.writes.registered.insert(*incarnation, name);
                 self.found.nodes.insert(*incarnation);
                 Verdict::Committed { held: false }
             }
-            Change::Heartbeat { incarnation, at } => {
-                self.node(*incarnation, |node| node.heartbeat_at = Some(*at))
-            }
-            Change::Close { incarnation, at } => {
-                let verdict = self.node(*incarnation, |node| node.closed_at = Some(*at));
+            Change::Heartbeat { incarnation } => self.node(*incarnation, |node| node.beats = true),
+            Change::Close { incarnation } => {
+                let verdict = self.node(*incarnation, |node| node.closes = true);
                 self.found.nodes.remove(incarnation);
                 verdict
             }

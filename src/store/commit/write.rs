@@ -84,14 +84,13 @@ struct StockChangeRow<'a> {
 struct RegisteredRow<'a> {
     incarnation: Uuid,
     name: &'a str,
-    at: i64,
 }
 
 #[derive(Serialize)]
 struct NodeRow {
     incarnation: Uuid,
-    heartbeat_at: Option<i64>,
-    closed_at: Option<i64>,
+    beats: bool,
+    closes: bool,
 }
 
 pub(super) async fn write(
@@ -371,10 +370,9 @@ fn stock_change(restock: &Restock) -> StockChangeRow<'_> {
 fn registered<'a>(writes: &Writes<'a>) -> Vec<RegisteredRow<'a>> {
     let nodes = writes.registered.iter();
     nodes
-        .map(|(incarnation, (name, at))| RegisteredRow {
+        .map(|(incarnation, name)| RegisteredRow {
             incarnation: incarnation.0,
             name,
-            at: at.micros(),
         })
         .collect()
 }
@@ -384,8 +382,8 @@ fn nodes(writes: &Writes<'_>) -> Vec<NodeRow> {
     nodes
         .map(|(incarnation, change)| NodeRow {
             incarnation: incarnation.0,
-            heartbeat_at: change.heartbeat_at.map(Timestamp::micros),
-            closed_at: change.closed_at.map(Timestamp::micros),
+            beats: change.beats,
+            closes: change.closes,
         })
         .collect()
 }

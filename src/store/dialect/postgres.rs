@@ -129,16 +129,52 @@ const INSERT_STOCK_CHANGES: &str = "
     INSERT INTO stock_changes (id, product_id, quantity, reason, at)
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])";
 
-const PUT_NODES: &str = "
-    INSERT INTO nodes (incarnation, name, started_at, heartbeat_at)
-    SELECT incarnation, name, at, at FROM unnest($1::text[], $2::text[], $3::bigint[]) AS j (incarnation, name, at)
-    ON CONFLICT (incarnation) DO UPDATE
-    SET name = excluded.name, heartbeat_at = excluded.heartbeat_at, closed_at = NULL";
+/// By the database's clock, the only one that all nodes share; heartbeats are written and judged by it alone. Not the start
+/// of the transaction: it may have waited.
+macro_rules! now {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    };
+}
 
-const UPDATE_NODES: &str = "
-    UPDATE nodes AS n SET heartbeat_at = coalesce(j.heartbeat_at, n.heartbeat_at), closed_at = j.closed_at
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS j (incarnation, heartbeat_at, closed_at)
-    WHERE n.incarnation = j.incarnation";
+/// The open rows with a heartbeat that is younger than the parameter, in microseconds.
+macro_rules! living {
+    ($columns:literal, $age:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM nodes WHERE closed_at IS NULL AND heartbeat_at > ",
+            now!(),
+            " - ",
+            $age
+        )
+    };
+}
+
+const PUT_NODES: &str = concat!(
+    "
+    INSERT INTO nodes (incarnation, name, started_at, heartbeat_at)
+    SELECT incarnation, name, ",
+    now!(),
+    ", ",
+    now!(),
+    " FROM unnest($1::text[], $2::text[]) AS j (incarnation, name)
+    ON CONFLICT (incarnation) DO UPDATE
+    SET name = excluded.name, heartbeat_at = excluded.heartbeat_at, closed_at = NULL"
+);
+
+const UPDATE_NODES: &str = concat!(
+    "
+    UPDATE nodes AS n
+    SET heartbeat_at = CASE WHEN j.beats THEN ",
+    now!(),
+    " ELSE n.heartbeat_at END,
+        closed_at = CASE WHEN j.closes THEN ",
+    now!(),
+    " ELSE n.closed_at END
+    FROM unnest($1::text[], $2::boolean[], $3::boolean[]) AS j (incarnation, beats, closes)
+    WHERE n.incarnation = j.incarnation"
+);
 
 const READ_BACK: &str = "
     SELECT p.version, p.stock_held,
@@ -199,22 +235,34 @@ const HISTORY: &str = concat!(
     " FROM (SELECT $1::text AS order_id) AS p"
 );
 
+/// One stretch of the due queue: earliest first, of the asked share of the orders.
+macro_rules! due {
+    ($($condition:tt)+) => {
+        concat!(
+            "(SELECT order_id, status, next_attempt_at FROM payments WHERE ",
+            $($condition)+,
+            " AND strpos($5, right(order_id, 1)) > 0 ORDER BY next_attempt_at LIMIT $3)"
+        )
+    };
+}
+
 /// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another.
-const DUE: &str = "
-    SELECT order_id, status FROM (
-        (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'IN_PROGRESS' AND (next_attempt_at <= $1 OR owner IS DISTINCT FROM $2)
-            ORDER BY next_attempt_at LIMIT $3)
-        UNION ALL
-        (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'UNKNOWN' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3)
-        UNION ALL
-        (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'READY' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3)
-        UNION ALL
-        (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'QUARANTINED' AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3)
-    ) AS found ORDER BY next_attempt_at";
+const DUE: &str = concat!(
+    "SELECT order_id, status FROM (",
+    due!(concat!(
+        "status = 'IN_PROGRESS' AND CASE WHEN owner = $2 THEN next_attempt_at <= $1
+             ELSE owner IS NULL OR owner NOT IN (",
+        living!("incarnation", "$4"),
+        ") END"
+    )),
+    " UNION ALL ",
+    due!("status = 'UNKNOWN' AND next_attempt_at <= $1"),
+    " UNION ALL ",
+    due!("status = 'READY' AND next_attempt_at <= $1"),
+    " UNION ALL ",
+    due!("status = 'QUARANTINED' AND next_attempt_at <= $1"),
+    ") AS found ORDER BY next_attempt_at"
+);
 
 const BACKLOG: &str = "
     SELECT count(*) AS due, min(next_attempt_at) AS oldest,
@@ -273,16 +321,22 @@ const CHECKOUT_KEY: &str = r#"
     SELECT user_id, "key", body_hash, order_id, created_at
     FROM checkout_keys WHERE user_id = $1 AND "key" = $2"#;
 
-const MAKE_ORPHANS_DUE: &str = "
+const MAKE_ORPHANS_DUE: &str = concat!(
+    "
     UPDATE payments SET next_attempt_at = $1
     WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND owner IS DISTINCT FROM $2
-      AND (next_attempt_at IS NULL OR next_attempt_at > $1)";
+      AND (owner IS NULL OR owner NOT IN (",
+    living!("incarnation", "$3"),
+    "))
+      AND (next_attempt_at IS NULL OR next_attempt_at > $1)"
+);
 
 const IS_EMPTY: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM products)
        AND NOT EXISTS (SELECT 1 FROM payments) AS empty";
 
 pub(super) static SQL: Sql = Sql {
+    shared: true,
     batch: Batch::Columns,
     lock_rows: LOCK_ROWS,
     lock_checkout_keys: LOCK_CHECKOUT_KEYS,
@@ -310,6 +364,8 @@ pub(super) static SQL: Sql = Sql {
     load: LOAD,
     history: HISTORY,
     due: DUE,
+    lives: concat!(living!("1::bigint AS one", "$2"), " AND incarnation = $1"),
+    living: living!("incarnation, name", "$1"),
     backlog: BACKLOG,
     recent: RECENT,
     quarantined: QUARANTINED,

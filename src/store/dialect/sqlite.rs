@@ -136,17 +136,51 @@ const INSERT_STOCK_CHANGES: &str = "
            j.value ->> 'at'
     FROM jsonb_each(?1) AS j";
 
-const PUT_NODES: &str = "
+/// By the database's clock, the only one that all nodes share; heartbeats are written and judged by it alone.
+macro_rules! now {
+    () => {
+        "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+    };
+}
+
+/// The open rows with a heartbeat that is younger than the parameter, in microseconds.
+macro_rules! living {
+    ($columns:literal, $age:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM nodes WHERE closed_at IS NULL AND heartbeat_at > ",
+            now!(),
+            " - ",
+            $age
+        )
+    };
+}
+
+const PUT_NODES: &str = concat!(
+    "
     INSERT INTO nodes (incarnation, name, started_at, heartbeat_at, closed_at)
-    SELECT j.value ->> 'incarnation', j.value ->> 'name', j.value ->> 'at', j.value ->> 'at', NULL
+    SELECT j.value ->> 'incarnation', j.value ->> 'name', ",
+    now!(),
+    ", ",
+    now!(),
+    ", NULL
     FROM jsonb_each(?1) AS j WHERE true
     ON CONFLICT (incarnation) DO UPDATE
-    SET name = excluded.name, heartbeat_at = excluded.heartbeat_at, closed_at = NULL";
+    SET name = excluded.name, heartbeat_at = excluded.heartbeat_at, closed_at = NULL"
+);
 
-const UPDATE_NODES: &str = "
+const UPDATE_NODES: &str = concat!(
+    "
     UPDATE nodes
-    SET heartbeat_at = coalesce(j.value ->> 'heartbeat_at', heartbeat_at), closed_at = j.value ->> 'closed_at'
-    FROM jsonb_each(?1) AS j WHERE nodes.incarnation = j.value ->> 'incarnation'";
+    SET heartbeat_at = CASE WHEN j.value ->> 'beats' THEN ",
+    now!(),
+    " ELSE heartbeat_at END,
+        closed_at = CASE WHEN j.value ->> 'closes' THEN ",
+    now!(),
+    " ELSE closed_at END
+    FROM jsonb_each(?1) AS j WHERE nodes.incarnation = j.value ->> 'incarnation'"
+);
 
 const READ_BACK: &str = "
     SELECT p.version, p.stock_held,
@@ -199,22 +233,35 @@ const HISTORY: &str = "
         'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at)) AS history
     FROM payment_history AS h WHERE h.order_id = ?1";
 
+/// One stretch of the due queue: earliest first, of the asked share of the orders.
+macro_rules! due {
+    ($($condition:tt)+) => {
+        concat!(
+            "SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
+            WHERE ",
+            $($condition)+,
+            " AND instr(?5, substr(order_id, 36, 1)) > 0 ORDER BY next_attempt_at LIMIT ?3)"
+        )
+    };
+}
+
 /// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another.
-const DUE: &str = "
-    SELECT order_id, status FROM (
-        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'IN_PROGRESS' AND (next_attempt_at <= ?1 OR owner IS NOT ?2)
-            ORDER BY next_attempt_at LIMIT ?3)
-        UNION ALL
-        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'UNKNOWN' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
-        UNION ALL
-        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'READY' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
-        UNION ALL
-        SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
-            WHERE status = 'QUARANTINED' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3)
-    ) ORDER BY next_attempt_at";
+const DUE: &str = concat!(
+    "SELECT order_id, status FROM (",
+    due!(concat!(
+        "status = 'IN_PROGRESS' AND CASE WHEN owner = ?2 THEN next_attempt_at <= ?1
+             ELSE owner IS NULL OR owner NOT IN (",
+        living!("incarnation", "?4"),
+        ") END"
+    )),
+    " UNION ALL ",
+    due!("status = 'UNKNOWN' AND next_attempt_at <= ?1"),
+    " UNION ALL ",
+    due!("status = 'READY' AND next_attempt_at <= ?1"),
+    " UNION ALL ",
+    due!("status = 'QUARANTINED' AND next_attempt_at <= ?1"),
+    ") ORDER BY next_attempt_at"
+);
 
 const BACKLOG: &str = "
     SELECT count(*) AS due, min(next_attempt_at) AS oldest,
@@ -282,16 +329,23 @@ const CHECKOUT_KEY: &str = r#"
     SELECT user_id, "key", body_hash, order_id, created_at
     FROM checkout_keys WHERE user_id = ?1 AND "key" = ?2"#;
 
-const MAKE_ORPHANS_DUE: &str = "
+const MAKE_ORPHANS_DUE: &str = concat!(
+    "
     UPDATE payments SET next_attempt_at = ?1
     WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND owner IS NOT ?2
-      AND (next_attempt_at IS NULL OR next_attempt_at > ?1)";
+      AND (owner IS NULL OR owner NOT IN (",
+    living!("incarnation", "?3"),
+    "))
+      AND (next_attempt_at IS NULL OR next_attempt_at > ?1)"
+);
 
 const IS_EMPTY: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM products)
        AND NOT EXISTS (SELECT 1 FROM payments) AS empty";
 
 pub(super) static SQL: Sql = Sql {
+    // The lock on the file.
+    shared: false,
     batch: Batch::Json,
     lock_rows: LOCK_ROWS,
     lock_checkout_keys: LOCK_CHECKOUT_KEYS,
@@ -311,6 +365,8 @@ pub(super) static SQL: Sql = Sql {
     load: LOAD,
     history: HISTORY,
     due: DUE,
+    lives: concat!(living!("1 AS one", "?2"), " AND incarnation = ?1"),
+    living: living!("incarnation, name", "?1"),
     backlog: BACKLOG,
     recent: RECENT,
     quarantined: QUARANTINED,

@@ -1,10 +1,12 @@
 //! Payments: one with everything that rules need, its past, the newest, and those that recovery should look at.
 
+use std::time::Duration;
+
 use sea_orm::FromQueryResult;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{broken, limit, rows};
+use super::{Share, broken, limit, rows};
 use crate::domain::{Incarnation, OrderId, Payment, Status, Timestamp, TransitionId, UserId, Won};
 use crate::store::rows::PaymentRow;
 use crate::store::{Store, StoreFault};
@@ -95,6 +97,8 @@ struct HistoryJsonRow {
 
 impl Store {
     pub async fn load(&self, order: OrderId) -> Result<Option<Payment>, StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.loaded();
         Ok(self.record(order).await?.map(|record| record.payment))
     }
 
@@ -120,14 +124,23 @@ impl Store {
             .map_err(broken(key))
     }
 
-    /// Earliest first: what is past its time, and what is IN_PROGRESS under another incarnation than `me`.
+    /// Earliest first: what is past its time, and what is IN_PROGRESS under an incarnation that lives no more. What a
+    /// living one has IN_PROGRESS is its own affair; `me` hears of its own when they are past their hard deadline.
     pub async fn due(
         &self,
         now: Timestamp,
         me: Incarnation,
+        dead_after: Duration,
+        share: &Share,
         most: u32,
     ) -> Result<Vec<Due>, StoreFault> {
-        let values = [now.micros().into(), me.to_string().into(), limit(most)];
+        let values = [
+            now.micros().into(),
+            me.to_string().into(),
+            limit(most),
+            self.age(dead_after),
+            share.digits().into(),
+        ];
         let found: Vec<DueRow> = self.rows(self.0.sql.due, values).await?;
         let due = found.into_iter().map(|row| {
             let due = rows::order_id(&row.order_id)

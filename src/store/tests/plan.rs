@@ -41,7 +41,7 @@ fn walks(plan: &[String]) -> bool {
 #[tokio::test]
 async fn the_due_queue_is_searched_by_its_index() {
     let shop = Shop::file_with(0, 0).await;
-    let plan = plan(&shop, shop.store.0.sql.due, 3).await;
+    let plan = plan(&shop, shop.store.0.sql.due, 5).await;
     let searches = |step: &&String| step.starts_with("SEARCH payments USING");
     assert_eq!(plan.iter().filter(searches).count(), 4, "{plan:#?}");
     assert!(
@@ -61,6 +61,7 @@ async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
         (sql.lock_rows, 2),
         (sql.lock_checkout_keys, 1),
         (sql.lock_nodes, 1),
+        (sql.lives, 2),
         (sql.postpone_payments, 1),
         (sql.move_stock, 1),
         (sql.update_nodes, 1),
@@ -71,7 +72,7 @@ async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
         (sql.backlog, 1),
         (sql.held, 1),
         (sql.checkout_key, 2),
-        (sql.make_orphans_due, 2),
+        (sql.make_orphans_due, 3),
     ] {
         let plan = plan(&shop, sql, values).await;
         assert!(!walks(&plan), "{sql}\n{plan:#?}");

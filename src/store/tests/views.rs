@@ -1,14 +1,29 @@
 //! What others ask: the due queue, lists, pages for the audit, nodes, demo data, secrets.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::shop::*;
-use crate::domain::{Event, Incarnation, OrderId, Payment, Status, UserId};
-use crate::store::{Change, Due, Verdict, execute};
+use crate::domain::{Event, Incarnation, OrderId, Payment, Status, Timestamp, UserId};
+use crate::store::{Change, Due, Share, Verdict, execute};
 
 fn due(payment: &Payment, status: Status) -> Due {
     let order = payment.order.id;
     Due { order, status }
+}
+
+const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+async fn look(shop: &Shop, now: Timestamp, me: Incarnation, most: u32) -> Vec<Due> {
+    let whole = Share::whole();
+    let found = shop.store.due(now, me, DEAD_AFTER, &whole, most);
+    found.await.unwrap()
+}
+
+async fn orphans(shop: &Shop, me: Incarnation) -> u64 {
+    let made = shop.store.make_orphans_due(me, NOW, DEAD_AFTER);
+    made.await.unwrap()
 }
 
 #[tokio::test]
@@ -32,7 +47,7 @@ async fn the_due_queue_holds_what_is_past_its_time_earliest_first() {
     let mismatch = step(&doubted, Event::AmountMismatched { attempt: 1, total });
     shop.commit(&[Change::Advance(mismatch)]).await;
 
-    let at = async |ms, most| shop.store.due(NOW.plus_ms(ms), ME, most).await.unwrap();
+    let at = async |ms, most| look(&shop, NOW.plus_ms(ms), ME, most).await;
     assert_eq!(at(49_999, 10).await, []);
     let unknown = due(&asked, Status::Unknown);
     assert_eq!(at(50_000, 10).await, [unknown]);
@@ -52,7 +67,7 @@ async fn the_due_queue_holds_what_is_past_its_time_earliest_first() {
     assert_eq!(at(9_000_000, 10).await.len(), 5);
 
     let other = Incarnation(Uuid::from_u128(0xb));
-    let orphans = shop.store.due(NOW, other, 10).await.unwrap();
+    let orphans = look(&shop, NOW, other, 10).await;
     assert_eq!(orphans, [running], "its owner is not the one who asks");
 }
 
@@ -97,10 +112,10 @@ async fn what_a_dead_process_left_is_due_at_once() {
     let unknown = step(&asked, Event::OwnerLost { claim: claim() });
     shop.commit(&[Change::Advance(unknown)]).await;
     shop.ready(&[(1, 1)]).await;
-    assert_eq!(shop.store.make_orphans_due(ME, NOW).await.unwrap(), 0);
+    assert_eq!(orphans(&shop, ME).await, 0);
     let reborn = Incarnation(Uuid::from_u128(0xb));
-    assert_eq!(shop.store.make_orphans_due(reborn, NOW).await.unwrap(), 2);
-    let due_now = shop.store.due(NOW, reborn, 10).await.unwrap();
+    assert_eq!(orphans(&shop, reborn).await, 2);
+    let due_now = look(&shop, NOW, reborn, 10).await;
     assert_eq!(due_now.len(), 2);
     assert_eq!(shop.load(&running).await.next_attempt_at, Some(NOW));
     assert_eq!(shop.load(&running).await.version, running.version);
@@ -156,11 +171,7 @@ async fn one_broken_row_hides_no_other() {
                 version, owner, 0, expires_at, rounds, questions, quarantine, created_at
                 FROM payments WHERE status = 'READY'";
     execute(shop.writer(), torn, []).await.unwrap();
-    let due_then = shop
-        .store
-        .due(NOW.plus_ms(9_000_000), ME, 10)
-        .await
-        .unwrap();
+    let due_then = look(&shop, NOW.plus_ms(9_000_000), ME, 10).await;
     assert_eq!(due_then, [due(&healthy, Status::Ready)]);
     assert_eq!(shop.load(&healthy).await, healthy);
 }
@@ -188,30 +199,31 @@ async fn the_newest_orders_come_first() {
 async fn a_node_beats_while_it_is_registered_and_open() {
     let shop = Shop::empty().await;
     let incarnation = ME;
-    let beat = Change::Heartbeat {
-        incarnation,
-        at: NOW.plus_ms(1_000),
-    };
-    let close = Change::Close {
-        incarnation,
-        at: NOW.plus_ms(2_000),
-    };
+    let beat = Change::Heartbeat { incarnation };
+    let close = Change::Close { incarnation };
     let register = Change::Register {
         incarnation,
         name: "host:8080".into(),
-        at: NOW,
     };
     assert_eq!(
         shop.commit(std::slice::from_ref(&beat)).await,
         [Verdict::NotFound]
     );
-    assert_eq!(shop.commit(&[register, beat.clone()]).await, [FREE, FREE]);
-    let beaten = "SELECT (heartbeat_at - started_at) AS n FROM nodes WHERE closed_at IS NULL";
-    assert_eq!(shop.count(beaten).await, 1_000_000);
+    assert_eq!(shop.commit(&[register]).await, [FREE]);
+    let stamped =
+        "SELECT count(*) AS n FROM nodes WHERE closed_at IS NULL AND heartbeat_at = started_at
+                   AND abs(heartbeat_at / 1000000 - unixepoch()) < 60";
+    assert_eq!(shop.count(stamped).await, 1, "by the database's clock");
+    let hour = Duration::from_secs(3_600);
+    shop.store.age_heartbeat(ME, hour).await;
+    assert_eq!(shop.commit(std::slice::from_ref(&beat)).await, [FREE]);
+    let beaten =
+        "SELECT count(*) AS n FROM nodes WHERE closed_at IS NULL AND heartbeat_at >= started_at";
+    assert_eq!(shop.count(beaten).await, 1);
     let verdicts = shop.commit(&[close.clone(), beat]).await;
     assert_eq!(verdicts, [FREE, Verdict::NotFound]);
-    let closed = "SELECT (closed_at - heartbeat_at) AS n FROM nodes";
-    assert_eq!(shop.count(closed).await, 1_000_000);
+    let closed = "SELECT count(*) AS n FROM nodes WHERE closed_at >= heartbeat_at";
+    assert_eq!(shop.count(closed).await, 1);
     assert_eq!(shop.commit(&[close]).await, [Verdict::NotFound]);
 }
 

@@ -6,6 +6,7 @@ mod breaker;
 mod line;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -17,7 +18,8 @@ use uuid::Uuid;
 
 use super::{Admit, BreakerRules, Front, Lane, Permit, SendConfirm, TossActor, TossLimits};
 use crate::actors::api::TraceId;
-use crate::domain::{OrderId, Outcome, PaymentKey, Won};
+use crate::actors::membership::{Membership, Warrant};
+use crate::domain::{Incarnation, OrderId, Outcome, PaymentKey, Won};
 use crate::gateway::{ConfirmCall, Toss, TossSettings};
 use crate::metrics::Metrics;
 
@@ -68,10 +70,17 @@ fn order(send_by: Instant) -> SendConfirm {
     };
     let pass = Permit::unbounded(Lane::Live).pass();
     let trace = TraceId::default();
+    let owner = Incarnation(Uuid::now_v7());
+    let warrant = Warrant {
+        send_by,
+        owner,
+        membership: Membership::new(owner, false, Duration::from_secs(5)),
+        flight: Arc::downgrade(Box::leak(Box::new(Arc::new(())))),
+    };
     SendConfirm {
         call,
         pass,
-        send_by,
+        warrant,
         trace,
     }
 }

@@ -1,0 +1,97 @@
+//! Sight: the record as it was read at an instant. Where other nodes write it too, what an actor remembers may be old;
+//! nobody is told on its word alone what another node may have made untrue.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::check::Verdict;
+use super::hands::Hands;
+use crate::domain::rejection::KeyConflict;
+use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
+use crate::store::StoreFault;
+
+#[derive(Clone, Debug)]
+pub struct Sight {
+    pub payment: Payment,
+    /// Before it was read, or before it was written: it is not older than this.
+    pub as_of: Instant,
+    /// Another node made the last claim on it, and lives.
+    pub is_anothers: bool,
+}
+
+/// Pauses between tries to read while the database is away.
+const REREAD_MIN: Duration = Duration::from_millis(50);
+const REREAD_MAX: Duration = Duration::from_secs(2);
+
+/// The payment as the store has it, asked for until the store answers. `None`: the store does not have
+/// it (rows deleted, a file swapped under us), or cannot make sense of it; then nothing can be decided here.
+pub async fn reload(hands: &Hands, order: OrderId) -> Option<Sight> {
+    let mut pause = REREAD_MIN;
+    loop {
+        match read(hands, order).await {
+            Ok(Some(sight)) => return Some(sight),
+            Ok(None) => {
+                tracing::error!(%order, "the store has lost this order");
+                return None;
+            }
+            Err(fault @ StoreFault::Broken { .. }) => {
+                tracing::error!(%order, %fault, "the order cannot be read");
+                return None;
+            }
+            Err(fault) => {
+                tracing::warn!(%order, %fault, "could not reload; trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(REREAD_MAX);
+            }
+        }
+    }
+}
+
+async fn read(hands: &Hands, order: OrderId) -> Result<Option<Sight>, StoreFault> {
+    let as_of = Instant::now();
+    let Some(payment) = hands.store.load(order).await? else {
+        return Ok(None);
+    };
+    let is_anothers = match payment.status {
+        Status::InProgress | Status::Unknown => hands.is_anothers(&payment).await?,
+        Status::Ready | Status::Done | Status::Failed | Status::Expired | Status::Quarantined => {
+            false
+        }
+    };
+    Ok(Some(Sight {
+        payment,
+        as_of,
+        is_anothers,
+    }))
+}
+
+/// Whether this is true only as long as nobody else has moved the payment. What depends on the order alone never
+/// changes, nor does what a paymentKey was told once; and what begins an attempt is fenced by its version.
+pub fn may_be_outdated(payment: &Payment, verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Answer(answer) => match answer {
+            Answer::Paid(_) | Answer::Declined { paid: true, .. } => false,
+            // Only the advice: whether to pay again.
+            Answer::Declined { paid: false, .. }
+            | Answer::Pending { .. }
+            | Answer::UnderReview { .. } => true,
+        },
+        Verdict::Reject(rejection) => match rejection {
+            Rejection::InvalidPaymentKey(KeyConflict::Paid) => payment.status != Status::Done,
+            Rejection::InvalidPaymentKey(KeyConflict::InFlight) | Rejection::NotPayable(_) => true,
+            Rejection::InvalidTotalAmount { .. } | Rejection::InvalidUserId => false,
+            // Not the words of a check.
+            Rejection::NotEnoughStock { .. }
+            | Rejection::ProductNotFound(_)
+            | Rejection::UserNotFound
+            | Rejection::PaymentNotFound(_)
+            | Rejection::OutOfStock(_)
+            | Rejection::IdempotencyKeyReused
+            | Rejection::Busy { .. }
+            | Rejection::InvalidInput { .. } => false,
+        },
+        Verdict::Nudge => true,
+        Verdict::Join | Verdict::Start => false,
+    }
+}
