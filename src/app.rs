@@ -13,7 +13,7 @@ use crate::actors::{
     BreakerRules, CheckoutRules, Crew, CrewSettings, DoorBounds, FlightLimits, JournalLimits,
     RecoveryLimits, ShardLimits, TossLimits,
 };
-use crate::domain::{Incarnation, Rules, Timestamp};
+use crate::domain::{Incarnation, Rules};
 use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
 use crate::http::{Door, DoorFault, DoorSettings};
 use crate::metrics::{Metrics, MetricsFault};
@@ -321,11 +321,9 @@ async fn prepare(
         tracing::info!("demo users and products are in");
     }
     fault_point!(DemoDataIn);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let micros = i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX);
-    let orphans = store
-        .make_orphans_due(incarnation, Timestamp::from_micros(micros), dead_after)
-        .await?;
+    // By the database's clock, as everywhere that several nodes must agree.
+    let now = store.now().await?;
+    let orphans = store.make_orphans_due(incarnation, now, dead_after).await?;
     fault_point!(OrphansDue);
     if orphans > 0 {
         tracing::info!(

@@ -5,15 +5,19 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::clock::Clock;
+use super::clock::{Clock, host_micros};
 use super::journal::{NoVerdict, Write, Written};
 use super::membership::Membership;
 use super::payment::Hands;
 use super::vitals::Vitals;
 use crate::domain::Incarnation;
 use crate::store::{Change, Store, Verdict};
+
+/// How often the host's clock is compared with the database's, and how long that may take.
+const CLOCK_CHECK: Duration = Duration::from_secs(10);
+const CLOCK_ANSWER: Duration = Duration::from_millis(300);
 
 pub struct NodeActor {
     /// The one whose row is written; among others it acts once its membership says so.
@@ -28,6 +32,7 @@ pub struct NodeActor {
     store: Store,
     vitals: Vitals,
     row: Row,
+    clock_set: Option<Instant>,
     /// A write is on its way: a database that is slow or away must not collect beats.
     writing: bool,
     failing: bool,
@@ -61,6 +66,7 @@ impl NodeActor {
             store: hands.store.clone(),
             vitals,
             row,
+            clock_set: None,
             writing,
             failing,
         };
@@ -95,13 +101,39 @@ impl NodeActor {
         self.writing = true;
         // Before it leaves: the database's clock stamps it later, so others count from later than we do.
         let sent = Instant::now();
-        let written = self.journal.send(Write::new(change)).into_actor(self);
+        let (journal, look) = (self.journal.clone(), self.set_the_clock());
+        let written = async move {
+            // First: who may act goes by the clock that all share.
+            look.await;
+            journal.send(Write::new(change)).await
+        };
+        let written = written.into_actor(self);
         ctx.spawn(written.map(move |written, node, ctx| {
             node.writing = false;
             if node.row != Row::Closed {
                 node.hear(&written.unwrap_or(Err(NoVerdict::Doubtful)), sent, ctx);
             }
         }));
+    }
+
+    /// All nodes go by the clock that they share.
+    fn set_the_clock(&mut self) -> impl Future<Output = ()> + use<> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let due = self.clock_set.is_none_or(|at| at.elapsed() >= CLOCK_CHECK);
+        let due = store.is_shared() && (due || self.row == Row::Missing);
+        if due {
+            self.clock_set = Some(Instant::now());
+        }
+        async move {
+            if !due {
+                return;
+            }
+            let sent = host_micros();
+            // A heartbeat waits behind this: rather a clock that is a little off than a node that looks dead.
+            if let Ok(Ok(theirs)) = timeout(CLOCK_ANSWER, store.now()).await {
+                clock.set(theirs, sent);
+            }
+        }
     }
 
     /// Others may take us for dead, and what we had in hand for theirs: whoever acts from now on is somebody new.

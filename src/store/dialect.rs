@@ -94,6 +94,8 @@ pub(super) struct Sql {
     /// now, the asking incarnation, limit of each status, from which age on a heartbeat is a dead node's, the last
     /// digits of the orders that are asked for
     pub due: &'static str,
+    /// By the database's clock, in microseconds.
+    pub now: &'static str,
     /// incarnation, from which age on a heartbeat is a dead node's
     pub lives: &'static str,
     /// from which age on a heartbeat is a dead node's

@@ -109,10 +109,11 @@ impl Store {
 
     /// As if that node had not beaten for so long.
     pub async fn age_heartbeat(&self, incarnation: crate::domain::Incarnation, by: Duration) {
-        let sql = "UPDATE nodes SET heartbeat_at = heartbeat_at - ?1 WHERE incarnation = ?2";
-        let by = i64::try_from(by.as_micros()).unwrap();
-        let values = [by.into(), incarnation.to_string().into()];
-        let aged = super::execute(self.writer().unwrap(), sql, values).await;
+        let by = by.as_micros();
+        let sql = format!(
+            "UPDATE nodes SET heartbeat_at = heartbeat_at - {by} WHERE incarnation = '{incarnation}'"
+        );
+        let aged = super::execute(self.writer().unwrap(), sql.leak(), []).await;
         assert_eq!(aged.unwrap(), 1);
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sea_orm::FromQueryResult;
+use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult};
+
+use super::dialect::{Sql, Verdict};
+use super::fault::verdict;
 
 use super::rows::{ListingRow, StockRow};
 use super::{Store, StoreFault, execute, rows, rows_of, transaction};
@@ -34,33 +37,18 @@ impl Store {
     /// Two buyers and two products, only into an empty database; tells whether it did.
     pub async fn load_demo_data(&self) -> Result<bool, StoreFault> {
         let txn = transaction::begin(self.writer()?).await?;
-        let found: Vec<EmptyRow> = rows_of(&txn, self.0.sql.is_empty, []).await?;
-        if !found.first().is_some_and(|row| row.empty) {
-            txn.rollback().await?;
-            return Ok(false);
+        let loaded = demo_data(&txn, self.0.sql).await;
+        if let Ok(true) = loaded {
+            txn.commit().await?;
+            return Ok(true);
         }
-        for (id, name) in DEMO_USERS {
-            execute(&txn, self.0.sql.insert_user, [id.into(), name.into()]).await?;
+        let _ = txn.rollback().await;
+        match loaded {
+            // Another node of a new database was quicker.
+            Err(error) if verdict(&error) == Verdict::Taken => Ok(false),
+            Err(error) => Err(error.into()),
+            Ok(loaded) => Ok(loaded),
         }
-        let sql = self.0.sql;
-        let listings = DEMO_PRODUCTS.map(|(id, name, price)| ListingRow {
-            id,
-            name,
-            price,
-            seller_id: DEMO_SELLER,
-        });
-        let stock = DEMO_PRODUCTS.map(|(id, _, _)| StockRow {
-            id,
-            stock: DEMO_STOCK,
-            received: DEMO_STOCK,
-        });
-        let refused = StoreFault::Refused;
-        let listings = sql.batch.values(&listings).map_err(refused)?;
-        let stock = sql.batch.values(&stock).map_err(refused)?;
-        execute(&txn, sql.put_listings, listings).await?;
-        execute(&txn, sql.move_stock, stock).await?;
-        txn.commit().await?;
-        Ok(true)
     }
 
     /// What nodes that live no more were working on is due now. Where the lock on a file is ours, that is everybody else.
@@ -80,24 +68,56 @@ impl Store {
         Ok(orphans)
     }
 
-    /// Random bytes under a name, made when they are first asked for and the same ever after.
+    /// Random bytes under a name, made when they are first asked for and the same ever after, for every node.
     pub async fn secret(&self, name: &str) -> Result<[u8; 32], StoreFault> {
-        let known: Vec<SecretRow> = self.rows(self.0.sql.secret, [name.into()]).await?;
-        if let Some(row) = known.first() {
-            return row.bytes(name);
-        }
-        let txn = transaction::begin(self.writer()?).await?;
-        let known: Vec<SecretRow> = rows_of(&txn, self.0.sql.secret, [name.into()]).await?;
-        if let Some(row) = known.first() {
-            txn.rollback().await?;
-            return row.bytes(name);
+        if let Some(known) = self.known_secret(name).await? {
+            return Ok(known);
         }
         let bytes: [u8; 32] = rand::random();
-        let value = hex::encode(bytes);
-        execute(&txn, self.0.sql.insert_secret, [name.into(), value.into()]).await?;
-        txn.commit().await?;
+        let txn = transaction::begin(self.writer()?).await?;
+        let values = [name.into(), hex::encode(bytes).into()];
+        match execute(&txn, self.0.sql.insert_secret, values).await {
+            Ok(_) => txn.commit().await?,
+            Err(error) => {
+                let _ = txn.rollback().await;
+                // Somebody else has made it meanwhile, or it could not be made.
+                let known = self.known_secret(name).await?;
+                return known.ok_or_else(|| error.into());
+            }
+        }
         Ok(bytes)
     }
+
+    async fn known_secret(&self, name: &str) -> Result<Option<[u8; 32]>, StoreFault> {
+        let known: Vec<SecretRow> = self.rows(self.0.sql.secret, [name.into()]).await?;
+        known.first().map(|row| row.bytes(name)).transpose()
+    }
+}
+
+async fn demo_data(txn: &DatabaseTransaction, sql: &'static Sql) -> Result<bool, DbErr> {
+    let found: Vec<EmptyRow> = rows_of(txn, sql.is_empty, []).await?;
+    if !found.first().is_some_and(|row| row.empty) {
+        return Ok(false);
+    }
+    for (id, name) in DEMO_USERS {
+        execute(txn, sql.insert_user, [id.into(), name.into()]).await?;
+    }
+    let listings = DEMO_PRODUCTS.map(|(id, name, price)| ListingRow {
+        id,
+        name,
+        price,
+        seller_id: DEMO_SELLER,
+    });
+    let stock = DEMO_PRODUCTS.map(|(id, _, _)| StockRow {
+        id,
+        stock: DEMO_STOCK,
+        received: DEMO_STOCK,
+    });
+    let listings = sql.batch.values(&listings).map_err(DbErr::Custom)?;
+    let stock = sql.batch.values(&stock).map_err(DbErr::Custom)?;
+    execute(txn, sql.put_listings, listings).await?;
+    execute(txn, sql.move_stock, stock).await?;
+    Ok(true)
 }
 
 impl SecretRow {

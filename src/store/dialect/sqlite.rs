@@ -365,6 +365,7 @@ pub(super) static SQL: Sql = Sql {
     load: LOAD,
     history: HISTORY,
     due: DUE,
+    now: concat!("SELECT ", now!(), " AS now"),
     lives: concat!(living!("1 AS one", "?2"), " AND incarnation = ?1"),
     living: living!("incarnation, name", "?1"),
     backlog: BACKLOG,

@@ -6,7 +6,7 @@ use sea_orm::{FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::broken;
-use crate::domain::Incarnation;
+use crate::domain::{Incarnation, Timestamp};
 use crate::store::{One, Store, StoreFault};
 
 /// An incarnation that lives, under the name of its node.
@@ -55,6 +55,11 @@ impl Share {
 }
 
 #[derive(FromQueryResult)]
+struct NowRow {
+    now: i64,
+}
+
+#[derive(FromQueryResult)]
 struct LivingRow {
     incarnation: String,
     name: String,
@@ -86,6 +91,14 @@ impl Store {
         let values = [incarnation.to_string().into(), self.age(dead_after)];
         let found: Vec<One> = self.rows(self.0.sql.lives, values).await?;
         Ok(!found.is_empty())
+    }
+
+    /// By the database's clock.
+    pub async fn now(&self) -> Result<Timestamp, StoreFault> {
+        let found: Vec<NowRow> = self.rows(self.0.sql.now, []).await?;
+        let nothing = || StoreFault::Unavailable("the database has no time".to_owned());
+        let row = found.first().ok_or_else(nothing)?;
+        Ok(Timestamp::from_micros(row.now))
     }
 
     /// Everybody who lives, the eldest first.
