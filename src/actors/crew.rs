@@ -17,6 +17,7 @@ use super::product::Products;
 use super::recovery::{Cease, RecoveryLimits, RecoveryTimer};
 use super::shard::{Shard, ShardLimits};
 use super::toss::{Front, TossActor, TossLimits};
+use super::versions::Versions;
 use crate::domain::{Incarnation, Rules};
 use crate::gateway::Toss;
 use crate::metrics::Metrics;
@@ -81,6 +82,8 @@ impl Crew {
         let desk = TossActor::new(toss, settings.toss, &front, metrics.clone());
         let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
         let membership = Membership::new(incarnation, store.is_shared(), settings.dead_after);
+        let versions = Versions::new(store.clone());
+        let versions = Versions::start_in_arbiter(&common.handle(), |_| versions);
         let hands = Arc::new(Hands {
             membership,
             gateway,
@@ -91,6 +94,7 @@ impl Crew {
             look_up: desk.recipient(),
             journal: journal.clone().recipient(),
             products,
+            versions: versions.recipient(),
             store: store.clone(),
             most_waiters: settings.most_waiters,
             flights: Flights::default(),

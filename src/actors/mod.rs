@@ -16,6 +16,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod toss;
+mod versions;
 mod vitals;
 
 pub use api::{

@@ -89,6 +89,8 @@ pub(super) struct Sql {
     pub stock_change: &'static str,
     /// order
     pub load: &'static str,
+    /// keys of payments
+    pub versions: &'static str,
     /// order
     pub history: &'static str,
     /// now, the asking incarnation, limit of each status, from which age on a heartbeat is a dead node's, the last

@@ -12,6 +12,7 @@ use crate::actors::journal::Write;
 use crate::actors::membership::{Membership, Warrant};
 use crate::actors::product::Products;
 use crate::actors::toss::{Admit, Busy, Front, LookUp, SendConfirm};
+use crate::actors::versions::VersionOf;
 use crate::domain::{Claim, GatewayIdentity, Payment};
 use crate::metrics::{BreakerState, Metrics, Shed};
 use crate::store::{Store, StoreFault};
@@ -50,6 +51,7 @@ pub struct Hands {
     pub look_up: Recipient<LookUp>,
     pub journal: Recipient<Write>,
     pub products: Products,
+    pub versions: Recipient<VersionOf>,
     /// Read only: after a stale or doubtful write, what is really there.
     pub store: Store,
     /// Callers that may wait for one order.

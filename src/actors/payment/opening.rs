@@ -8,6 +8,7 @@ use super::hands::{Hands, Term};
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::product::{Reservation, Reserve};
 use crate::actors::toss::{Admit, Lane, Permit};
+use crate::actors::versions::VersionOf;
 use crate::domain::{Event, Payment, PaymentKey, ProductId, Rejection, after};
 use crate::metrics::Shed;
 use crate::store::{Change, Verdict};
@@ -24,9 +25,12 @@ pub struct Opened {
 /// Opens an attempt with `key`, or says how the flight has ended before it began.
 pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landing>> {
     let hands = &*flight.hands;
-    let reservations = reserve_all(hands, &flight.sight.payment)
-        .await
-        .map_err(rejected)?;
+    let reservations = match reserve_all(hands, &flight.sight.payment).await {
+        Ok(reservations) => reservations,
+        // The last piece may be this very order's, taken at another node.
+        Err(_) if has_moved(flight).await => return Err(Box::new(Landing::CheckAgain)),
+        Err(rejection) => return Err(rejected(rejection)),
+    };
     #[cfg(test)]
     assert!(
         !hands
@@ -82,6 +86,16 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
             Err(Box::new(Landing::Doubtful))
         }
     }
+}
+
+/// Whether another node has written the payment since it was read here.
+async fn has_moved(flight: &Flight) -> bool {
+    let (hands, sight) = (&flight.hands, &flight.sight);
+    if !hands.store.is_shared() || sight.as_of >= flight.since {
+        return false;
+    }
+    let version = hands.versions.send(VersionOf(sight.payment.order.id)).await;
+    version.is_ok_and(|now| now.is_some_and(|now| now != sight.payment.version))
 }
 
 fn busy(retry_after_s: u32) -> Box<Landing> {

@@ -298,6 +298,7 @@ fn stage_in(
         look_up: desk.recipient(),
         journal: journal.recipient(),
         products,
+        versions: Versions::new(store.clone()).start().recipient(),
         store,
         most_waiters: plan.most_waiters,
         flights: Flights::default(),

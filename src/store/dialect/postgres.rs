@@ -362,6 +362,7 @@ pub(super) static SQL: Sql = Sql {
     read_back: READ_BACK,
     stock_change: "SELECT quantity FROM stock_changes WHERE id = $1",
     load: LOAD,
+    versions: "SELECT order_id, version FROM payments WHERE order_id = ANY ($1::text[])",
     history: HISTORY,
     due: DUE,
     now: concat!("SELECT ", now!(), " AS now"),

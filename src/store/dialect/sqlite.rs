@@ -363,6 +363,7 @@ pub(super) static SQL: Sql = Sql {
     read_back: READ_BACK,
     stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
     load: LOAD,
+    versions: "SELECT p.order_id, p.version FROM json_each(?1) AS j CROSS JOIN payments AS p ON p.order_id = j.value",
     history: HISTORY,
     due: DUE,
     now: concat!("SELECT ", now!(), " AS now"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::collections::HashMap;
+
 use sea_orm::FromQueryResult;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -63,6 +65,12 @@ struct DueRow {
 }
 
 #[derive(FromQueryResult)]
+struct VersionRow {
+    order_id: String,
+    version: i64,
+}
+
+#[derive(FromQueryResult)]
 struct SummaryRow {
     order_id: String,
     user_id: String,
@@ -112,6 +120,18 @@ impl Store {
             })
         });
         record.transpose().map_err(broken(key))
+    }
+
+    /// Of those that exist.
+    pub async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, i64>, StoreFault> {
+        let keys: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+        let keys = self.0.sql.batch.keys(&keys).map_err(StoreFault::Refused)?;
+        let found: Vec<VersionRow> = self.rows(self.0.sql.versions, [keys]).await?;
+        let version = |row: VersionRow| {
+            let order = rows::order_id(&row.order_id).map_err(broken(row.order_id))?;
+            Ok((order, row.version))
+        };
+        found.into_iter().map(version).collect()
     }
 
     /// Oldest first; empty for an order that does not exist.
