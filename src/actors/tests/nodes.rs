@@ -251,7 +251,7 @@ async fn a_memory_that_is_old_refuses_nobody() {
     let heard = two.confirm(paid, "key-a").await;
     assert!(is_paid(&heard), "{heard:?}");
     until("its time is over", async || {
-        let due = world.load(paid.0).await.expires_at;
+        let due = world.load(left.0).await.expires_at;
         due <= one.hands.clock.now()
     })
     .await;
