@@ -13,7 +13,7 @@ use super::membership::Membership;
 use super::payment::Hands;
 use super::vitals::Vitals;
 use crate::domain::Incarnation;
-use crate::store::{Change, Store, Verdict};
+use crate::store::{Change, Living, Store, Verdict};
 
 pub struct NodeActor {
     /// The one whose row is written; among others it acts once its membership says so.
@@ -32,6 +32,9 @@ pub struct NodeActor {
     writing: bool,
     failing: bool,
 }
+
+/// Clocks that differ by more are worth a word: well within the margin of the confirm window.
+const MOST_SKEW_MS: i64 = 5_000;
 
 /// The node's row, as far as is known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,17 +165,29 @@ impl NodeActor {
         let (store, dead_after) = (self.store.clone(), self.membership.dead_after());
         let look = async move { store.living(dead_after).await };
         ctx.spawn(look.into_actor(self).map(move |living, node, _| {
-            let ours = [Some(node.incarnation), former];
-            for other in living.unwrap_or_default() {
-                if other.name == node.name && !ours.contains(&Some(other.incarnation)) {
-                    tracing::warn!(
-                        name = &*other.name, incarnation = %other.incarnation,
-                        "another process lives under this node's name, or did a moment ago; \
-                         its payments are left alone until its heartbeat is old"
-                    );
-                }
-            }
+            node.compare(&living.unwrap_or_default(), former);
         }));
+    }
+
+    /// What a start among others may get wrong: two processes under one name, and clocks that differ.
+    fn compare(&self, living: &[Living], former: Option<Incarnation>) {
+        for other in living {
+            let ours = [Some(self.incarnation), former].contains(&Some(other.incarnation));
+            if other.name == self.name && !ours {
+                tracing::warn!(
+                    name = &*other.name, incarnation = %other.incarnation,
+                    "another process lives under this node's name, or did a moment ago; its payments are left alone \
+                     until its heartbeat is old"
+                );
+            }
+            let ahead_ms = self.clock.now().ms_since(other.heartbeat_at);
+            if other.incarnation == self.incarnation && ahead_ms.abs() > MOST_SKEW_MS {
+                tracing::warn!(
+                    ahead_ms,
+                    "this machine's clock is not the database's: deadlines that nodes write for one another shift by that"
+                );
+            }
+        }
     }
 }
 

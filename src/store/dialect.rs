@@ -294,33 +294,51 @@ const SQLITE_HISTORY: &str = "
         'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.at)) AS history
     FROM payment_history AS h WHERE h.order_id = ?1";
 
-/// One stretch of the due queue: earliest first, of the asked share of the orders.
+macro_rules! in_share {
+    () => {
+        "instr(?5, substr(order_id, 36, 1)) > 0"
+    };
+}
+
+/// One stretch of the due queue: earliest first.
 macro_rules! due {
     ($($condition:tt)+) => {
         concat!(
             "SELECT * FROM (SELECT order_id, status, next_attempt_at FROM payments
             WHERE ",
             $($condition)+,
-            " AND instr(?5, substr(order_id, 36, 1)) > 0 ORDER BY next_attempt_at LIMIT ?3)"
+            " ORDER BY next_attempt_at LIMIT ?3)"
         )
     };
 }
 
-/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another.
+/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another. What
+/// the asking incarnation has in progress itself is due for it alone, in whose share it may be.
 const SQLITE_DUE: &str = concat!(
     "SELECT order_id, status FROM (",
     due!(concat!(
         "status = 'IN_PROGRESS' AND CASE WHEN owner = ?2 THEN next_attempt_at <= ?1
-             ELSE owner IS NULL OR owner NOT IN (",
+             ELSE ",
+        in_share!(),
+        " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "?4"),
-        ") END"
+        ")) END"
     )),
     " UNION ALL ",
-    due!("status = 'UNKNOWN' AND next_attempt_at <= ?1"),
+    due!(concat!(
+        "status = 'UNKNOWN' AND next_attempt_at <= ?1 AND ",
+        in_share!()
+    )),
     " UNION ALL ",
-    due!("status = 'READY' AND next_attempt_at <= ?1"),
+    due!(concat!(
+        "status = 'READY' AND next_attempt_at <= ?1 AND ",
+        in_share!()
+    )),
     " UNION ALL ",
-    due!("status = 'QUARANTINED' AND next_attempt_at <= ?1"),
+    due!(concat!(
+        "status = 'QUARANTINED' AND next_attempt_at <= ?1 AND ",
+        in_share!()
+    )),
     ") ORDER BY next_attempt_at"
 );
 
@@ -424,7 +442,7 @@ pub(super) static SQLITE: Sql = Sql {
     history: SQLITE_HISTORY,
     due: SQLITE_DUE,
     lives: concat!(living!("1 AS one", "?2"), " AND incarnation = ?1"),
-    living: living!("incarnation, name", "?1"),
+    living: living!("incarnation, name, heartbeat_at", "?1"),
     backlog: SQLITE_BACKLOG,
     recent: SQLITE_RECENT,
     quarantined: SQLITE_QUARANTINED,

@@ -142,7 +142,11 @@ impl PaymentActor {
             return;
         }
         let patient = match verdict {
-            Verdict::Answer(Answer::UnderReview { .. }) if self.may_be_resolved() => false,
+            Verdict::Answer(Answer::UnderReview { .. })
+                if !self.is_shared() && self.may_be_resolved() =>
+            {
+                false
+            }
             Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
             Verdict::Reject(rejection) => return waiter.tell(Heard::Rejected(rejection)),
             Verdict::Join => opening.is_none(),

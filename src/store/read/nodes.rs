@@ -6,7 +6,7 @@ use sea_orm::{FromQueryResult, Value};
 use uuid::Uuid;
 
 use super::broken;
-use crate::domain::Incarnation;
+use crate::domain::{Incarnation, Timestamp};
 use crate::store::{One, Store, StoreFault};
 
 /// An incarnation that lives, under the name of its node.
@@ -14,6 +14,8 @@ use crate::store::{One, Store, StoreFault};
 pub struct Living {
     pub incarnation: Incarnation,
     pub name: Box<str>,
+    /// By the database's clock.
+    pub heartbeat_at: Timestamp,
 }
 
 /// A part of all orders, by the last hexadecimal digit of their ids, which is random.
@@ -40,8 +42,8 @@ impl Share {
         Share(digits.into())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn none() -> Share {
+        Share("".into())
     }
 
     pub fn has(&self, order: crate::domain::OrderId) -> bool {
@@ -58,6 +60,7 @@ impl Share {
 struct LivingRow {
     incarnation: String,
     name: String,
+    heartbeat_at: i64,
 }
 
 /// Older than any heartbeat can be in the future: with it nobody lives.
@@ -94,8 +97,11 @@ impl Store {
         let read = |row: LivingRow| {
             let id = Uuid::try_parse(&row.incarnation).map_err(|error| error.to_string());
             let incarnation = Incarnation(id.map_err(broken(row.incarnation))?);
-            let name = row.name.into();
-            Ok(Living { incarnation, name })
+            Ok(Living {
+                incarnation,
+                name: row.name.into(),
+                heartbeat_at: Timestamp::from_micros(row.heartbeat_at),
+            })
         };
         let mut living = rows
             .into_iter()

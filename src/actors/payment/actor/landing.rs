@@ -135,9 +135,10 @@ impl PaymentActor {
     /// The house closes: who has begun nothing comes back to another one, who waits for an outcome hears
     /// that it is not known yet.
     pub(super) fn turn_away(&mut self) {
-        for stranger in self.callers.answer(&self.payment) {
-            let busy = Rejection::Busy { retry_after_s: 1 };
-            stranger.waiter.tell(Heard::Rejected(busy));
+        for Caller { key, waiter, .. } in self.callers.answer(&self.payment) {
+            let busy = Heard::Rejected(Rejection::Busy { retry_after_s: 1 });
+            let known = self.payment.answer_for(&key).map(Heard::Answer);
+            waiter.tell(known.unwrap_or(busy));
         }
         self.callers.dismiss(&self.payment);
     }
