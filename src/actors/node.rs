@@ -13,7 +13,7 @@ use super::membership::Membership;
 use super::payment::Hands;
 use super::vitals::Vitals;
 use crate::domain::Incarnation;
-use crate::store::{Change, Store, Verdict};
+use crate::store::{Change, Living, Store, Verdict};
 
 /// How often the host's clock is compared with the database's, and how long that may take.
 const CLOCK_CHECK: Duration = Duration::from_secs(10);
@@ -194,17 +194,22 @@ impl NodeActor {
         let (store, dead_after) = (self.store.clone(), self.membership.dead_after());
         let look = async move { store.living(dead_after).await };
         ctx.spawn(look.into_actor(self).map(move |living, node, _| {
-            let ours = [Some(node.incarnation), former];
-            for other in living.unwrap_or_default() {
-                if other.name == node.name && !ours.contains(&Some(other.incarnation)) {
-                    tracing::warn!(
-                        name = &*other.name, incarnation = %other.incarnation,
-                        "another process lives under this node's name, or did a moment ago; \
-                         its payments are left alone until its heartbeat is old"
-                    );
-                }
-            }
+            node.compare(&living.unwrap_or_default(), former);
         }));
+    }
+
+    /// What a start among others may get wrong: two processes under one name.
+    fn compare(&self, living: &[Living], former: Option<Incarnation>) {
+        for other in living {
+            let ours = [Some(self.incarnation), former].contains(&Some(other.incarnation));
+            if other.name == self.name && !ours {
+                tracing::warn!(
+                    name = &*other.name, incarnation = %other.incarnation,
+                    "another process lives under this node's name, or did a moment ago; its payments are left alone \
+                     until its heartbeat is old"
+                );
+            }
+        }
     }
 }
 

@@ -192,10 +192,7 @@ async fn due(
 ) -> Result<(Part, Vec<Due>), StoreFault> {
     let (now, dead_after) = (hands.clock.now(), hands.membership.dead_after());
     let share = part.asked();
-    let found = match share.is_empty() {
-        true => Vec::new(),
-        false => hands.store.due(now, me, dead_after, share, most).await?,
-    };
+    let found = hands.store.due(now, me, dead_after, share, most).await?;
     Ok((part, found))
 }
 

@@ -4,6 +4,7 @@
 mod advance;
 mod checkout;
 mod durable;
+mod nodes;
 mod plan;
 mod shelf;
 mod shop;

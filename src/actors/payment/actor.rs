@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::advance::{Flight, Landing, Purpose, advance};
-use super::callers::{Caller, Callers, Stay, pending};
+use super::callers::{Caller, Callers, Stay};
 use super::check::{Request, Verdict, check};
 use super::hands::{Counted, SharedHands};
 use super::sight::{Sight, may_be_outdated, reload};
@@ -22,6 +22,7 @@ use crate::actors::toss::{Busy, Lane};
 use crate::domain::{Answer, Payment, PaymentKey, Rejection, Status};
 use crate::metrics::{Present, Shed};
 
+mod landing;
 mod mailbox;
 
 #[cfg(test)]
@@ -73,8 +74,6 @@ pub struct PaymentActor {
     /// The next reading for those who wait is on its way, and so far apart they are.
     watching: bool,
     watch_pause: Duration,
-    /// Somebody has heard "out of stock" already.
-    was_short: bool,
     /// The order itself is being written down; whoever wants it waits for that.
     opening: bool,
     /// Messages of the shard so far; the shard counts what it sends.
@@ -112,7 +111,6 @@ impl PaymentActor {
             nudged: false,
             watching: false,
             watch_pause: WATCH_MIN,
-            was_short: false,
             opening: false,
             seen: 0,
         }
@@ -141,7 +139,11 @@ impl PaymentActor {
             return;
         }
         let patient = match verdict {
-            Verdict::Answer(Answer::UnderReview { .. }) if self.may_be_resolved() => false,
+            Verdict::Answer(Answer::UnderReview { .. })
+                if !self.is_shared() && self.may_be_resolved() =>
+            {
+                false
+            }
             Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
             Verdict::Reject(rejection) => return waiter.tell(Heard::Rejected(rejection)),
             Verdict::Join => opening.is_none(),
@@ -247,36 +249,6 @@ impl PaymentActor {
             }
     }
 
-    /// Callers who were waiting for a fresh reading, or whose paymentKey the record does not name.
-    fn look_again(&mut self, callers: Vec<Caller>, trace: TraceId, ctx: &mut Context<Self>) {
-        for caller in callers {
-            let request = Request {
-                user: None,
-                amount: self.payment.order.total,
-                payment_key: caller.key,
-            };
-            self.receive(&request, caller.since, trace, caller.waiter, ctx);
-        }
-    }
-
-    /// While callers wait for what another node may settle, the record is read again, ever more slowly.
-    fn watch(&mut self, ctx: &mut Context<Self>) {
-        let idle = self.aloft.is_none() && !self.watching;
-        if !idle || !self.is_shared() || self.callers.are_gone() {
-            return;
-        }
-        let pause = self.watch_pause;
-        self.watch_pause = (pause * 2).min(WATCH_MAX);
-        self.watching = true;
-        ctx.run_later(pause, |actor, ctx| {
-            actor.watching = false;
-            if actor.aloft.is_none() && !actor.callers.are_gone() {
-                let (since, trace) = (Instant::now(), TraceId::default());
-                actor.take_off(Purpose::Refresh, since, trace, ctx);
-            }
-        });
-    }
-
     fn see(&mut self, sight: Sight) {
         if sight.payment.version != self.payment.version {
             self.watch_pause = WATCH_MIN;
@@ -327,96 +299,6 @@ impl PaymentActor {
             actor.land(landing, sight, trace, ctx);
             fault_point!(Answered);
         }));
-    }
-
-    /// The house closes: who has begun nothing comes back to another one, who waits for an outcome hears
-    /// that it is not known yet.
-    fn turn_away(&mut self) {
-        for stranger in self.callers.answer(&self.payment) {
-            let busy = Rejection::Busy { retry_after_s: 1 };
-            stranger.waiter.tell(Heard::Rejected(busy));
-        }
-        self.callers.dismiss(&self.payment);
-    }
-
-    fn land(
-        &mut self,
-        landing: Landing,
-        sight: Option<Sight>,
-        trace: TraceId,
-        ctx: &mut Context<Self>,
-    ) {
-        self.aloft = None;
-        self.landed.clear();
-        if let Some(sight) = sight {
-            // What was reloaded counts even if it is older: a restored backup is older.
-            if landing.needs_reload() || sight.payment.version >= self.payment.version {
-                self.see(sight);
-                self.callers.tell_begun(&self.payment);
-            }
-        }
-        match landing {
-            Landing::Rejected(rejection) => self.reject(&rejection, trace, ctx),
-            Landing::Panicked => {
-                self.callers.dismiss(&self.payment);
-                self.end(true, ctx);
-            }
-            Landing::Gone => {
-                self.callers.dismiss(&self.payment);
-                self.end(false, ctx);
-            }
-            Landing::Rested | Landing::Postponed | Landing::CheckAgain => {
-                // Callers with another paymentKey than the record's are looked at in the new light. Who wanted to begin
-                // what another node has begun follows it there.
-                let began_elsewhere = landing == Landing::CheckAgain && self.is_shared();
-                let beaten = match began_elsewhere {
-                    true => self.callers.take(Stay::ForThisFlight),
-                    false => Vec::new(),
-                };
-                self.look_again(beaten, trace, ctx);
-                let others = self.callers.answer(&self.payment);
-                self.look_again(others, trace, ctx);
-                if landing == Landing::CheckAgain && self.is_abandoned() {
-                    self.nudge(trace, ctx);
-                }
-            }
-            Landing::Stale | Landing::Doubtful | Landing::Overdue => {
-                // Whether their attempt was written is not known: never "busy", never a second attempt.
-                let again = self.callers.take(Stay::Again);
-                for stranger in self.callers.answer(&self.payment) {
-                    stranger.waiter.tell(Heard::Answer(pending(&self.payment)));
-                }
-                self.look_again(again, trace, ctx);
-                if self.is_abandoned() {
-                    self.nudge(trace, ctx);
-                }
-            }
-        }
-        if self.aloft.is_none() && self.hands.flights.are_closed() {
-            self.turn_away();
-        }
-        self.watch(ctx);
-    }
-
-    /// Refused before anything was written. "Out of stock" is the gate's word and costs no reading, once; whoever comes
-    /// back with it may come back because another node has sold the goods to this very order.
-    fn reject(&mut self, rejection: &Rejection, trace: TraceId, ctx: &mut Context<Self>) {
-        let short = matches!(rejection, Rejection::OutOfStock(_));
-        let again = short && self.is_shared() && self.was_short;
-        self.was_short |= short;
-        let doubtful = match again {
-            true => self.callers.take_newer(self.as_of),
-            false => Vec::new(),
-        };
-        self.callers.reject(rejection);
-        if doubtful.is_empty() {
-            return;
-        }
-        for mut caller in doubtful {
-            caller.stay = Stay::Again;
-            self.callers.join(caller);
-        }
-        self.take_off(Purpose::Refresh, Instant::now(), trace, ctx);
     }
 
     /// One question: now, or when the last one is a second old. Paced, because what made it necessary (a full

@@ -256,6 +256,7 @@ impl Course {
             version,
             until,
         };
+        let sent = Instant::now();
         match self
             .hands()
             .journal
@@ -264,6 +265,7 @@ impl Course {
             .unwrap_or(Err(NoVerdict::Doubtful))
         {
             Ok(Verdict::Committed { .. }) => {
+                self.recorder.as_of = sent;
                 self.recorder.payment.next_attempt_at = Some(until);
                 Ok(())
             }

@@ -85,13 +85,6 @@ impl Callers {
             .collect()
     }
 
-    /// Those who came after this.
-    pub fn take_newer(&mut self, than: Instant) -> Vec<Caller> {
-        self.waiting
-            .extract_if(.., |caller| caller.since > than)
-            .collect()
-    }
-
     /// Settled answers for all. The undecided stay if they are patient, else they hear "pending". Returned
     /// are those whose paymentKey the record does not name, and those who wait to be looked at again.
     pub fn answer(&mut self, payment: &Payment) -> Vec<Caller> {

@@ -48,9 +48,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         Err(_) => return Err(busy(1)),
     };
     fault_point!(Admitted);
-    let Some(term) = hands.term() else {
-        return Err(busy(1));
-    };
+    let term = hands.term().ok_or_else(|| busy(1))?;
     let event = Event::AttemptStarted {
         payment_key: key.clone(),
         gateway: hands.gateway.clone(),

@@ -60,7 +60,7 @@ impl Shares {
         let rank = living.iter().position(|node| *node == me);
         self.bury(&living, rank, hands, me).await;
         // Not among the living as the database sees it: whatever is due is somebody else's.
-        let mine = rank.map_or(Share::of(1, 1), |rank| Share::of(rank, living.len()));
+        let mine = rank.map_or(Share::none(), |rank| Share::of(rank, living.len()));
         self.living = living;
         let due = self
             .all
@@ -76,7 +76,8 @@ impl Shares {
     }
 
     /// Somebody has died: the questions that it had claimed wait for its answers in vain. The eldest of those who have
-    /// known it sees to them; if that comes to nothing, they are due when the claims end.
+    /// known it sees to them, and whoever is new to all who died before; if that comes to nothing, they are due when
+    /// the claims end.
     async fn bury(
         &self,
         living: &[Incarnation],
@@ -85,12 +86,14 @@ impl Shares {
         me: Incarnation,
     ) {
         let died = self.living.iter().any(|node| !living.contains(node));
-        if !died || rank != Some(0) {
+        let sees_to_them = rank == Some(0) && died || rank.is_some() && self.living.is_empty();
+        if !sees_to_them {
             return;
         }
         let (now, dead_after) = (hands.clock.now(), hands.membership.dead_after());
         match hands.store.make_orphans_due(me, now, dead_after).await {
-            Ok(orphans) => tracing::warn!(orphans, "a node is gone; what it was asking is due now"),
+            Ok(0) => {}
+            Ok(orphans) => tracing::warn!(orphans, "a node is gone; what it was at is due now"),
             Err(fault) => tracing::warn!(%fault, "a node is gone; its claims must end first"),
         }
     }

@@ -30,6 +30,7 @@ use super::shard::{Shard, ShardLimits};
 use super::toss::{
     Admit, BreakerRules, Busy, Front, LookUp, Permit, SendConfirm, Subject, TossLimits,
 };
+use super::versions::Versions;
 use crate::domain::{
     Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
     Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,

@@ -48,11 +48,8 @@ pub async fn confirm(line: Line, gate: Gate, limits: TossLimits, order: SendConf
             return Err(not_sent("the rate limit is reached"));
         }
         // Looked at last: the waits before it took time of their own.
-        if !is_first && began.elapsed() >= limits.repeat_within {
-            return Err(not_sent("no time is left"));
-        }
-        if !warrant.holds() {
-            return Err(not_sent("its deadline has passed, or it is ours no more"));
+        if !warrant.holds() || (!is_first && began.elapsed() >= limits.repeat_within) {
+            return Err(not_sent("no time is left, or it is ours no more"));
         }
         let Ok(reply) = line.confirm(&call).await else {
             open.store(true, Ordering::Relaxed);

@@ -235,32 +235,51 @@ const HISTORY: &str = concat!(
     " FROM (SELECT $1::text AS order_id) AS p"
 );
 
-/// One stretch of the due queue: earliest first, of the asked share of the orders.
+macro_rules! in_share {
+    () => {
+        "strpos($5, right(order_id, 1)) > 0"
+    };
+}
+
+/// One stretch of the due queue: earliest first.
 macro_rules! due {
     ($($condition:tt)+) => {
         concat!(
-            "(SELECT order_id, status, next_attempt_at FROM payments WHERE ",
+            "(SELECT order_id, status, next_attempt_at FROM payments
+            WHERE ",
             $($condition)+,
-            " AND strpos($5, right(order_id, 1)) > 0 ORDER BY next_attempt_at LIMIT $3)"
+            " ORDER BY next_attempt_at LIMIT $3)"
         )
     };
 }
 
-/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another.
+/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another. What
+/// the asking incarnation has in progress itself is due for it alone, in whose share it may be.
 const DUE: &str = concat!(
     "SELECT order_id, status FROM (",
     due!(concat!(
         "status = 'IN_PROGRESS' AND CASE WHEN owner = $2 THEN next_attempt_at <= $1
-             ELSE owner IS NULL OR owner NOT IN (",
+             ELSE ",
+        in_share!(),
+        " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "$4"),
-        ") END"
+        ")) END"
     )),
     " UNION ALL ",
-    due!("status = 'UNKNOWN' AND next_attempt_at <= $1"),
+    due!(concat!(
+        "status = 'UNKNOWN' AND next_attempt_at <= $1 AND ",
+        in_share!()
+    )),
     " UNION ALL ",
-    due!("status = 'READY' AND next_attempt_at <= $1"),
+    due!(concat!(
+        "status = 'READY' AND next_attempt_at <= $1 AND ",
+        in_share!()
+    )),
     " UNION ALL ",
-    due!("status = 'QUARANTINED' AND next_attempt_at <= $1"),
+    due!(concat!(
+        "status = 'QUARANTINED' AND next_attempt_at <= $1 AND ",
+        in_share!()
+    )),
     ") AS found ORDER BY next_attempt_at"
 );
 

@@ -40,8 +40,8 @@ impl Share {
         Share(digits.into())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn none() -> Share {
+        Share("".into())
     }
 
     pub fn has(&self, order: crate::domain::OrderId) -> bool {
@@ -107,8 +107,10 @@ impl Store {
         let read = |row: LivingRow| {
             let id = Uuid::try_parse(&row.incarnation).map_err(|error| error.to_string());
             let incarnation = Incarnation(id.map_err(broken(row.incarnation))?);
-            let name = row.name.into();
-            Ok(Living { incarnation, name })
+            Ok(Living {
+                incarnation,
+                name: row.name.into(),
+            })
         };
         let mut living = rows
             .into_iter()

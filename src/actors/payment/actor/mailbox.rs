@@ -111,8 +111,9 @@ impl Handler<Advanced> for PaymentActor {
             *claimed = true;
         }
         // The landing may have overtaken this message.
-        if news.sight.payment.version >= self.payment.version {
-            self.see(news.sight);
+        let news = news.sight;
+        if (news.payment.version, news.as_of) > (self.payment.version, self.as_of) {
+            self.see(news);
             self.callers.tell_begun(&self.payment);
             let again = self.callers.take(Stay::Again);
             self.look_again(again, TraceId::default(), ctx);

@@ -130,6 +130,37 @@ async fn nothing_leaves_after_the_hard_deadline() {
     assert!(called.is_err(), "somebody called");
 }
 
+/// Unanswered calls are repeated; but not by a node that may have been taken for dead meanwhile.
+#[actix::test]
+async fn nothing_is_repeated_by_an_incarnation_that_has_ended_or_for_a_flight_that_is_gone() {
+    for gone in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let desk = desk(listener.local_addr().unwrap(), LIMITS);
+        let me = Incarnation(Uuid::now_v7());
+        let membership = Membership::new(me, true, Duration::from_secs(600));
+        assert!(membership.renew(me, Instant::now()));
+        let flight = Arc::new(());
+        let mut order = order(soon());
+        order.warrant.owner = me;
+        order.warrant.membership = membership.clone();
+        order.warrant.flight = Arc::downgrade(&flight);
+        let toss = async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            _ = socket.read(&mut [0; 4_096]).await.unwrap();
+            match gone {
+                true => drop(flight),
+                false => membership.lapse(),
+            }
+            drop(socket);
+            let again = tokio::time::timeout(Duration::from_secs(2), listener.accept()).await;
+            assert!(again.is_err(), "it was sent again");
+        };
+        let (reply, ()) = tokio::join!(desk.send(order), toss);
+        let reply = reply.unwrap();
+        assert!(matches!(reply.outcome, Outcome::Unknown(_)), "{reply:?}");
+    }
+}
+
 #[actix::test]
 async fn the_gate_is_bounded_by_slots_and_by_rate_and_gives_back_what_is_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,149 @@
+//! Who lives, by the database's clock; and who is due, where the living are left alone.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::shop::*;
+use crate::domain::{Event, Incarnation, Payment};
+use crate::store::{Change, Living, Share};
+
+const DEAD_AFTER: Duration = Duration::from_secs(600);
+
+fn node(n: u128) -> Incarnation {
+    Incarnation(Uuid::from_u128(n))
+}
+
+async fn register(shop: &Shop, incarnation: Incarnation, name: &str) {
+    let name = name.into();
+    let register = Change::Register { incarnation, name };
+    assert_eq!(shop.commit(&[register]).await, [FREE]);
+}
+
+async fn lives(shop: &Shop, incarnation: Incarnation) -> bool {
+    let lives = shop.store.lives(incarnation, DEAD_AFTER).await.unwrap();
+    let living = shop.store.living(DEAD_AFTER).await.unwrap();
+    let found = living.iter().any(|node| node.incarnation == incarnation);
+    assert!(!shop.store.is_shared() || lives == found);
+    lives
+}
+
+/// The orders that are due for `me` far in the future, or now.
+async fn due(shop: &Shop, later_ms: i64, me: Incarnation) -> usize {
+    let (now, whole) = (NOW.plus_ms(later_ms), Share::whole());
+    let found = shop.store.due(now, me, DEAD_AFTER, &whole, 100);
+    found.await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_node_lives_while_its_row_is_open_and_its_heartbeat_young() {
+    let shop = Shop::empty().await;
+    shop.store.share();
+    let (one, two) = (node(1), node(2));
+    assert!(!lives(&shop, one).await, "a missing row");
+    register(&shop, two, "b").await;
+    register(&shop, one, "a").await;
+    let living = shop.store.living(DEAD_AFTER).await.unwrap();
+    let named = |node: &Living| (node.incarnation, node.name.to_string());
+    let living: Vec<_> = living.iter().map(named).collect();
+    assert_eq!(living, [(one, "a".into()), (two, "b".into())]);
+    shop.store.age_heartbeat(one, DEAD_AFTER).await;
+    assert!(!lives(&shop, one).await && lives(&shop, two).await);
+    let beat = Change::Heartbeat { incarnation: one };
+    assert_eq!(shop.commit(&[beat]).await, [FREE]);
+    assert!(
+        lives(&shop, one).await,
+        "an old heartbeat, and then another"
+    );
+    let close = Change::Close { incarnation: two };
+    assert_eq!(shop.commit(&[close]).await, [FREE]);
+    assert!(!lives(&shop, two).await, "a closed row");
+}
+
+#[tokio::test]
+async fn on_a_file_of_ones_own_everybody_else_is_dead() {
+    let shop = Shop::file_with(10, 10).await;
+    shop.in_progress(&[(1, 1)], "a").await;
+    register(&shop, ME, "a").await;
+    assert!(!lives(&shop, ME).await);
+    assert_eq!(
+        (due(&shop, 0, ME).await, due(&shop, 0, node(2)).await),
+        (0, 1)
+    );
+    let orphans = shop.store.make_orphans_due(node(2), NOW, DEAD_AFTER);
+    assert_eq!(orphans.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_a_living_node_has_in_progress_is_due_for_itself_alone() {
+    let shop = Shop::with(10, 10).await;
+    shop.store.share();
+    let other = node(2);
+    shop.in_progress(&[(1, 1)], "a").await;
+    assert_eq!(due(&shop, 0, other).await, 1, "its owner was never there");
+    register(&shop, ME, "a").await;
+    assert_eq!(
+        (due(&shop, 0, ME).await, due(&shop, 0, other).await),
+        (0, 0)
+    );
+    // Past its hard deadline.
+    let later = 60_000;
+    assert_eq!(
+        (due(&shop, later, ME).await, due(&shop, later, other).await),
+        (1, 0)
+    );
+    let none = Share::none();
+    let mine = shop.store.due(NOW.plus_ms(later), ME, DEAD_AFTER, &none, 9);
+    assert_eq!(mine.await.unwrap().len(), 1, "whatever its share is");
+    shop.store.age_heartbeat(ME, DEAD_AFTER).await;
+    assert_eq!(
+        (due(&shop, 0, ME).await, due(&shop, 0, other).await),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn only_the_orphans_of_the_dead_are_made_due() {
+    let shop = Shop::with(10, 10).await;
+    shop.store.share();
+    let other = node(2);
+    shop.in_progress(&[(1, 1)], "a").await;
+    let asked = shop.in_progress(&[(1, 1)], "b").await;
+    let claimed = step(&asked, Event::OwnerLost { claim: claim() });
+    shop.commit(&[Change::Advance(claimed)]).await;
+    register(&shop, ME, "a").await;
+    let orphans = async || {
+        let made = shop.store.make_orphans_due(other, NOW, DEAD_AFTER);
+        made.await.unwrap()
+    };
+    assert_eq!(orphans().await, 0);
+    shop.store.age_heartbeat(ME, DEAD_AFTER).await;
+    assert_eq!((orphans().await, orphans().await), (2, 0));
+    assert_eq!(due(&shop, 0, other).await, 2);
+}
+
+#[tokio::test]
+async fn every_order_is_in_exactly_one_share() {
+    let shop = Shop::with(1_000, 1_000).await;
+    let mut ready: Vec<Payment> = Vec::new();
+    for _ in 0..40 {
+        ready.push(shop.ready(&[(1, 1)]).await);
+    }
+    let far = NOW.plus_ms(9_000_000);
+    for nodes in [1, 2, 3, 16, 20] {
+        let mut seen = Vec::new();
+        for rank in 0..nodes {
+            let share = Share::of(rank, nodes);
+            assert_eq!(share == Share::none(), rank >= 16);
+            let found = shop.store.due(far, ME, DEAD_AFTER, &share, 100).await;
+            for due in found.unwrap() {
+                assert!(share.has(due.order));
+                seen.push(due.order);
+            }
+        }
+        seen.sort_unstable();
+        let mut all: Vec<_> = ready.iter().map(|payment| payment.order.id).collect();
+        all.sort_unstable();
+        assert_eq!(seen, all, "{nodes} nodes");
+    }
+}
