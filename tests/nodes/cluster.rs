@@ -165,8 +165,8 @@ impl Cluster {
         }
     }
 
-    /// One buyer an order, each at a node of its own; whoever hears nothing or "wait" asks the next node.
-    pub fn buyers(&self, wave: &[(Order, String)]) -> Vec<JoinHandle<Told>> {
+    /// One buyer an order, one after the other, each at the next node; whoever hears nothing or "wait" goes on to the next.
+    pub fn buyers(&self, wave: &[(Order, String)], gap: Duration) -> Vec<JoinHandle<Told>> {
         let urls: Vec<String> = self
             .nodes
             .iter()
@@ -177,6 +177,7 @@ impl Cluster {
             let (client, urls) = (client.clone(), urls.clone());
             let body = House::confirm_body(order, key);
             tokio::spawn(async move {
+                tokio::time::sleep(gap * u32::try_from(at).unwrap()).await;
                 let until = Instant::now() + LONG;
                 for node in at.. {
                     let url = format!("{}/api/v1/payments/confirm", urls[node % urls.len()]);
