@@ -21,9 +21,8 @@ pub enum Written {
 /// What the event says of an approval, whatever the rules make of it.
 fn weight(event: &Event) -> Heard {
     match event {
-        Event::Approved { .. } | Event::AmountMismatched { .. } | Event::FoundCanceled { .. } => {
-            Heard::Approval
-        }
+        Event::Approved { .. } | Event::FoundCanceled { .. } => Heard::Approval,
+        Event::AmountMismatched { .. } => Heard::OtherAmount,
         Event::MixedUp { .. } => Heard::Claim,
         Event::AttemptStarted { .. }
         | Event::OwnerLost { .. }
@@ -43,11 +42,21 @@ fn weight(event: &Event) -> Heard {
     }
 }
 
+/// What an operator leaves of what has been heard: who lets it pay, stands for it; who closes it, has cleared a claim
+/// by what Toss showed, never an approval.
+fn ruled(event: &str, heard: Heard) -> Heard {
+    match event {
+        "RESOLVED_DONE" => Heard::Approval,
+        "RESOLVED_FAILED" if heard < Heard::Approval => Heard::Nothing,
+        _ => heard,
+    }
+}
+
 impl World {
     /// The journal: one write, if it names the version that it replaces and the goods are there.
     pub fn commit(&self, state: &mut State, transition: Transition) -> Written {
         let fresh = state.record.version == transition.replaces;
-        if !fresh && !self.rulebook.accepts_stale_writes() {
+        if !fresh && !self.rulebook.accepts_stale(&transition) {
             return Written::Stale;
         }
         let mut next = transition.next;
@@ -69,6 +78,7 @@ impl World {
                 *told = super::promise::settled_answer(&next, &attempt.payment_key);
             }
         }
+        state.heard = ruled(transition.history.event, state.heard);
         state.record = Arc::new(next);
         Written::Committed
     }
@@ -100,8 +110,7 @@ impl World {
                     return self.in_doubt(state, node, event);
                 }
                 Commit::MayLandLater => {
-                    let fresh = transition.replaces == state.record.version;
-                    state.ghost = fresh.then(|| Ghost(Arc::new(self.as_written(transition))));
+                    self.leave_open(state, transition);
                     return self.in_doubt(state, node, event);
                 }
             }
@@ -124,9 +133,11 @@ impl World {
         self.land(state, node);
     }
 
-    fn as_written(&self, mut transition: Transition) -> Transition {
+    /// Not written so far; it lands later, or never.
+    pub fn leave_open(&self, state: &mut State, mut transition: Transition) {
+        let fresh = transition.replaces == state.record.version;
         self.settle_differences(&mut transition.next, FRESH);
-        transition
+        state.ghost = fresh.then(|| Ghost(Arc::new(transition)));
     }
 
     fn reload(&self, state: &mut State, place: usize) {
@@ -363,12 +374,13 @@ impl World {
             return actions.push(Action::Ask(node, Seen::NotFound));
         }
         let key = key_number(&attempt.payment_key);
-        for seen in state.toss.look_up(&self.size, key) {
+        for (seen, lie) in self.answers(state, key) {
             match seen {
-                Seen::NotFound if by_order_too => {
+                Seen::NotFound if by_order_too && !lie => {
                     let by_order = state.toss.look_up_order().into_iter();
                     actions.extend(by_order.map(|seen| Action::Ask(node, seen)));
                 }
+                seen if lie => actions.push(Action::AskALiar(node, seen)),
                 Seen::NotFound
                 | Seen::Stage(_)
                 | Seen::ByOrder(..)
@@ -376,20 +388,26 @@ impl World {
                 | Seen::OtherOrder => actions.push(Action::Ask(node, seen)),
             }
         }
+    }
+
+    /// What a look-up by this paymentKey may hear now, and whether it is a lie.
+    pub fn answers(&self, state: &State, key: u8) -> Vec<(Seen, bool)> {
+        let mut seen = state.toss.look_up(&self.size, key);
         if state.mixups < self.size.mixups {
-            let strange = [Seen::OtherKey, Seen::OtherOrder].into_iter();
-            actions.extend(strange.map(|seen| Action::Ask(node, seen)));
+            seen.extend([Seen::OtherKey, Seen::OtherOrder]);
         }
+        let mut answers: Vec<(Seen, bool)> = seen.into_iter().map(|seen| (seen, false)).collect();
         let stage = state.toss.stage(key);
         if self.size.lies && matches!(stage, Stage::Authorized | Stage::Approved | Stage::Canceled)
         {
-            let lies = [Seen::Stage(Stage::Aborted), Seen::NotFound].into_iter();
-            actions.extend(lies.map(|seen| Action::AskALiar(node, seen)));
+            let lies = [Seen::Stage(Stage::Aborted), Seen::NotFound];
+            answers.extend(lies.map(|seen| (seen, true)));
         }
+        answers
     }
 }
 
-fn report(payment: &Payment, key: &PaymentKey, status: TossStatus) -> Report {
+pub fn report(payment: &Payment, key: &PaymentKey, status: TossStatus) -> Report {
     Report {
         payment_key: key.clone(),
         order_id: payment.order.id.to_string().into(),
@@ -424,7 +442,7 @@ fn status(stage: Stage) -> Option<TossStatus> {
     }
 }
 
-fn finding(payment: &Payment, key: &PaymentKey, seen: Seen) -> Finding {
+pub fn finding(payment: &Payment, key: &PaymentKey, seen: Seen) -> Finding {
     let found = |key: &PaymentKey, stage| match status(stage) {
         Some(status) => Finding::Found(report(payment, key, status)),
         None => Finding::NotFound,
@@ -448,10 +466,14 @@ pub fn decline() -> Decline {
     Decline::new("REJECT_CARD_PAYMENT", "no")
 }
 
-/// Toss has claimed an approval of some attempt, on record.
+/// Toss has claimed an approval of some attempt, on record, and no operator has cleared it since.
 pub fn is_signed(payment: &Payment) -> bool {
     payment
         .attempts
         .iter()
-        .any(|attempt| attempt.approval_sign != ApprovalSign::None)
+        .any(|attempt| match (attempt.approval_sign, &attempt.settled) {
+            (ApprovalSign::Seen, _) => true,
+            (ApprovalSign::Contradicted, settled) => settled.is_none(),
+            (ApprovalSign::None, _) => false,
+        })
 }
