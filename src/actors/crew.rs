@@ -21,6 +21,9 @@ use crate::gateway::Toss;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
+#[cfg(test)]
+mod tests;
+
 /// Every number that the actors are told.
 #[derive(Clone, Debug)]
 pub struct CrewSettings {
