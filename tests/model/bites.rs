@@ -12,7 +12,7 @@ use super::size::Size;
 use super::world::World;
 
 /// The invariant that is lost without the rule, and the world in which it is.
-const FOUND: [(Broken, &str, Size); 31] = [
+const FOUND: [(Broken, &str, Size); 32] = [
     (Broken::SilenceIsADecline, NO_LOST_APPROVAL, Size::PLAIN),
     (
         Broken::AnswerThatDecidesNothingIsADecline,
@@ -112,6 +112,11 @@ const FOUND: [(Broken, &str, Size); 31] = [
     ),
     (Broken::UsedKeyStartsAgain, NO_PHANTOM, Size::HOSTILE),
     (Broken::StaleWriteIsAccepted, STOCK_CONSERVED, Size::RIVALS),
+    (
+        Broken::DoubtfulWriteIsJudgedAgain,
+        NO_LOST_APPROVAL,
+        Size::COMMITS_LOST_AND_MIXED_UP,
+    ),
     (Broken::RuledFailedUnasked, NO_LOST_APPROVAL, Size::OPERATOR),
     (Broken::RuledDoneUnapproved, NO_PHANTOM, Size::OPERATOR),
     (Broken::RulingIsUnguarded, STOCK_CONSERVED, Size::OPERATOR),

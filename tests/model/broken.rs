@@ -54,6 +54,8 @@ pub enum Broken {
     SecondKeyStartsWhileTheFirstIsUnknown,
     UsedKeyStartsAgain,
     StaleWriteIsAccepted,
+    /// A write of unknown fate is judged again though it has landed.
+    DoubtfulWriteIsJudgedAgain,
     // The operator's ruling.
     /// FAILED without asking Toss.
     RuledFailedUnasked,
@@ -74,7 +76,7 @@ pub enum Broken {
 }
 
 impl Broken {
-    pub const ALL: [Broken; 39] = [
+    pub const ALL: [Broken; 40] = [
         Broken::KeyAdvancesUnanswered,
         Broken::TakeOverAdvancesTheKey,
         Broken::AnsweredKeyIsSentAgain,
@@ -106,6 +108,7 @@ impl Broken {
         Broken::SecondKeyStartsWhileTheFirstIsUnknown,
         Broken::UsedKeyStartsAgain,
         Broken::StaleWriteIsAccepted,
+        Broken::DoubtfulWriteIsJudgedAgain,
         Broken::RuledFailedUnasked,
         Broken::RuledDoneUnapproved,
         Broken::RulingIsUnguarded,

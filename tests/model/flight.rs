@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use payonce::domain::payment::{ApprovalSign, Event, Status, Step, StockMove, Transition};
-use payonce::domain::{Decline, Finding, Outcome, Payment, PaymentKey, Reply, Report, TossStatus};
+use payonce::domain::{Outcome, Payment, Reply, TossStatus};
 
+use super::report::{finding, mixed, report};
 use super::toss::{Call, Said, Seen, Stage};
 use super::world::Action;
 use super::world::{
@@ -106,12 +107,15 @@ impl World {
             match how {
                 Commit::Heard => {}
                 Commit::AnswerLost => {
-                    self.commit(state, transition);
-                    return self.in_doubt(state, node, event);
+                    let landed = self.commit(state, transition) == Written::Committed;
+                    if landed {
+                        state.heard = state.heard.max(heard);
+                    }
+                    return self.in_doubt(state, node, event, landed);
                 }
                 Commit::MayLandLater => {
-                    self.leave_open(state, transition);
-                    return self.in_doubt(state, node, event);
+                    self.leave_open(state, transition, Some(node));
+                    return self.in_doubt(state, node, event, false);
                 }
             }
             match self.commit(state, transition) {
@@ -134,10 +138,31 @@ impl World {
     }
 
     /// Not written so far; it lands later, or never.
-    pub fn leave_open(&self, state: &mut State, mut transition: Transition) {
+    pub fn leave_open(&self, state: &mut State, mut transition: Transition, writer: Option<u8>) {
         let fresh = transition.replaces == state.record.version;
         self.settle_differences(&mut transition.next, FRESH);
-        state.ghost = fresh.then(|| Ghost(Arc::new(transition)));
+        state.ghost = fresh.then(|| Ghost {
+            transition: Arc::new(transition),
+            writer,
+        });
+    }
+
+    /// It lands after all; whoever wrote it finds its own name when it looks.
+    pub fn ghost_lands(&self, state: &mut State) {
+        let Some(Ghost { transition, writer }) = state.ghost.take() else {
+            return;
+        };
+        self.commit(state, (*transition).clone());
+        let Some(place) = writer.map(usize::from) else {
+            return;
+        };
+        if let Some(flight) = &mut state.flights[place]
+            && let Doing::Recording { event, landed } = &mut flight.doing
+        {
+            *landed = true;
+            state.heard = state.heard.max(weight(event));
+            flight.payment = state.record.clone();
+        }
     }
 
     fn reload(&self, state: &mut State, place: usize) {
@@ -147,8 +172,8 @@ impl World {
         }
     }
 
-    /// Written or not, nobody knows: an outcome is judged again by what is there, a beginning is given up.
-    fn in_doubt(&self, state: &mut State, node: u8, event: Event) {
+    /// Written or not, nobody knows: an outcome is looked for, a beginning is given up.
+    fn in_doubt(&self, state: &mut State, node: u8, event: Event, landed: bool) {
         let place = usize::from(node);
         if event.attempt().is_none() {
             return self.land(state, node);
@@ -156,7 +181,7 @@ impl World {
         self.reload(state, place);
         state.toss.leave_behind(node);
         if let Some(flight) = &mut state.flights[place] {
-            flight.doing = Doing::Recording(event);
+            flight.doing = Doing::Recording { event, landed };
         }
     }
 
@@ -240,7 +265,7 @@ impl World {
         };
         let copies = match flight.doing {
             Doing::Sending { copies, .. } => copies + 1,
-            Doing::Deciding | Doing::Asking { .. } | Doing::Recording(_) => 1,
+            Doing::Deciding | Doing::Asking { .. } | Doing::Recording { .. } => 1,
         };
         let call = Call {
             attempt: attempt.number,
@@ -299,12 +324,21 @@ impl World {
         self.record(state, node, event, commit);
     }
 
+    /// What has landed is done, unless somebody else has written since; what has not is judged by what is there now.
     pub fn rewrite(&self, state: &mut State, node: u8, commit: Commit) {
         let Some((_, flight)) = World::current(state, node) else {
             return;
         };
-        if let Doing::Recording(event) = flight.doing {
-            self.record(state, node, event, commit);
+        let Doing::Recording { event, landed } = flight.doing else {
+            return;
+        };
+        if !landed || self.rulebook.looks_for_nothing() {
+            self.reload(state, usize::from(node));
+            return self.record(state, node, event, commit);
+        }
+        match flight.payment.version {
+            FRESH => self.moved(state, node),
+            _ => self.land(state, node),
         }
     }
 
@@ -317,7 +351,7 @@ impl World {
         };
         let ours = report(&payment, &attempt.payment_key, TossStatus::Done);
         match flight.doing {
-            Doing::Deciding | Doing::Recording(_) | Doing::Sending { reply: None, .. } => {}
+            Doing::Deciding | Doing::Recording { .. } | Doing::Sending { reply: None, .. } => {}
             Doing::Sending {
                 reply: Some(said), ..
             } => {
@@ -405,65 +439,6 @@ impl World {
         }
         answers
     }
-}
-
-pub fn report(payment: &Payment, key: &PaymentKey, status: TossStatus) -> Report {
-    Report {
-        payment_key: key.clone(),
-        order_id: payment.order.id.to_string().into(),
-        status,
-        total: payment.order.total.get(),
-        approved_at: None,
-        method: None,
-        receipt_url: None,
-        failure: None,
-    }
-}
-
-fn mixed(mix: Mix, mut report: Report) -> Report {
-    match mix {
-        Mix::Clean => {}
-        Mix::OtherKey => report.payment_key = PaymentKey::parse("somebody-elses").unwrap(),
-        Mix::OtherOrder => report.order_id = "somebody-elses".into(),
-        Mix::OtherAmount => report.total += 1,
-    }
-    report
-}
-
-fn status(stage: Stage) -> Option<TossStatus> {
-    match stage {
-        Stage::Absent => None,
-        Stage::Opened => Some(TossStatus::Ready),
-        Stage::Authorized => Some(TossStatus::InProgress),
-        Stage::Approved => Some(TossStatus::Done),
-        Stage::Aborted => Some(TossStatus::Aborted),
-        Stage::Expired => Some(TossStatus::Expired),
-        Stage::Canceled => Some(TossStatus::Canceled),
-    }
-}
-
-pub fn finding(payment: &Payment, key: &PaymentKey, seen: Seen) -> Finding {
-    let found = |key: &PaymentKey, stage| match status(stage) {
-        Some(status) => Finding::Found(report(payment, key, status)),
-        None => Finding::NotFound,
-    };
-    match seen {
-        Seen::Stage(stage) => found(key, stage),
-        Seen::ByOrder(number, stage) => found(&payment_key(number), stage),
-        Seen::NotFound => Finding::NotFound,
-        Seen::OtherKey => {
-            Finding::Found(mixed(Mix::OtherKey, report(payment, key, TossStatus::Done)))
-        }
-        Seen::OtherOrder => Finding::Found(mixed(
-            Mix::OtherOrder,
-            report(payment, key, TossStatus::Done),
-        )),
-    }
-}
-
-/// What a refusal by Toss is made of.
-pub fn decline() -> Decline {
-    Decline::new("REJECT_CARD_PAYMENT", "no")
 }
 
 /// Toss has claimed an approval of some attempt, on record, and no operator has cleared it since.

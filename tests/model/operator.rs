@@ -9,7 +9,7 @@ use payonce::domain::payment::{
 use payonce::domain::{Finding, Moment, Payment, TossStatus};
 
 use super::broken::Broken;
-use super::flight::{finding, report};
+use super::report::{finding, report};
 use super::toss::{Seen, Stage};
 use super::world::{Action, Commit, Heard, STALE, State, World, key_number};
 
@@ -163,7 +163,7 @@ impl World {
         };
         match commit {
             Commit::Heard | Commit::AnswerLost => _ = self.commit(state, transition),
-            Commit::MayLandLater => self.leave_open(state, transition),
+            Commit::MayLandLater => self.leave_open(state, transition, None),
         }
     }
 

@@ -83,7 +83,9 @@ impl World {
             Doing::Asking { .. } => each(actions, &commits, &|commit| {
                 Action::Hear(node, Mix::Clean, commit)
             }),
-            Doing::Recording(_) => each(actions, &commits, &|commit| Action::Rewrite(node, commit)),
+            Doing::Recording { .. } => {
+                each(actions, &commits, &|commit| Action::Rewrite(node, commit))
+            }
         }
         if self.size.crashes {
             actions.push(Action::Crash(node));

@@ -189,6 +189,6 @@ fn heals(world: &World, state: &State) -> Action {
         },
         Doing::Sending { reply: None, .. } => Action::Silence(0, Commit::Heard),
         Doing::Sending { .. } | Doing::Asking { .. } => Action::Hear(0, Mix::Clean, Commit::Heard),
-        Doing::Recording(_) => Action::Rewrite(0, Commit::Heard),
+        Doing::Recording { .. } => Action::Rewrite(0, Commit::Heard),
     }
 }

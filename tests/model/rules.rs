@@ -11,8 +11,8 @@ use payonce::domain::{
 };
 
 use super::broken::Broken;
-use super::flight::decline;
 use super::operator;
+use super::report::decline;
 use super::toss::Said;
 
 #[derive(Debug)]
@@ -76,6 +76,11 @@ impl Rulebook {
     pub fn accepts_stale(&self, transition: &Transition) -> bool {
         let ruling = transition.history.event.starts_with("RESOLVED");
         self.is(Broken::StaleWriteIsAccepted) || (self.is(Broken::RulingIsUnguarded) && ruling)
+    }
+
+    /// A write of unknown fate is judged again by the reloaded payment, which may contain it.
+    pub fn looks_for_nothing(&self) -> bool {
+        self.is(Broken::DoubtfulWriteIsJudgedAgain)
     }
 
     pub fn keeps_old_reviews(&self) -> bool {

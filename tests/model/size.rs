@@ -152,6 +152,13 @@ impl Size {
         ..Size::PLAIN
     };
 
+    pub const COMMITS_LOST_AND_MIXED_UP: Size = Size {
+        commits_lost: true,
+        copies: 1,
+        refusals: false,
+        ..Size::MIXED_UP
+    };
+
     /// What another merchant's node could not find goes to an operator at once, while the confirm may still travel.
     pub const OPERATOR: Size = Size {
         operator: true,
@@ -185,7 +192,7 @@ impl Size {
     };
 
     /// What every change explores.
-    pub const ALL: [(&str, Size); 18] = [
+    pub const ALL: [(&str, Size); 19] = [
         ("one node, one paymentKey", Size::PLAIN),
         ("a hostile Toss", Size::HOSTILE),
         ("a second paymentKey", Size::SECOND_KEY),
@@ -205,6 +212,10 @@ impl Size {
         ("mixed up, then denied", Size::MIXED_UP_AND_DENIED),
         ("an early buyer", Size::EARLY_BUYER),
         ("another merchant key", Size::STRANGER),
+        (
+            "commit answers lost, answers mixed up",
+            Size::COMMITS_LOST_AND_MIXED_UP,
+        ),
         ("an operator", Size::OPERATOR),
         (
             "an operator, mixed up, then denied",
@@ -221,18 +232,23 @@ impl Size {
         (
             "an operator, commit answers lost",
             Size {
-                commits_lost: true,
                 operator: true,
-                lies: true,
-                copies: 1,
-                refusals: false,
-                ..Size::PLAIN
+                eras: 2,
+                ..Size::COMMITS_LOST_AND_MIXED_UP
             },
         ),
     ];
 
     /// What a long campaign explores.
-    pub const LARGE: [(&str, Size); 10] = [
+    pub const LARGE: [(&str, Size); 11] = [
+        (
+            "an operator, commit answers lost, mixed up, denied",
+            Size {
+                operator: true,
+                lies: true,
+                ..Size::COMMITS_LOST_AND_MIXED_UP
+            },
+        ),
         (
             "an operator, and crashes",
             Size {

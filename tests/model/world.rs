@@ -36,8 +36,11 @@ pub enum Doing {
         seen: Seen,
         asked: u8,
     },
-    /// Whether the event was written is not known: the reloaded payment judges it again.
-    Recording(Event),
+    /// Whether the event was written is not known until somebody looks.
+    Recording {
+        event: Event,
+        landed: bool,
+    },
 }
 
 /// One run of the loop on one node, with its own copy of the payment.
@@ -49,9 +52,12 @@ pub struct Flight {
     pub doing: Doing,
 }
 
-/// A commit whose fate is open.
+/// A commit whose fate is open, and the node that may look for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Ghost(pub Arc<Transition>);
+pub struct Ghost {
+    pub transition: Arc<Transition>,
+    pub writer: Option<u8>,
+}
 
 /// What has been heard of an approval and acted upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -260,7 +266,7 @@ impl World {
         if let Some(review) = &mut state.review {
             forget(&mut review.payment);
         }
-        if let Some(Ghost(transition)) = &mut state.ghost {
+        if let Some(Ghost { transition, .. }) = &mut state.ghost {
             let transition = Arc::make_mut(transition);
             let mut next = Arc::new(transition.next.clone());
             forget(&mut next);
@@ -309,10 +315,7 @@ impl World {
                 state.shelf += 1;
                 state.sold_elsewhere -= 1;
             }
-            Action::GhostLands => {
-                let Ghost(transition) = state.ghost.take()?;
-                self.commit(state, (*transition).clone());
-            }
+            Action::GhostLands => self.ghost_lands(state),
             Action::WindowPasses => {
                 state.era += 1;
                 state.toss.age();

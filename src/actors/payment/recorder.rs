@@ -11,8 +11,8 @@ use super::advance::Landing;
 use super::hands::{Hands, SharedHands};
 use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
-use crate::domain::{Event, Moment, OrderId, Payment, Status, after};
-use crate::store::{Change, StoreFault, Verdict};
+use crate::domain::{Event, Moment, OrderId, Payment, Status, TransitionId, after};
+use crate::store::{self, Change, StoreFault, Verdict};
 
 /// Pauses between tries to write an outcome while the database is away.
 const REWRITE_MIN: Duration = Duration::from_millis(50);
@@ -49,6 +49,7 @@ impl Recorder {
                 return Err(Box::new(Landing::Stale));
             };
             let mut next = transition.next.clone();
+            let (id, replaces) = (transition.id, transition.replaces);
             let write = Write::new(Change::Advance(transition)).traced(self.trace);
             let written = self
                 .hands
@@ -84,7 +85,12 @@ impl Recorder {
                 Err(NoVerdict::Doubtful) if event.attempt().is_some() => {
                     sleep(pause).await;
                     pause = (pause * 2).min(REWRITE_MAX);
-                    self.refresh().await?;
+                    if let Some(next) = self.look_for(id, replaces).await? {
+                        let from = Some(self.payment.status);
+                        self.hands.metrics.moved(from, next.status);
+                        self.moved(next, &event);
+                        return Ok(());
+                    }
                 }
                 Err(NoVerdict::Doubtful)
                 | Ok(Verdict::Duplicate { .. } | Verdict::NotEnoughStock { .. }) => {
@@ -92,6 +98,25 @@ impl Recorder {
                 }
             }
         }
+    }
+
+    /// The payment that a write of unknown fate has made, if it has landed. If not, our copy is a fresh one, read
+    /// before the write was missed: a finding that is judged by a copy which has it already would count twice.
+    async fn look_for(
+        &mut self,
+        id: TransitionId,
+        replaces: i64,
+    ) -> Result<Option<Payment>, Box<Landing>> {
+        let before = self.payment.clone();
+        self.refresh().await?;
+        if !has_landed(&self.hands, self.payment.order.id, id, replaces).await {
+            return Ok(None);
+        }
+        self.refresh().await?;
+        if self.payment.version != replaces + 1 {
+            return Err(Box::new(Landing::Stale));
+        }
+        Ok(Some(std::mem::replace(&mut self.payment, before)))
     }
 
     async fn refresh(&mut self) -> Result<(), Box<Landing>> {
@@ -139,6 +164,23 @@ const fn is_evidence(event: &Event) -> bool {
         | Event::FoundUndecided { .. }
         | Event::QuestionLost { .. }
         | Event::Resolved(_) => false,
+    }
+}
+
+/// Whether this very write is there, asked until the store answers. One that is not there yet may still come; then it
+/// finds another version than its own, or we do.
+async fn has_landed(hands: &Hands, order: OrderId, id: TransitionId, replaces: i64) -> bool {
+    let mut pause = REWRITE_MIN;
+    loop {
+        match hands.store.read_back(order, id, replaces).await {
+            Ok(store::Landing::Landed { .. }) => return true,
+            Ok(store::Landing::Absent | store::Landing::Undecided) => return false,
+            Err(fault) => {
+                tracing::warn!(%order, %fault, "could not look for a write; trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(REWRITE_MAX);
+            }
+        }
     }
 }
 

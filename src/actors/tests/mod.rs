@@ -41,6 +41,22 @@ struct Desk {
     /// Where set, the answer to a confirm waits for it.
     gate: Option<Arc<Notify>>,
     approved: Arc<Mutex<HashMap<PaymentKey, Report>>>,
+    slips: Arc<Slips>,
+}
+
+/// What goes wrong at Toss next, so many times.
+#[derive(Default)]
+struct Slips {
+    /// Answers to confirms that never arrive.
+    lost: AtomicUsize,
+    /// Look-ups that are answered with somebody else's order.
+    strangers: AtomicUsize,
+}
+
+fn next_is(slips: &AtomicUsize) -> bool {
+    let one_less = |left: usize| left.checked_sub(1);
+    let seen = slips.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+    seen.is_ok()
 }
 
 /// The journal behind a door of ours: shut, what is written waits before it.
@@ -111,9 +127,14 @@ impl Handler<SendConfirm> for Desk {
         let report = approved(call.payment_key.clone(), call.order, call.amount.get());
         let known = (call.payment_key, report.clone());
         self.approved.lock().unwrap().extend([known]);
+        let lost = next_is(&self.slips.lost);
         Box::pin(async move {
             if let Some(gate) = gate {
                 gate.notified().await;
+            }
+            if lost {
+                let (outcome, answered) = (Outcome::Unknown("silence".into()), false);
+                return Reply { outcome, answered };
             }
             Reply {
                 outcome: Outcome::Approved(report),
@@ -132,7 +153,13 @@ impl Handler<LookUp> for Desk {
             Subject::PaymentKey(key) => approved.get(key),
             Subject::Order(_) => None,
         };
-        found.cloned().map_or(Finding::NotFound, Finding::Found)
+        let Some(mut report) = found.cloned() else {
+            return Finding::NotFound;
+        };
+        if next_is(&self.slips.strangers) {
+            report.order_id = "somebody-elses".into();
+        }
+        Finding::Found(report)
     }
 }
 
@@ -153,6 +180,7 @@ struct Stage {
     hands: Arc<Hands>,
     shard: Addr<Shard>,
     confirms: Arc<AtomicUsize>,
+    slips: Arc<Slips>,
     /// Writes that have arrived before the journal.
     writes: Arc<AtomicUsize>,
     _folder: TempDir,
@@ -238,10 +266,12 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
     }
     .start();
     let confirms = Arc::new(AtomicUsize::new(0));
+    let slips = Arc::<Slips>::default();
     let desk = Desk {
         confirms: confirms.clone(),
         gate,
         approved: Arc::default(),
+        slips: slips.clone(),
     }
     .start();
     let hands = Arc::new(Hands {
@@ -282,6 +312,7 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
         hands,
         shard,
         confirms,
+        slips,
         writes: arrived,
         _folder: folder,
     }
