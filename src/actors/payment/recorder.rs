@@ -86,8 +86,6 @@ impl Recorder {
                     sleep(pause).await;
                     pause = (pause * 2).min(REWRITE_MAX);
                     if let Some(next) = self.look_for(id, replaces).await? {
-                        let from = Some(self.payment.status);
-                        self.hands.metrics.moved(from, next.status);
                         self.moved(next, &event);
                         return Ok(());
                     }
@@ -116,7 +114,11 @@ impl Recorder {
         if self.payment.version != replaces + 1 {
             return Err(Box::new(Landing::Stale));
         }
-        Ok(Some(std::mem::replace(&mut self.payment, before)))
+        let next = std::mem::replace(&mut self.payment, before);
+        // The journal counts what it could read back itself.
+        let from = Some(self.payment.status);
+        self.hands.metrics.moved(from, next.status);
+        Ok(Some(next))
     }
 
     async fn refresh(&mut self) -> Result<(), Box<Landing>> {
