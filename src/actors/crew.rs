@@ -80,16 +80,16 @@ impl Crew {
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
         let gateway = toss.identity().clone();
         let front = Front::new(&settings.toss);
-        let desk = TossActor::new(toss, settings.toss, &front, metrics.clone());
-        let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
+        let toss = TossActor::new(toss, settings.toss, &front, metrics.clone());
+        let toss = TossActor::start_in_arbiter(&common.handle(), |_| toss);
         let hands = Arc::new(Hands {
             incarnation,
             gateway,
             clock: Clock::new(settings.rules.clone()),
             limits: settings.flight,
-            admit: desk.clone().recipient(),
-            confirm: desk.clone().recipient(),
-            look_up: desk.recipient(),
+            admit: toss.clone().recipient(),
+            confirm: toss.clone().recipient(),
+            look_up: toss.recipient(),
             journal: journal.clone().recipient(),
             products,
             store: store.clone(),

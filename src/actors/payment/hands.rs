@@ -129,8 +129,8 @@ impl Hands {
         }
     }
 
-    /// Counts a confirm that the desk has no place for, or that stands before an open breaker.
-    pub fn shed_by_the_desk(&self) {
+    /// Counts a confirm that has no place before Toss, or that stands before an open breaker.
+    pub fn shed_before_toss(&self) {
         let place = match self.front.breaker.standing().state {
             BreakerState::Closed => Shed::Gateway,
             BreakerState::Open | BreakerState::HalfOpen => Shed::Breaker,

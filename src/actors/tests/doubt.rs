@@ -100,8 +100,8 @@ async fn a_finding_whose_commit_answer_was_lost_counts_once() {
         assert!(is_paid(&heard), "{fate:?}, {blind}: {heard:?}");
         assert_eq!((stage.confirms(), stage.is_spent()), (1, true));
         let events = stage.events(order.0).await;
-        let foreign = |event: &&Box<str>| &***event == "FOUND_FOREIGN";
-        assert_eq!(events.iter().filter(foreign).count(), 1, "{events:?}");
+        let foreign = events.iter().filter(|event| ***event == *"FOUND_FOREIGN");
+        assert_eq!(foreign.count(), 1, "{events:?}");
         assert_eq!(stage.shelf().await, (58, 0));
     }
 }

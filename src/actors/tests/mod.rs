@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::store::{Change, Opened, Restock, Store, StoreSettings, Verdict};
 
 /// Toss as a stub: approves everything that arrives, and answers once it is let go.
-struct Desk {
+struct FakeToss {
     confirms: Arc<AtomicUsize>,
     /// Where set, the answer to a confirm waits for it.
     gate: Option<Arc<Notify>>,
@@ -89,11 +89,11 @@ impl Handler<Write> for Antechamber {
     }
 }
 
-impl Actor for Desk {
+impl Actor for FakeToss {
     type Context = Context<Self>;
 }
 
-impl Handler<Admit> for Desk {
+impl Handler<Admit> for FakeToss {
     type Result = Result<Permit, Busy>;
 
     fn handle(&mut self, order: Admit, _: &mut Self::Context) -> Self::Result {
@@ -117,7 +117,7 @@ fn approved(key: PaymentKey, order: OrderId, total: i64) -> Report {
     }
 }
 
-impl Handler<SendConfirm> for Desk {
+impl Handler<SendConfirm> for FakeToss {
     type Result = ResponseFuture<Reply>;
 
     fn handle(&mut self, order: SendConfirm, _: &mut Self::Context) -> Self::Result {
@@ -144,7 +144,7 @@ impl Handler<SendConfirm> for Desk {
     }
 }
 
-impl Handler<LookUp> for Desk {
+impl Handler<LookUp> for FakeToss {
     type Result = Finding;
 
     fn handle(&mut self, order: LookUp, _: &mut Self::Context) -> Self::Result {
@@ -220,7 +220,7 @@ const RULES: BreakerRules = BreakerRules {
     trial: 1,
 };
 
-/// The desk is a stub; only what is seen of it is real.
+/// Toss is a stub; only what is seen of its limits is real.
 const LIMITS: TossLimits = TossLimits {
     concurrency: 10_000,
     calls_per_minute: None,
@@ -267,7 +267,7 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
     .start();
     let confirms = Arc::new(AtomicUsize::new(0));
     let slips = Arc::<Slips>::default();
-    let desk = Desk {
+    let toss = FakeToss {
         confirms: confirms.clone(),
         gate,
         approved: Arc::default(),
@@ -279,9 +279,9 @@ async fn stage_with(plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Noti
         gateway: GatewayIdentity("stub".into()),
         clock: Clock::new(Rules::default()),
         limits: plan.flight,
-        admit: desk.clone().recipient(),
-        confirm: desk.clone().recipient(),
-        look_up: desk.recipient(),
+        admit: toss.clone().recipient(),
+        confirm: toss.clone().recipient(),
+        look_up: toss.recipient(),
         journal: journal.recipient(),
         products,
         store,

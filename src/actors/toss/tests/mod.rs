@@ -43,7 +43,7 @@ const LIMITS: TossLimits = TossLimits {
     probe_patience: Duration::from_millis(10),
 };
 
-fn desk(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
+fn actor(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
     let settings = TossSettings {
         base_url: format!("http://{address}"),
         secret_key: SecretString::from("test_sk_actorsAmongThemselves"),
@@ -84,13 +84,13 @@ fn soon() -> Instant {
 #[actix::test]
 async fn a_series_whose_first_try_was_sent_is_unknown_though_the_last_could_not_connect() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let desk = desk(listener.local_addr().unwrap(), LIMITS);
+    let actor = actor(listener.local_addr().unwrap(), LIMITS);
     let toss = async move {
         let (mut socket, _) = listener.accept().await.unwrap();
         drop(listener);
         _ = socket.read(&mut [0; 4_096]).await.unwrap();
     };
-    let (reply, ()) = tokio::join!(desk.send(order(soon())), toss);
+    let (reply, ()) = tokio::join!(actor.send(order(soon())), toss);
     let reply = reply.unwrap();
     assert!(matches!(reply.outcome, Outcome::Unknown(_)), "{reply:?}");
     assert!(!reply.answered);
@@ -101,7 +101,7 @@ async fn a_series_that_never_connected_was_not_attempted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let reply = desk(address, LIMITS).send(order(soon())).await.unwrap();
+    let reply = actor(address, LIMITS).send(order(soon())).await.unwrap();
     assert!(
         matches!(reply.outcome, Outcome::NotAttempted(_)),
         "{reply:?}"
@@ -111,8 +111,8 @@ async fn a_series_that_never_connected_was_not_attempted() {
 #[actix::test]
 async fn nothing_leaves_after_the_hard_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let desk = desk(listener.local_addr().unwrap(), LIMITS);
-    let reply = desk.send(order(Instant::now())).await.unwrap();
+    let actor = actor(listener.local_addr().unwrap(), LIMITS);
+    let reply = actor.send(order(Instant::now())).await.unwrap();
     assert!(
         matches!(reply.outcome, Outcome::NotAttempted(_)),
         "{reply:?}"
@@ -125,7 +125,7 @@ async fn nothing_leaves_after_the_hard_deadline() {
 async fn the_gate_is_bounded_by_slots_and_by_rate_and_gives_back_what_is_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let slots = desk(address, LIMITS);
+    let slots = actor(address, LIMITS);
     let live = || slots.send(Admit { lane: Lane::Live });
     let mut permits = Vec::new();
     for _ in 0..4 {
@@ -145,7 +145,7 @@ async fn the_gate_is_bounded_by_slots_and_by_rate_and_gives_back_what_is_dropped
         calls_per_minute: NonZeroU32::new(1),
         ..LIMITS
     };
-    let slow = desk(address, slow);
+    let slow = actor(address, slow);
     assert!(slow.send(Admit { lane: Lane::Live }).await.unwrap().is_ok());
     let busy = slow
         .send(Admit { lane: Lane::Live })
