@@ -18,16 +18,6 @@ mod labels;
 
 pub use labels::{BreakerState, CallEnd, Operation, Shed};
 
-/// What is left for the recovery timer, as the database has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Unfinished payments whose time has come.
-    pub due: u64,
-    /// How long the oldest of them has waited.
-    pub oldest: Duration,
-    pub quarantined: u64,
-}
-
 /// The breaker before the gateway, as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breaker {
@@ -170,11 +160,14 @@ impl Metrics {
         self.0.key_refused.set(i64::from(now.key_refused));
     }
 
-    pub fn backlog(&self, backlog: Backlog) {
-        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.0.backlog.set(whole(backlog.due));
-        self.0.oldest.set(backlog.oldest.as_secs_f64());
-        self.0.quarantined.set(whole(backlog.quarantined));
+    /// How many unfinished payments are due, and how long the oldest of them has been.
+    pub fn due(&self, count: u64, oldest: Duration) {
+        self.0.backlog.set(whole(count));
+        self.0.oldest.set(oldest.as_secs_f64());
+    }
+
+    pub fn quarantined(&self, count: u64) {
+        self.0.quarantined.set(whole(count));
     }
 
     /// A caller who waits, until the guard is dropped.
@@ -197,6 +190,10 @@ impl Metrics {
         TextEncoder::new().encode(&self.0.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl std::fmt::Debug for Metrics {

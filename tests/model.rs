@@ -18,8 +18,11 @@
 //!   that denied an approval forever, before anybody heard of it, could not be survived by anyone. Where it lies all
 //!   the same (`lies`), I1 and I2 ask only that an approval which was heard and written down, or was about to be by a
 //!   living flight, is never forgotten.
+//! - An operator reads a quarantined payment and asks Toss about every attempt and about the order, one question after
+//!   the other; whatever else may happen, may happen between two of them and before the write.
 //! - A wrong amount and a mix-up of answers happen once. A look-up by order may return any payment of the order.
-//! - A commit of unknown fate lands later only if nothing else was written meanwhile: it names a version.
+//! - A commit of unknown fate lands later only if nothing else was written meanwhile: it names a version. Whoever looks
+//!   for it by its own name learns whether it is there.
 //! - A flight that gives up its turn is like one that goes on asking, so none does; a resting node's old copy is
 //!   not modelled, since its writes are refused.
 //!
@@ -29,10 +32,18 @@
 
 #[path = "model/bites.rs"]
 mod bites;
+#[path = "model/broken.rs"]
+mod broken;
 #[path = "model/flight.rs"]
 mod flight;
+#[path = "model/operator.rs"]
+mod operator;
+#[path = "model/possible.rs"]
+mod possible;
 #[path = "model/promise.rs"]
 mod promise;
+#[path = "model/report.rs"]
+mod report;
 #[path = "model/rules.rs"]
 mod rules;
 #[path = "model/size.rs"]

@@ -23,6 +23,9 @@ use crate::gateway::Toss;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
+#[cfg(test)]
+mod tests;
+
 /// Every number that the actors are told.
 #[derive(Clone, Debug)]
 pub struct CrewSettings {
@@ -79,8 +82,8 @@ impl Crew {
         let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
         let gateway = toss.identity().clone();
         let front = Front::new(&settings.toss);
-        let desk = TossActor::new(toss, settings.toss, &front, metrics.clone());
-        let desk = TossActor::start_in_arbiter(&common.handle(), |_| desk);
+        let toss = TossActor::new(toss, settings.toss, &front, metrics.clone());
+        let toss = TossActor::start_in_arbiter(&common.handle(), |_| toss);
         let membership = Membership::new(incarnation, store.is_shared(), settings.dead_after);
         let versions = Versions::new(store.clone());
         let versions = Versions::start_in_arbiter(&common.handle(), |_| versions);
@@ -89,9 +92,9 @@ impl Crew {
             gateway,
             clock: Clock::new(settings.rules.clone()),
             limits: settings.flight,
-            admit: desk.clone().recipient(),
-            confirm: desk.clone().recipient(),
-            look_up: desk.recipient(),
+            admit: toss.clone().recipient(),
+            confirm: toss.clone().recipient(),
+            look_up: toss.recipient(),
             journal: journal.clone().recipient(),
             products,
             versions: versions.recipient(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::Instant;
 
+use super::api::Refused;
 use super::journal::{NoVerdict, Write, Written};
 use crate::domain::product::Listing;
 use crate::domain::rejection::Shortage;
@@ -32,23 +33,13 @@ struct ShelfSeen {
 
 /// Move stock and received by hand.
 #[derive(Message, Debug)]
-#[rtype(result = "Result<(), Refusal>")]
+#[rtype(result = "Result<(), Refused>")]
 pub struct Restock(pub store::Restock);
 
 /// Create the product, or change its name, price or seller.
 #[derive(Message, Debug)]
-#[rtype(result = "Result<(), Refusal>")]
+#[rtype(result = "Result<(), Refused>")]
 pub struct List(pub Listing);
-
-/// Why a change by hand was not made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    Rejected(Rejection),
-    /// The journal could not write it.
-    Fault,
-    /// It may have been written, and nobody can tell yet.
-    Doubtful,
-}
 
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
@@ -156,7 +147,7 @@ impl Handler<ShelfSeen> for ProductActor {
 }
 
 impl Handler<Restock> for ProductActor {
-    type Result = ResponseFuture<Result<(), Refusal>>;
+    type Result = ResponseFuture<Result<(), Refused>>;
 
     fn handle(&mut self, order: Restock, _: &mut Self::Context) -> Self::Result {
         let product = self.product;
@@ -166,7 +157,7 @@ impl Handler<Restock> for ProductActor {
 }
 
 impl Handler<List> for ProductActor {
-    type Result = ResponseFuture<Result<(), Refusal>>;
+    type Result = ResponseFuture<Result<(), Refused>>;
 
     fn handle(&mut self, order: List, _: &mut Self::Context) -> Self::Result {
         let product = self.product;
@@ -175,22 +166,22 @@ impl Handler<List> for ProductActor {
     }
 }
 
-fn told(product: ProductId, written: Result<Written, MailboxError>) -> Result<(), Refusal> {
+fn told(product: ProductId, written: Result<Written, MailboxError>) -> Result<(), Refused> {
     match written {
         Ok(Ok(Verdict::Committed { .. })) => Ok(()),
-        Ok(Ok(Verdict::NotFound)) => Err(Refusal::Rejected(Rejection::ProductNotFound(product))),
+        Ok(Ok(Verdict::NotFound)) => Err(Refused::Rejected(Rejection::ProductNotFound(product))),
         Ok(Ok(Verdict::NotEnoughStock { stock })) => {
-            Err(Refusal::Rejected(Rejection::NotEnoughStock {
+            Err(Refused::Rejected(Rejection::NotEnoughStock {
                 product,
                 stock,
             }))
         }
-        Ok(Err(NoVerdict::Busy)) => Err(Refusal::Rejected(Rejection::Busy { retry_after_s: 1 })),
+        Ok(Err(NoVerdict::Busy)) => Err(Refused::Rejected(Rejection::Busy { retry_after_s: 1 })),
         Ok(
             Ok(Verdict::Stale { .. } | Verdict::OutOfStock(_) | Verdict::Duplicate { .. })
             | Err(NoVerdict::Fault),
-        ) => Err(Refusal::Fault),
-        Ok(Err(NoVerdict::Doubtful)) | Err(_) => Err(Refusal::Doubtful),
+        ) => Err(Refused::Fault),
+        Ok(Err(NoVerdict::Doubtful)) | Err(_) => Err(Refused::Doubtful(product)),
     }
 }
 

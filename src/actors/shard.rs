@@ -129,7 +129,7 @@ impl Shard {
             }
             // As many flights as may be are out: nobody is loaded only to be told so.
             None if !from_timer && self.hands.is_full() => {
-                self.hands.shed_by_the_desk();
+                self.hands.shed_before_toss();
                 refuse(
                     message,
                     Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),

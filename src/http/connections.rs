@@ -1,5 +1,6 @@
-//! The connections of the door, seen from below the requests: how many there may be, and how long one may be held
-//! by a client that neither asks nor hears.
+//! The connections of the door, each for itself and by its socket: how many there may be, and how long one may be held
+//! by a client that neither asks nor hears. One whose socket cannot be had twice goes unwatched; so what a closing door
+//! asks about all of them together, the last words of those who have left included, is `layers::Traffic`'s to know.
 
 use std::any::Any;
 use std::net::{Shutdown, TcpStream};

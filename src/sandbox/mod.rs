@@ -1,15 +1,15 @@
 //! A Toss that runs on this machine: the same API, the same traps, and faults on order. Requests of a merchant come in
-//! through `api`, are decided at the `desk` against the `books`, and leave as `page`s; `control` is for whoever tests.
+//! through `api`, are decided by the `clerk` against the `books`, and leave as `page`s; `control` is for whoever tests.
 
 mod api;
 mod auth;
 mod bank;
 mod books;
 mod call;
+mod clerk;
 mod clock;
 mod codes;
 mod control;
-mod desk;
 mod faults;
 mod idempotency;
 mod ids;

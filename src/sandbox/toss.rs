@@ -1,4 +1,4 @@
-//! Toss's side of a connection: a request comes in, is decided at the desk, and is answered: at once, late, wrongly or
+//! Toss's side of a connection: a request comes in, is decided by the clerk, and is answered: at once, late, wrongly or
 //! never.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::books::Books;
 use super::call::Call;
+use super::clerk::{self, Admitted};
 use super::codes::Code;
-use super::desk::{self, Admitted};
 use super::faults::{Fault, HANG_MS};
 use super::ids::{Hex, Language};
 use super::ledger::{Ledger, LedgerLost};
@@ -121,7 +121,7 @@ impl Toss {
             (Some(Fault::ResetBefore {} | Fault::ResetAfter {}), _) => Said::Nothing,
             (Some(Fault::HangBefore { millis } | Fault::HangAfter { millis }), page) => {
                 self.wait(millis.unwrap_or(HANG_MS)).await;
-                desk::release(&mut self.books(), call, hold, page.is_none());
+                clerk::release(&mut self.books(), call, hold, page.is_none());
                 Said::Nothing
             }
             (Some(Fault::Delay { millis }), page) => {
@@ -133,7 +133,7 @@ impl Toss {
                     (true, Some(page)) => Some(page),
                     (true, None) => self.execute_late(call, trace).await.ok(),
                 };
-                desk::release(&mut self.books(), call, hold, waited);
+                clerk::release(&mut self.books(), call, hold, waited);
                 page.map_or(Said::Nothing, |page| Said::page(&page, stamp))
             }
             (Some(Fault::Garbled {}), Some(page)) => Said::Json {
@@ -161,7 +161,7 @@ impl Toss {
         let place = self.ledger.place().await?;
         let (admitted, written) = {
             let mut books = self.books();
-            let (admitted, entry) = desk::admit(&mut books, call);
+            let (admitted, entry) = clerk::admit(&mut books, call);
             (admitted, place.write(entry))
         };
         written.wait().await?;
@@ -172,7 +172,7 @@ impl Toss {
         let place = self.ledger.place().await?;
         let (page, written) = {
             let mut books = self.books();
-            let (page, entry) = desk::execute_late(&mut books, call, trace);
+            let (page, entry) = clerk::execute_late(&mut books, call, trace);
             (page, place.write(entry))
         };
         written.wait().await?;

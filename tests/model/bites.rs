@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
+use super::broken::Broken;
 use super::promise::{NO_LOST_APPROVAL, NO_PHANTOM, ONE_APPROVAL, STABLE_ANSWERS, STOCK_CONSERVED};
-use super::rules::{Broken, Rulebook};
+use super::rules::Rulebook;
 use super::size::Size;
 use super::world::World;
 
 /// The invariant that is lost without the rule, and the world in which it is.
-const FOUND: [(Broken, &str, Size); 23] = [
+const FOUND: [(Broken, &str, Size); 32] = [
     (Broken::SilenceIsADecline, NO_LOST_APPROVAL, Size::PLAIN),
     (
         Broken::AnswerThatDecidesNothingIsADecline,
@@ -111,6 +112,39 @@ const FOUND: [(Broken, &str, Size); 23] = [
     ),
     (Broken::UsedKeyStartsAgain, NO_PHANTOM, Size::HOSTILE),
     (Broken::StaleWriteIsAccepted, STOCK_CONSERVED, Size::RIVALS),
+    (
+        Broken::DoubtfulWriteIsJudgedAgain,
+        NO_LOST_APPROVAL,
+        Size::COMMITS_LOST_AND_MIXED_UP,
+    ),
+    (Broken::RuledFailedUnasked, NO_LOST_APPROVAL, Size::OPERATOR),
+    (Broken::RuledDoneUnapproved, NO_PHANTOM, Size::OPERATOR),
+    (Broken::RulingIsUnguarded, STOCK_CONSERVED, Size::OPERATOR),
+    (
+        Broken::RulingOnAnOldNotFound,
+        NO_LOST_APPROVAL,
+        Size::OPERATOR,
+    ),
+    (
+        Broken::RuledFailedThoughApprovalSeen,
+        NO_LOST_APPROVAL,
+        Size::OPERATOR_DENIED,
+    ),
+    (
+        Broken::RulingOnAStrangersNotFound,
+        NO_LOST_APPROVAL,
+        Size::OPERATOR,
+    ),
+    (
+        Broken::RulingTakesBackADecline,
+        STABLE_ANSWERS,
+        Size::OPERATOR_DENIED,
+    ),
+    (
+        Broken::RuledDoneTakesNoGoods,
+        STOCK_CONSERVED,
+        Size::OPERATOR_SOLD_OUT,
+    ),
 ];
 
 /// Rules without which these worlds lose nothing, and what they are there for all the same.

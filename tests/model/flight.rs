@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use payonce::domain::payment::{ApprovalSign, Event, Status, Step, StockMove, Transition};
-use payonce::domain::{Decline, Finding, Outcome, Payment, PaymentKey, Reply, Report, TossStatus};
+use payonce::domain::{Outcome, Payment, Reply, TossStatus};
 
+use super::report::{finding, mixed, report};
 use super::toss::{Call, Said, Seen, Stage};
 use super::world::Action;
 use super::world::{
@@ -21,9 +22,8 @@ pub enum Written {
 /// What the event says of an approval, whatever the rules make of it.
 fn weight(event: &Event) -> Heard {
     match event {
-        Event::Approved { .. } | Event::AmountMismatched { .. } | Event::FoundCanceled { .. } => {
-            Heard::Approval
-        }
+        Event::Approved { .. } | Event::FoundCanceled { .. } => Heard::Approval,
+        Event::AmountMismatched { .. } => Heard::OtherAmount,
         Event::MixedUp { .. } => Heard::Claim,
         Event::AttemptStarted { .. }
         | Event::OwnerLost { .. }
@@ -43,11 +43,21 @@ fn weight(event: &Event) -> Heard {
     }
 }
 
+/// What an operator leaves of what has been heard: who lets it pay, stands for it; who closes it, has cleared a claim
+/// by what Toss showed, never an approval.
+fn ruled(event: &str, heard: Heard) -> Heard {
+    match event {
+        "RESOLVED_DONE" => Heard::Approval,
+        "RESOLVED_FAILED" if heard < Heard::Approval => Heard::Nothing,
+        _ => heard,
+    }
+}
+
 impl World {
     /// The journal: one write, if it names the version that it replaces and the goods are there.
     pub fn commit(&self, state: &mut State, transition: Transition) -> Written {
         let fresh = state.record.version == transition.replaces;
-        if !fresh && !self.rulebook.accepts_stale_writes() {
+        if !fresh && !self.rulebook.accepts_stale(&transition) {
             return Written::Stale;
         }
         let mut next = transition.next;
@@ -69,6 +79,7 @@ impl World {
                 *told = super::promise::settled_answer(&next, &attempt.payment_key);
             }
         }
+        state.heard = ruled(transition.history.event, state.heard);
         state.record = Arc::new(next);
         Written::Committed
     }
@@ -96,13 +107,15 @@ impl World {
             match how {
                 Commit::Heard => {}
                 Commit::AnswerLost => {
-                    self.commit(state, transition);
-                    return self.in_doubt(state, node, event);
+                    let landed = self.commit(state, transition) == Written::Committed;
+                    if landed {
+                        state.heard = state.heard.max(heard);
+                    }
+                    return self.in_doubt(state, node, event, landed);
                 }
                 Commit::MayLandLater => {
-                    let fresh = transition.replaces == state.record.version;
-                    state.ghost = fresh.then(|| Ghost(Arc::new(self.as_written(transition))));
-                    return self.in_doubt(state, node, event);
+                    self.leave_open(state, transition, Some(node));
+                    return self.in_doubt(state, node, event, false);
                 }
             }
             match self.commit(state, transition) {
@@ -124,9 +137,32 @@ impl World {
         self.land(state, node);
     }
 
-    fn as_written(&self, mut transition: Transition) -> Transition {
+    /// Not written so far; it lands later, or never.
+    pub fn leave_open(&self, state: &mut State, mut transition: Transition, writer: Option<u8>) {
+        let fresh = transition.replaces == state.record.version;
         self.settle_differences(&mut transition.next, FRESH);
-        transition
+        state.ghost = fresh.then(|| Ghost {
+            transition: Arc::new(transition),
+            writer,
+        });
+    }
+
+    /// It lands after all; whoever wrote it finds its own name when it looks.
+    pub fn ghost_lands(&self, state: &mut State) {
+        let Some(Ghost { transition, writer }) = state.ghost.take() else {
+            return;
+        };
+        self.commit(state, (*transition).clone());
+        let Some(place) = writer.map(usize::from) else {
+            return;
+        };
+        if let Some(flight) = &mut state.flights[place]
+            && let Doing::Recording { event, landed } = &mut flight.doing
+        {
+            *landed = true;
+            state.heard = state.heard.max(weight(event));
+            flight.payment = state.record.clone();
+        }
     }
 
     fn reload(&self, state: &mut State, place: usize) {
@@ -136,8 +172,8 @@ impl World {
         }
     }
 
-    /// Written or not, nobody knows: an outcome is judged again by what is there, a beginning is given up.
-    fn in_doubt(&self, state: &mut State, node: u8, event: Event) {
+    /// Written or not, nobody knows: an outcome is looked for, a beginning is given up.
+    fn in_doubt(&self, state: &mut State, node: u8, event: Event, landed: bool) {
         let place = usize::from(node);
         if event.attempt().is_none() {
             return self.land(state, node);
@@ -145,7 +181,7 @@ impl World {
         self.reload(state, place);
         state.toss.leave_behind(node);
         if let Some(flight) = &mut state.flights[place] {
-            flight.doing = Doing::Recording(event);
+            flight.doing = Doing::Recording { event, landed };
         }
     }
 
@@ -229,7 +265,7 @@ impl World {
         };
         let copies = match flight.doing {
             Doing::Sending { copies, .. } => copies + 1,
-            Doing::Deciding | Doing::Asking { .. } | Doing::Recording(_) => 1,
+            Doing::Deciding | Doing::Asking { .. } | Doing::Recording { .. } => 1,
         };
         let call = Call {
             attempt: attempt.number,
@@ -288,12 +324,21 @@ impl World {
         self.record(state, node, event, commit);
     }
 
+    /// What has landed is done, unless somebody else has written since; what has not is judged by what is there now.
     pub fn rewrite(&self, state: &mut State, node: u8, commit: Commit) {
         let Some((_, flight)) = World::current(state, node) else {
             return;
         };
-        if let Doing::Recording(event) = flight.doing {
-            self.record(state, node, event, commit);
+        let Doing::Recording { event, landed } = flight.doing else {
+            return;
+        };
+        if !landed || self.rulebook.looks_for_nothing() {
+            self.reload(state, usize::from(node));
+            return self.record(state, node, event, commit);
+        }
+        match flight.payment.version {
+            FRESH => self.moved(state, node),
+            _ => self.land(state, node),
         }
     }
 
@@ -306,7 +351,7 @@ impl World {
         };
         let ours = report(&payment, &attempt.payment_key, TossStatus::Done);
         match flight.doing {
-            Doing::Deciding | Doing::Recording(_) | Doing::Sending { reply: None, .. } => {}
+            Doing::Deciding | Doing::Recording { .. } | Doing::Sending { reply: None, .. } => {}
             Doing::Sending {
                 reply: Some(said), ..
             } => {
@@ -363,12 +408,13 @@ impl World {
             return actions.push(Action::Ask(node, Seen::NotFound));
         }
         let key = key_number(&attempt.payment_key);
-        for seen in state.toss.look_up(&self.size, key) {
+        for (seen, lie) in self.answers(state, key) {
             match seen {
-                Seen::NotFound if by_order_too => {
+                Seen::NotFound if by_order_too && !lie => {
                     let by_order = state.toss.look_up_order().into_iter();
                     actions.extend(by_order.map(|seen| Action::Ask(node, seen)));
                 }
+                seen if lie => actions.push(Action::AskALiar(node, seen)),
                 Seen::NotFound
                 | Seen::Stage(_)
                 | Seen::ByOrder(..)
@@ -376,82 +422,33 @@ impl World {
                 | Seen::OtherOrder => actions.push(Action::Ask(node, seen)),
             }
         }
+    }
+
+    /// What a look-up by this paymentKey may hear now, and whether it is a lie.
+    pub fn answers(&self, state: &State, key: u8) -> Vec<(Seen, bool)> {
+        let mut seen = state.toss.look_up(&self.size, key);
         if state.mixups < self.size.mixups {
-            let strange = [Seen::OtherKey, Seen::OtherOrder].into_iter();
-            actions.extend(strange.map(|seen| Action::Ask(node, seen)));
+            seen.extend([Seen::OtherKey, Seen::OtherOrder]);
         }
+        let mut answers: Vec<(Seen, bool)> = seen.into_iter().map(|seen| (seen, false)).collect();
         let stage = state.toss.stage(key);
         if self.size.lies && matches!(stage, Stage::Authorized | Stage::Approved | Stage::Canceled)
         {
-            let lies = [Seen::Stage(Stage::Aborted), Seen::NotFound].into_iter();
-            actions.extend(lies.map(|seen| Action::AskALiar(node, seen)));
+            let lies = [Seen::Stage(Stage::Aborted), Seen::NotFound];
+            answers.extend(lies.map(|seen| (seen, true)));
         }
+        answers
     }
 }
 
-fn report(payment: &Payment, key: &PaymentKey, status: TossStatus) -> Report {
-    Report {
-        payment_key: key.clone(),
-        order_id: payment.order.id.to_string().into(),
-        status,
-        total: payment.order.total.get(),
-        approved_at: None,
-        method: None,
-        receipt_url: None,
-        failure: None,
-    }
-}
-
-fn mixed(mix: Mix, mut report: Report) -> Report {
-    match mix {
-        Mix::Clean => {}
-        Mix::OtherKey => report.payment_key = PaymentKey::parse("somebody-elses").unwrap(),
-        Mix::OtherOrder => report.order_id = "somebody-elses".into(),
-        Mix::OtherAmount => report.total += 1,
-    }
-    report
-}
-
-fn status(stage: Stage) -> Option<TossStatus> {
-    match stage {
-        Stage::Absent => None,
-        Stage::Opened => Some(TossStatus::Ready),
-        Stage::Authorized => Some(TossStatus::InProgress),
-        Stage::Approved => Some(TossStatus::Done),
-        Stage::Aborted => Some(TossStatus::Aborted),
-        Stage::Expired => Some(TossStatus::Expired),
-        Stage::Canceled => Some(TossStatus::Canceled),
-    }
-}
-
-fn finding(payment: &Payment, key: &PaymentKey, seen: Seen) -> Finding {
-    let found = |key: &PaymentKey, stage| match status(stage) {
-        Some(status) => Finding::Found(report(payment, key, status)),
-        None => Finding::NotFound,
-    };
-    match seen {
-        Seen::Stage(stage) => found(key, stage),
-        Seen::ByOrder(number, stage) => found(&payment_key(number), stage),
-        Seen::NotFound => Finding::NotFound,
-        Seen::OtherKey => {
-            Finding::Found(mixed(Mix::OtherKey, report(payment, key, TossStatus::Done)))
-        }
-        Seen::OtherOrder => Finding::Found(mixed(
-            Mix::OtherOrder,
-            report(payment, key, TossStatus::Done),
-        )),
-    }
-}
-
-/// What a refusal by Toss is made of.
-pub fn decline() -> Decline {
-    Decline::new("REJECT_CARD_PAYMENT", "no")
-}
-
-/// Toss has claimed an approval of some attempt, on record.
+/// Toss has claimed an approval of some attempt, on record, and no operator has cleared it since.
 pub fn is_signed(payment: &Payment) -> bool {
     payment
         .attempts
         .iter()
-        .any(|attempt| attempt.approval_sign != ApprovalSign::None)
+        .any(|attempt| match (attempt.approval_sign, &attempt.settled) {
+            (ApprovalSign::Seen, _) => true,
+            (ApprovalSign::Contradicted, settled) => settled.is_none(),
+            (ApprovalSign::None, _) => false,
+        })
 }

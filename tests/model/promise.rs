@@ -5,7 +5,7 @@ use payonce::domain::{Answer, Payment, PaymentKey};
 use stateright::Property;
 
 use super::flight::is_signed;
-use super::toss::{Seen, Stage, Verdict};
+use super::toss::{KEYS, Seen, Stage, Verdict};
 use super::world::{Action, Commit, Doing, Flight, Heard, Mix, State, World, key_number};
 
 pub const ONE_APPROVAL: &str = "I1: at most one approval";
@@ -14,6 +14,7 @@ pub const NO_PHANTOM: &str = "I3: no phantom";
 pub const STOCK_CONSERVED: &str = "I4: stock is conserved";
 pub const STABLE_ANSWERS: &str = "I5: stable answers";
 pub const CAN_SETTLE: &str = "I6: can settle";
+pub const CAN_BE_RULED: &str = "I6: an operator can settle";
 
 pub fn properties() -> Vec<Property<World>> {
     vec![
@@ -23,6 +24,7 @@ pub fn properties() -> Vec<Property<World>> {
         Property::always(STOCK_CONSERVED, stock_is_conserved),
         Property::always(STABLE_ANSWERS, answers_are_stable),
         Property::always(CAN_SETTLE, can_settle),
+        Property::always(CAN_BE_RULED, can_be_ruled),
     ]
 }
 
@@ -31,18 +33,21 @@ fn at_most_one_approval(_: &World, state: &State) -> bool {
 }
 
 /// An approval behind a closed payment is a lost one, at once, unless Toss had lied. One that was heard is never
-/// forgotten, whatever Toss says.
+/// forgotten, whatever Toss says; a claim of one (another amount, another name) may be cleared by an operator only.
 fn no_lost_approval(_: &World, state: &State) -> bool {
     let closed = matches!(state.record.status, Status::Failed | Status::Expired);
     let kept = matches!(state.record.status, Status::Done | Status::Quarantined);
     let approved = state.toss.approvals > 0 && !state.lied;
     let claimed = state.heard == Heard::Claim || is_signed(&state.record);
-    !(closed && (approved || claimed)) && (kept || state.heard != Heard::Approval)
+    !(closed && (approved || claimed)) && (kept || state.heard < Heard::OtherAmount)
 }
 
 fn no_phantom(_: &World, state: &State) -> bool {
     let payment = &state.record;
-    let paid = |key: &PaymentKey| matches!(payment.answer_for(key), Some(Answer::Paid(_)));
+    let paid = |key: &PaymentKey| {
+        let settled = payment.attempt_with(key).and_then(|a| a.settled.as_ref());
+        settled.is_some_and(|settled| settled.approval().is_some())
+    };
     let approved = |key: &PaymentKey| state.toss.stage(key_number(key)).was_approved();
     let mut attempts = payment.attempts.iter();
     payment.status != Status::Done
@@ -88,12 +93,30 @@ fn is_at_rest(payment: &Payment) -> bool {
     }
 }
 
+/// Nobody flies, nobody looks at it, and nothing is half written.
+fn is_left_alone(state: &State) -> bool {
+    let flies = state.flights.iter().any(Option::is_some);
+    !flies && state.ghost.is_none() && state.review.is_none()
+}
+
+/// What is quarantined is not stuck: once the window is over and Toss speaks the truth, one of the rulings stands. Not
+/// for what was refunded, approved twice, or may still be authenticated: there the money itself is not settled.
+fn can_be_ruled(world: &World, state: &State) -> bool {
+    let stages = (0..).take(KEYS).map(|key| state.toss.stage(key));
+    let open = |stage| matches!(stage, Stage::Canceled | Stage::Opened);
+    let unsettled = state.toss.approvals > 1 || stages.into_iter().any(open);
+    state.record.status != Status::Quarantined
+        || !is_left_alone(state)
+        || unsettled
+        || world.can_rule(state)
+}
+
 /// From every state in which nobody flies (each other one is a crash away): Toss and the database answer again, and
 /// one node recovers. The order must come to rest, and an honest approval must be DONE.
 fn can_settle(world: &World, state: &State) -> bool {
     const STEPS: usize = 80;
     const PATIENCE: usize = 3;
-    if state.flights.iter().any(Option::is_some) || state.ghost.is_some() {
+    if !is_left_alone(state) {
         return true;
     }
     let mut now = state.clone();
@@ -166,6 +189,6 @@ fn heals(world: &World, state: &State) -> Action {
         },
         Doing::Sending { reply: None, .. } => Action::Silence(0, Commit::Heard),
         Doing::Sending { .. } | Doing::Asking { .. } => Action::Hear(0, Mix::Clean, Commit::Heard),
-        Doing::Recording(_) => Action::Rewrite(0, Commit::Heard),
+        Doing::Recording { .. } => Action::Rewrite(0, Commit::Heard),
     }
 }

@@ -1,5 +1,5 @@
 //! The real rules, and each of them broken on purpose: what is handed to them or what they hand out is altered,
-//! never a copy of them. `Broken` is the table of the rules that the model must be able to miss.
+//! never a copy of them.
 
 use payonce::domain::payment::{
     ApprovalSign, Attempt, Event, IllegalEvent, QuarantineReason, Status, Step, StockMove,
@@ -10,100 +10,10 @@ use payonce::domain::{
     Rules, Timestamp, TossStatus,
 };
 
-use super::flight::decline;
+use super::broken::Broken;
+use super::operator;
+use super::report::decline;
 use super::toss::Said;
-
-/// One rule of the promise, broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Broken {
-    // Keys.
-    /// n advances though n was never answered.
-    KeyAdvancesUnanswered,
-    /// A take-over uses the next key instead of the journaled one.
-    TakeOverAdvancesTheKey,
-    /// An answered key is sent again.
-    AnsweredKeyIsSentAgain,
-    /// An answer that is not final is followed by n + 1 without a look-up.
-    NextKeyWithoutLookUp,
-    // Evidence that no money moved.
-    SilenceIsADecline,
-    AnswerThatDecidesNothingIsADecline,
-    NotAttemptedIsADecline,
-    /// 404 to a confirm, believed.
-    NotFoundOnConfirmIsADecline,
-    /// A decline of n > 1 is believed at once.
-    DeclineOfALaterKeyIsBelieved,
-    /// A decline is believed though another owner may have sent.
-    DeclineAfterATakeOverIsBelieved,
-    /// A decline that was not believed does not stop the sending.
-    DoubtedDeclineIsSentAgain,
-    /// Look-up 404 within the confirm window, believed.
-    EarlyNotFoundIsBelieved,
-    /// The window is judged when the 404 is heard, not when the question left.
-    OldNotFoundIsBelieved,
-    /// A send does not move the window.
-    WindowIsNotMoved,
-    /// A look-up by order that says ABORTED, believed.
-    OrderLookUpIsBelieved,
-    CanceledIsReadAsUnpaid,
-    /// 404 of another merchant's Toss, believed.
-    StrangersNotFoundIsBelieved,
-    AbortedOverwritesAnApprovalSign,
-    GivingUpFails,
-    // The cross-check.
-    ApprovalIsNotCrossChecked,
-    OneForeignLookUpIsBelieved,
-    // Section 4: an approval is never discarded.
-    LateApprovalIsDropped,
-    /// An approval of a payment that failed meanwhile makes it DONE.
-    LateApprovalPaysTheFailed,
-    /// The edge into quarantine does not take the stock again.
-    LateApprovalTakesNoGoods,
-    QuarantinedPaysWithoutGoods,
-    QuarantinedSettlesThoughApprovalSeen,
-    QuarantinedSettlesThoughAnswerGiven,
-    ConfirmPastTheDeadlineStarts,
-    // The states and the journal around them.
-    SecondKeyStartsWhileTheFirstIsUnknown,
-    UsedKeyStartsAgain,
-    StaleWriteIsAccepted,
-}
-
-impl Broken {
-    pub const ALL: [Broken; 31] = [
-        Broken::KeyAdvancesUnanswered,
-        Broken::TakeOverAdvancesTheKey,
-        Broken::AnsweredKeyIsSentAgain,
-        Broken::NextKeyWithoutLookUp,
-        Broken::SilenceIsADecline,
-        Broken::AnswerThatDecidesNothingIsADecline,
-        Broken::NotAttemptedIsADecline,
-        Broken::NotFoundOnConfirmIsADecline,
-        Broken::DeclineOfALaterKeyIsBelieved,
-        Broken::DeclineAfterATakeOverIsBelieved,
-        Broken::DoubtedDeclineIsSentAgain,
-        Broken::EarlyNotFoundIsBelieved,
-        Broken::OldNotFoundIsBelieved,
-        Broken::WindowIsNotMoved,
-        Broken::OrderLookUpIsBelieved,
-        Broken::CanceledIsReadAsUnpaid,
-        Broken::StrangersNotFoundIsBelieved,
-        Broken::AbortedOverwritesAnApprovalSign,
-        Broken::GivingUpFails,
-        Broken::ApprovalIsNotCrossChecked,
-        Broken::OneForeignLookUpIsBelieved,
-        Broken::LateApprovalIsDropped,
-        Broken::LateApprovalPaysTheFailed,
-        Broken::LateApprovalTakesNoGoods,
-        Broken::QuarantinedPaysWithoutGoods,
-        Broken::QuarantinedSettlesThoughApprovalSeen,
-        Broken::QuarantinedSettlesThoughAnswerGiven,
-        Broken::ConfirmPastTheDeadlineStarts,
-        Broken::SecondKeyStartsWhileTheFirstIsUnknown,
-        Broken::UsedKeyStartsAgain,
-        Broken::StaleWriteIsAccepted,
-    ];
-}
 
 #[derive(Debug)]
 pub struct Rulebook {
@@ -162,8 +72,19 @@ impl Rulebook {
         self.broken == Some(broken)
     }
 
-    pub fn accepts_stale_writes(&self) -> bool {
-        self.is(Broken::StaleWriteIsAccepted)
+    /// Whether a write lands though what it replaces is no longer there.
+    pub fn accepts_stale(&self, transition: &Transition) -> bool {
+        let ruling = transition.history.event.starts_with("RESOLVED");
+        self.is(Broken::StaleWriteIsAccepted) || (self.is(Broken::RulingIsUnguarded) && ruling)
+    }
+
+    /// A write of unknown fate is judged again by the reloaded payment, which may contain it.
+    pub fn looks_for_nothing(&self) -> bool {
+        self.is(Broken::DoubtfulWriteIsJudgedAgain)
+    }
+
+    pub fn keeps_old_reviews(&self) -> bool {
+        self.is(Broken::StaleWriteIsAccepted) || self.is(Broken::RulingIsUnguarded)
     }
 
     /// What the recorder never drops, even when its copy was stale.
@@ -347,7 +268,11 @@ fn before_rules(
         }
         _ => altered = reopened(broken, payment, &event, now),
     }
-    (altered, told_otherwise(broken, event, now))
+    let event = match event {
+        Event::Resolved(ruling) => operator::misled(broken, payment, ruling, now),
+        event => told_otherwise(broken, event, now),
+    };
+    (altered, event)
 }
 
 /// A payment that is shown in a state in which more may happen to it than should.
@@ -378,6 +303,7 @@ fn reopened(broken: Broken, payment: &Payment, event: &Event, now: &Moment<'_>) 
             altered.status = Status::Failed;
             altered.stock_held = false;
         }
+        (Broken::RuledFailedThoughApprovalSeen, Event::Resolved(_)) => unsign(&mut altered),
         (Broken::UsedKeyStartsAgain, Event::AttemptStarted { .. }) => {
             for attempt in &mut altered.attempts {
                 attempt.payment_key = PaymentKey::parse("forgotten").unwrap();
@@ -457,6 +383,12 @@ fn behind_rules(
             if let Ok(failed) = after(before, ended, now) {
                 return failed;
             }
+        }
+        (Broken::RulingTakesBackADecline, Event::Resolved(_)) => operator::take_back(next),
+        (Broken::RuledDoneTakesNoGoods, Event::Resolved(_))
+            if transition.stock == StockMove::Take =>
+        {
+            transition.stock = StockMove::None;
         }
         (Broken::LateApprovalTakesNoGoods, _) if transition.stock == StockMove::TakeIfAvailable => {
             transition.stock = StockMove::None;

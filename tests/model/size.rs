@@ -37,8 +37,10 @@ pub struct Size {
     pub early_buyer: bool,
     /// The second node runs under another merchant key.
     pub stranger: bool,
-    /// Somebody else buys the goods when they are on the shelf.
+    /// Somebody else buys the goods when they are on the shelf; where there is an operator, he may bring them back.
     pub rival: bool,
+    /// An operator looks at what is quarantined, and rules.
+    pub operator: bool,
 }
 
 impl Size {
@@ -64,6 +66,7 @@ impl Size {
         early_buyer: false,
         stranger: false,
         rival: false,
+        operator: false,
     };
 
     /// Toss declines and leaves the window open, forgets what it answered, and looks up old or missing copies.
@@ -149,8 +152,47 @@ impl Size {
         ..Size::PLAIN
     };
 
+    pub const COMMITS_LOST_AND_MIXED_UP: Size = Size {
+        commits_lost: true,
+        copies: 1,
+        refusals: false,
+        ..Size::MIXED_UP
+    };
+
+    /// What another merchant's node could not find goes to an operator at once, while the confirm may still travel.
+    pub const OPERATOR: Size = Size {
+        operator: true,
+        hides: true,
+        crashes: false,
+        refusals: false,
+        ..Size::STRANGER
+    };
+
+    pub const OPERATOR_TWO_KEYS: Size = Size {
+        keys: 2,
+        ..Size::OPERATOR
+    };
+
+    pub const OPERATOR_MIXED_UP: Size = Size {
+        operator: true,
+        ..Size::MIXED_UP_AND_DENIED
+    };
+
+    /// An operator comes upon late approvals, and Toss denies them.
+    pub const OPERATOR_DENIED: Size = Size {
+        operator: true,
+        ..Size::DENIED_TO_RIVALS
+    };
+
+    /// The goods of a late approval are gone, and come back.
+    pub const OPERATOR_SOLD_OUT: Size = Size {
+        rival: true,
+        crashes: false,
+        ..Size::OPERATOR_DENIED
+    };
+
     /// What every change explores.
-    pub const ALL: [(&str, Size); 13] = [
+    pub const ALL: [(&str, Size); 19] = [
         ("one node, one paymentKey", Size::PLAIN),
         ("a hostile Toss", Size::HOSTILE),
         ("a second paymentKey", Size::SECOND_KEY),
@@ -170,10 +212,69 @@ impl Size {
         ("mixed up, then denied", Size::MIXED_UP_AND_DENIED),
         ("an early buyer", Size::EARLY_BUYER),
         ("another merchant key", Size::STRANGER),
+        (
+            "commit answers lost, answers mixed up",
+            Size::COMMITS_LOST_AND_MIXED_UP,
+        ),
+        ("an operator", Size::OPERATOR),
+        (
+            "an operator, mixed up, then denied",
+            Size::OPERATOR_MIXED_UP,
+        ),
+        ("an operator, sold out", Size::OPERATOR_SOLD_OUT),
+        (
+            "an operator, an early buyer",
+            Size {
+                operator: true,
+                ..Size::EARLY_BUYER
+            },
+        ),
+        (
+            "an operator, commit answers lost",
+            Size {
+                operator: true,
+                eras: 2,
+                ..Size::COMMITS_LOST_AND_MIXED_UP
+            },
+        ),
     ];
 
     /// What a long campaign explores.
-    pub const LARGE: [(&str, Size); 5] = [
+    pub const LARGE: [(&str, Size); 11] = [
+        (
+            "an operator, commit answers lost, mixed up, denied",
+            Size {
+                operator: true,
+                lies: true,
+                ..Size::COMMITS_LOST_AND_MIXED_UP
+            },
+        ),
+        (
+            "an operator, and crashes",
+            Size {
+                crashes: true,
+                ..Size::OPERATOR
+            },
+        ),
+        ("an operator, denied to a rival node", Size::OPERATOR_DENIED),
+        (
+            "an operator, two nodes, commit answers lost",
+            Size {
+                commits_lost: true,
+                ..Size::OPERATOR
+            },
+        ),
+        ("an operator, two paymentKeys", Size::OPERATOR_TWO_KEYS),
+        (
+            "an operator, two nodes, two calls, denied",
+            Size {
+                operator: true,
+                travelling: 2,
+                refunds: true,
+                rival: true,
+                ..Size::DENIED_TO_RIVALS
+            },
+        ),
         (
             "two nodes, a hostile Toss",
             Size {

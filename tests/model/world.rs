@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use payonce::domain::payment::{Event, Incarnation, Status, Step, Transition};
+use payonce::domain::payment::{Event, Incarnation, Ruling, Step, Transition};
 use payonce::domain::{
     Answer, Claim, Dice, GatewayIdentity, Line, Moment, Order, OrderId, Payment, PaymentKey,
     ProductId, Quantity, Timestamp, TransitionId, UserId, Won,
@@ -10,6 +10,7 @@ use payonce::domain::{
 use stateright::{Model, Property};
 use uuid::Uuid;
 
+use super::operator::{Inquiry, Review};
 use super::promise;
 use super::rules::Rulebook;
 use super::size::Size;
@@ -20,7 +21,7 @@ const ERA_MS: i64 = 720_000;
 const CLAIM_MS: i64 = 40_000;
 /// Only whether a copy is the newest matters, so there are two versions.
 pub const FRESH: i64 = 2;
-const STALE: i64 = 1;
+pub const STALE: i64 = 1;
 /// Whoever owned something in a process that is no more.
 const FORMER: Incarnation = Incarnation(Uuid::nil());
 
@@ -35,8 +36,11 @@ pub enum Doing {
         seen: Seen,
         asked: u8,
     },
-    /// Whether the event was written is not known: the reloaded payment judges it again.
-    Recording(Event),
+    /// Whether the event was written is not known until somebody looks.
+    Recording {
+        event: Event,
+        landed: bool,
+    },
 }
 
 /// One run of the loop on one node, with its own copy of the payment.
@@ -48,9 +52,12 @@ pub struct Flight {
     pub doing: Doing,
 }
 
-/// A commit whose fate is open.
+/// A commit whose fate is open, and the node that may look for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Ghost(pub Arc<Transition>);
+pub struct Ghost {
+    pub transition: Arc<Transition>,
+    pub writer: Option<u8>,
+}
 
 /// What has been heard of an approval and acted upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +65,8 @@ pub enum Heard {
     Nothing,
     /// Toss has claimed one, under a name that was not ours.
     Claim,
+    /// Toss has claimed one of another amount.
+    OtherAmount,
     Approval,
 }
 
@@ -67,6 +76,7 @@ pub struct State {
     pub record: Arc<Payment>,
     pub flights: [Option<Flight>; 2],
     pub ghost: Option<Ghost>,
+    pub review: Option<Review>,
     pub toss: Toss,
     pub shelf: i8,
     pub sold_elsewhere: i8,
@@ -117,12 +127,15 @@ pub enum Action {
     Ask(u8, Seen),
     AskALiar(u8, Seen),
     Rewrite(u8, Commit),
+    Inquire(Inquiry),
+    Rule(Ruling, Commit),
     Crash(u8),
     Arrive(Call, Verdict),
     Lose(Call),
     Authenticate(u8),
     Refund(u8),
     BuyElsewhere,
+    GiveBack,
     GhostLands,
     WindowPasses,
 }
@@ -145,11 +158,6 @@ pub fn key_number(key: &PaymentKey) -> u8 {
 
 pub fn incarnation(node: u8) -> Incarnation {
     Incarnation(Uuid::from_u128(u128::from(node) + 1))
-}
-
-/// The same, once for each way in which its commit may go.
-fn each(actions: &mut Vec<Action>, commits: &[Commit], action: &dyn Fn(Commit) -> Action) {
-    actions.extend(commits.iter().map(|commit| action(*commit)));
 }
 
 impl World {
@@ -227,6 +235,7 @@ impl World {
     /// Every copy but the record is old now, and no other commit can land.
     pub fn outdate(&self, state: &mut State) {
         state.ghost = None;
+        self.outdate_review(state);
         for flight in state.flights.iter_mut().flatten() {
             if flight.payment.version != STALE {
                 Arc::make_mut(&mut flight.payment).version = STALE;
@@ -254,7 +263,10 @@ impl World {
             .iter_mut()
             .flatten()
             .for_each(|flight| forget(&mut flight.payment));
-        if let Some(Ghost(transition)) = &mut state.ghost {
+        if let Some(review) = &mut state.review {
+            forget(&mut review.payment);
+        }
+        if let Some(Ghost { transition, .. }) = &mut state.ghost {
             let transition = Arc::make_mut(transition);
             let mut next = Arc::new(transition.next.clone());
             forget(&mut next);
@@ -282,6 +294,8 @@ impl World {
                 self.ask(state, node, seen);
             }
             Action::Rewrite(node, commit) => self.rewrite(state, node, commit),
+            Action::Inquire(inquiry) => self.inquire(state, inquiry),
+            Action::Rule(ruling, commit) => self.rule(state, ruling, commit),
             Action::Crash(node) => self.crash(state, node),
             Action::Arrive(call, verdict) => self.arrive(state, call, verdict),
             Action::Lose(call) => {
@@ -297,10 +311,11 @@ impl World {
                 state.shelf -= 1;
                 state.sold_elsewhere += 1;
             }
-            Action::GhostLands => {
-                let Ghost(transition) = state.ghost.take()?;
-                self.commit(state, (*transition).clone());
+            Action::GiveBack => {
+                state.shelf += 1;
+                state.sold_elsewhere -= 1;
             }
+            Action::GhostLands => self.ghost_lands(state),
             Action::WindowPasses => {
                 state.era += 1;
                 state.toss.age();
@@ -325,109 +340,6 @@ impl World {
             *reply = Some(said);
         }
     }
-
-    fn commits(&self, state: &State) -> Vec<Commit> {
-        match (self.size.commits_lost, &state.ghost) {
-            (false, _) => vec![Commit::Heard],
-            (true, Some(_)) => vec![Commit::Heard, Commit::AnswerLost],
-            (true, None) => vec![Commit::Heard, Commit::AnswerLost, Commit::MayLandLater],
-        }
-    }
-
-    fn resting(&self, state: &State, node: u8, actions: &mut Vec<Action>) {
-        let commits = self.commits(state);
-        let record = &state.record;
-        let asks = match record.status {
-            Status::InProgress | Status::Unknown => true,
-            Status::Quarantined => self.step(state, record) != Step::Rest,
-            Status::Ready | Status::Done | Status::Failed | Status::Expired => false,
-        };
-        if asks {
-            each(actions, &commits, &|commit| Action::TakeOver(node, commit));
-        }
-        if self.step(state, record) == Step::Expire {
-            each(actions, &commits, &|commit| Action::Expire(node, commit));
-        }
-        if record.status != Status::Done && !self.is_stranger(node) {
-            for key in (0..self.size.keys).filter(|key| *key == 0 || !record.attempts.is_empty()) {
-                each(actions, &commits, &|commit| {
-                    Action::Confirm(node, key, commit)
-                });
-            }
-        }
-    }
-
-    fn flying(&self, state: &State, node: u8, flight: &Flight, actions: &mut Vec<Action>) {
-        let commits = self.commits(state);
-        let mixes = if state.mixups < self.size.mixups {
-            [Mix::Clean, Mix::OtherKey, Mix::OtherOrder, Mix::OtherAmount].as_slice()
-        } else {
-            &[Mix::Clean]
-        };
-        let in_time = flight.term == state.era && !self.is_stranger(node);
-        let room = state.toss.calls.len() < self.size.travelling;
-        match flight.doing {
-            Doing::Deciding => match self.step(state, &flight.payment) {
-                Step::Rest | Step::Expire => {}
-                Step::Confirm => {
-                    if in_time && room {
-                        actions.push(Action::Send(node));
-                    }
-                    if !in_time || self.size.refusals {
-                        each(actions, &commits, &|commit| Action::Refuse(node, commit));
-                    }
-                }
-                Step::Ask { by_order_too, .. } => {
-                    self.questions(state, node, flight, by_order_too, actions);
-                }
-                Step::AskQuietly { .. } => self.questions(state, node, flight, true, actions),
-            },
-            Doing::Sending { copies, reply } => {
-                if reply.is_some() {
-                    for mix in mixes {
-                        each(actions, &commits, &|commit| {
-                            Action::Hear(node, *mix, commit)
-                        });
-                    }
-                }
-                each(actions, &commits, &|commit| Action::Silence(node, commit));
-                if copies < self.size.copies && in_time && room && reply.is_none() {
-                    actions.push(Action::Repeat(node));
-                }
-            }
-            Doing::Asking { .. } => each(actions, &commits, &|commit| {
-                Action::Hear(node, Mix::Clean, commit)
-            }),
-            Doing::Recording(_) => each(actions, &commits, &|commit| Action::Rewrite(node, commit)),
-        }
-        if self.size.crashes {
-            actions.push(Action::Crash(node));
-        }
-    }
-
-    fn happens_at_toss(&self, state: &State, actions: &mut Vec<Action>) {
-        let mut calls = state.toss.calls.clone();
-        calls.dedup();
-        for call in calls {
-            let verdicts = state.toss.verdicts(&self.size, call).into_iter();
-            actions.extend(verdicts.map(|verdict| Action::Arrive(call, verdict)));
-            if call.waiting.is_none() {
-                actions.push(Action::Lose(call));
-            }
-        }
-        for key in 0..self.size.keys {
-            match state.toss.stage(key) {
-                Stage::Opened => actions.push(Action::Authenticate(key)),
-                Stage::Approved if self.size.refunds => actions.push(Action::Refund(key)),
-                Stage::Absent
-                | Stage::Authorized
-                | Stage::Approved
-                | Stage::Aborted
-                | Stage::Expired
-                | Stage::Canceled => {}
-            }
-        }
-    }
 }
 
 impl Model for World {
@@ -442,6 +354,7 @@ impl Model for World {
             record: Arc::new(ready),
             flights: [None, None],
             ghost: None,
+            review: None,
             toss: Toss::new(),
             shelf: 1,
             sold_elsewhere: 0,
@@ -461,8 +374,12 @@ impl Model for World {
             }
         }
         self.happens_at_toss(state, actions);
+        self.rulings(state, actions);
         if self.size.rival && state.shelf > 0 {
             actions.push(Action::BuyElsewhere);
+        }
+        if self.size.rival && self.size.operator && state.sold_elsewhere > 0 {
+            actions.push(Action::GiveBack);
         }
         if state.ghost.is_some() {
             actions.push(Action::GhostLands);

@@ -2,7 +2,7 @@
 
 use super::Directory;
 use crate::actors::api::{ProductView, Refused};
-use crate::actors::product::{List, Refusal, Restock};
+use crate::actors::product::{List, Restock};
 use crate::domain::ProductId;
 use crate::domain::product::Listing;
 use crate::store;
@@ -43,13 +43,8 @@ impl Directory {
 
 fn told(
     product: ProductId,
-    answer: Result<Result<(), Refusal>, actix::MailboxError>,
+    answer: Result<Result<(), Refused>, actix::MailboxError>,
 ) -> Result<(), Refused> {
-    match answer {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(Refusal::Rejected(rejection))) => Err(rejection.into()),
-        Ok(Err(Refusal::Fault)) => Err(Refused::Fault),
-        // The gate closed with the change on its way: the journal may have it.
-        Ok(Err(Refusal::Doubtful)) | Err(_) => Err(Refused::Doubtful(product)),
-    }
+    // The gate closed with the change on its way: the journal may have it.
+    answer.unwrap_or(Err(Refused::Doubtful(product)))
 }

@@ -8,7 +8,6 @@ use tokio::time::timeout;
 use super::Directory;
 use crate::actors::api::Refused;
 use crate::actors::shard::Count;
-use crate::metrics::Backlog;
 
 /// Whoever has not answered by then is not at work. Nobody who asks for health waits longer, whatever is stuck.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -49,11 +48,9 @@ impl Directory {
         let counted = self.runtime.spawn(async move { store.backlog(now).await });
         if let Ok(Ok(Ok(found))) = timeout(Duration::from_secs(1), counted).await {
             let waited = found.oldest.map_or(0, |due| now.ms_since(due));
-            self.hands.metrics.backlog(Backlog {
-                due: found.due,
-                oldest: Duration::from_millis(u64::try_from(waited).unwrap_or(0)),
-                quarantined: found.quarantined,
-            });
+            let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
+            self.hands.metrics.due(found.due, waited);
+            self.hands.metrics.quarantined(found.quarantined);
         }
         self.hands
             .metrics

@@ -152,7 +152,7 @@ impl PaymentActor {
         };
         let opens = verdict == Verdict::Start && !flying;
         if opens && let Some(Busy { retry_after_s }) = self.hands.turns_away() {
-            self.hands.shed_by_the_desk();
+            self.hands.shed_before_toss();
             return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s }));
         }
         let stay = match patient {

@@ -338,7 +338,7 @@ impl Course {
                 trace,
             })
             .await;
-        // The desk closed with our call on it: it may have left.
+        // The TossActor stopped with our call in hand: it may have left.
         let lost = |_| Reply {
             outcome: Outcome::Unknown("no reply".into()),
             answered: false,

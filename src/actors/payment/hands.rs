@@ -132,8 +132,8 @@ impl Hands {
         }
     }
 
-    /// Counts a confirm that the desk has no place for, or that stands before an open breaker.
-    pub fn shed_by_the_desk(&self) {
+    /// Counts a confirm that has no place before Toss, or that stands before an open breaker.
+    pub fn shed_before_toss(&self) {
         let place = match self.front.breaker.standing().state {
             // No heartbeat could be written.
             BreakerState::Closed if self.membership.current().is_none() => Shed::Journal,

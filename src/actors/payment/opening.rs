@@ -42,7 +42,7 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
     let permit = match hands.admit.send(Admit { lane: Lane::Live }).await {
         Ok(Ok(permit)) => permit,
         Ok(Err(refused)) => {
-            hands.shed_by_the_desk();
+            hands.shed_before_toss();
             return Err(busy(refused.retry_after_s));
         }
         Err(_) => return Err(busy(1)),

@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep};
 
 use super::actor::{Advanced, PaymentActor};
 use super::advance::{Flight, Landing, Purpose};
-use super::hands::SharedHands;
+use super::hands::{Hands, SharedHands};
 use super::sight::{Sight, reload};
 use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::Lane;
-use crate::domain::{Event, Moment, Payment, Status, after};
-use crate::store::{Change, Verdict};
+use crate::domain::{Event, Moment, OrderId, Payment, Status, TransitionId, after};
+use crate::store::{self, Change, Verdict};
 
 /// Pauses between tries to write an outcome while the database is away.
 const REWRITE_MIN: Duration = Duration::from_millis(50);
@@ -71,6 +71,7 @@ impl Recorder {
                 return Err(Box::new(Landing::Stale));
             };
             let mut next = transition.next.clone();
+            let (id, replaces) = (transition.id, transition.replaces);
             let sent = Instant::now();
             let write = Write::new(Change::Advance(transition)).traced(self.trace);
             let written = self
@@ -108,7 +109,10 @@ impl Recorder {
                 Err(NoVerdict::Doubtful) if event.attempt().is_some() => {
                     sleep(pause).await;
                     pause = (pause * 2).min(REWRITE_MAX);
-                    self.refresh().await?;
+                    if let Some(next) = self.look_for(id, replaces).await? {
+                        self.moved(next, &event);
+                        return Ok(());
+                    }
                 }
                 Err(NoVerdict::Doubtful)
                 | Ok(Verdict::Duplicate { .. } | Verdict::NotEnoughStock { .. }) => {
@@ -116,6 +120,29 @@ impl Recorder {
                 }
             }
         }
+    }
+
+    /// The payment that a write of unknown fate has made, if it has landed. If not, our copy is a fresh one, read
+    /// before the write was missed: a finding that is judged by a copy which has it already would count twice.
+    async fn look_for(
+        &mut self,
+        id: TransitionId,
+        replaces: i64,
+    ) -> Result<Option<Payment>, Box<Landing>> {
+        let before = self.payment.clone();
+        self.refresh().await?;
+        if !has_landed(&self.hands, self.payment.order.id, id, replaces).await {
+            return Ok(None);
+        }
+        self.refresh().await?;
+        if self.payment.version != replaces + 1 {
+            return Err(Box::new(Landing::Stale));
+        }
+        let next = std::mem::replace(&mut self.payment, before);
+        // The journal counts what it could read back itself.
+        let from = Some(self.payment.status);
+        self.hands.metrics.moved(from, next.status);
+        Ok(Some(next))
     }
 
     async fn refresh(&mut self) -> Result<(), Box<Landing>> {
@@ -164,5 +191,22 @@ const fn is_evidence(event: &Event) -> bool {
         | Event::FoundUndecided { .. }
         | Event::QuestionLost { .. }
         | Event::Resolved(_) => false,
+    }
+}
+
+/// Whether this very write is there, asked until the store answers. One that is not there yet may still come; then it
+/// finds another version than its own, or we do.
+async fn has_landed(hands: &Hands, order: OrderId, id: TransitionId, replaces: i64) -> bool {
+    let mut pause = REWRITE_MIN;
+    loop {
+        match hands.store.read_back(order, id, replaces).await {
+            Ok(store::Landing::Landed { .. }) => return true,
+            Ok(store::Landing::Absent | store::Landing::Undecided) => return false,
+            Err(fault) => {
+                tracing::warn!(%order, %fault, "could not look for a write; trying again");
+                sleep(pause).await;
+                pause = (pause * 2).min(REWRITE_MAX);
+            }
+        }
     }
 }

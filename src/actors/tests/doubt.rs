@@ -80,6 +80,32 @@ async fn an_outcome_that_lands_late_is_not_written_twice() {
     assert_eq!((stage.confirms(), stage.shelf().await), (1, (58, 0)));
 }
 
+/// One look-up named another order, and was written down though nobody heard: it is one look-up still, and a mix-up
+/// must not fail an order that Toss approved.
+#[actix::test]
+async fn a_finding_whose_commit_answer_was_lost_counts_once() {
+    let flight = FlightLimits {
+        budget: Duration::from_secs(60),
+        ..PLAN.flight
+    };
+    for (fate, blind) in FATES {
+        let stage = stage(Plan { flight, ..PLAN }, None).await;
+        let order = stage.order(1).await;
+        stage.slips.lost.store(1, Ordering::SeqCst);
+        stage.slips.strangers.store(1, Ordering::SeqCst);
+        let fates = [Fate::Acknowledged, Fate::Acknowledged, fate];
+        stage.hands.store.sabotage(&fates, blind);
+        let patience = Duration::from_secs(60);
+        let heard = stage.confirm_within(order, "key-a", patience).await;
+        assert!(is_paid(&heard), "{fate:?}, {blind}: {heard:?}");
+        assert_eq!((stage.confirms(), stage.is_spent()), (1, true));
+        let events = stage.events(order.0).await;
+        let foreign = events.iter().filter(|event| ***event == *"FOUND_FOREIGN");
+        assert_eq!(foreign.count(), 1, "{events:?}");
+        assert_eq!(stage.shelf().await, (58, 0));
+    }
+}
+
 #[actix::test]
 async fn an_intent_that_landed_unseen_is_found_and_sent() {
     let stage = stage(PLAN, None).await;

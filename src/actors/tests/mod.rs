@@ -39,11 +39,27 @@ use crate::metrics::Metrics;
 use crate::store::{Change, Opened, Restock, Store, StoreSettings, Verdict};
 
 /// Toss as a stub: approves everything that arrives, and answers once it is let go.
-struct Desk {
+struct FakeToss {
     confirms: Arc<AtomicUsize>,
     /// Where set, the answer to a confirm waits for it.
     gate: Option<Arc<Notify>>,
     approved: Arc<Mutex<HashMap<PaymentKey, Report>>>,
+    slips: Arc<Slips>,
+}
+
+/// What goes wrong at Toss next, so many times.
+#[derive(Default)]
+struct Slips {
+    /// Answers to confirms that never arrive.
+    lost: AtomicUsize,
+    /// Look-ups that are answered with somebody else's order.
+    strangers: AtomicUsize,
+}
+
+fn next_is(slips: &AtomicUsize) -> bool {
+    let one_less = |left: usize| left.checked_sub(1);
+    let seen = slips.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+    seen.is_ok()
 }
 
 /// The journal behind a door of ours: shut, what is written waits before it.
@@ -76,11 +92,11 @@ impl Handler<Write> for Antechamber {
     }
 }
 
-impl Actor for Desk {
+impl Actor for FakeToss {
     type Context = Context<Self>;
 }
 
-impl Handler<Admit> for Desk {
+impl Handler<Admit> for FakeToss {
     type Result = Result<Permit, Busy>;
 
     fn handle(&mut self, order: Admit, _: &mut Self::Context) -> Self::Result {
@@ -104,7 +120,7 @@ fn approved(key: PaymentKey, order: OrderId, total: i64) -> Report {
     }
 }
 
-impl Handler<SendConfirm> for Desk {
+impl Handler<SendConfirm> for FakeToss {
     type Result = ResponseFuture<Reply>;
 
     fn handle(&mut self, order: SendConfirm, _: &mut Self::Context) -> Self::Result {
@@ -114,9 +130,14 @@ impl Handler<SendConfirm> for Desk {
         let report = approved(call.payment_key.clone(), call.order, call.amount.get());
         let known = (call.payment_key, report.clone());
         self.approved.lock().unwrap().extend([known]);
+        let lost = next_is(&self.slips.lost);
         Box::pin(async move {
             if let Some(gate) = gate {
                 gate.notified().await;
+            }
+            if lost {
+                let (outcome, answered) = (Outcome::Unknown("silence".into()), false);
+                return Reply { outcome, answered };
             }
             Reply {
                 outcome: Outcome::Approved(report),
@@ -126,7 +147,7 @@ impl Handler<SendConfirm> for Desk {
     }
 }
 
-impl Handler<LookUp> for Desk {
+impl Handler<LookUp> for FakeToss {
     type Result = Finding;
 
     fn handle(&mut self, order: LookUp, _: &mut Self::Context) -> Self::Result {
@@ -135,7 +156,13 @@ impl Handler<LookUp> for Desk {
             Subject::PaymentKey(key) => approved.get(key),
             Subject::Order(_) => None,
         };
-        found.cloned().map_or(Finding::NotFound, Finding::Found)
+        let Some(mut report) = found.cloned() else {
+            return Finding::NotFound;
+        };
+        if next_is(&self.slips.strangers) {
+            report.order_id = "somebody-elses".into();
+        }
+        Finding::Found(report)
     }
 }
 
@@ -156,6 +183,7 @@ struct Stage {
     hands: Arc<Hands>,
     shard: Addr<Shard>,
     confirms: Arc<AtomicUsize>,
+    slips: Arc<Slips>,
     /// Writes that have arrived before the journal.
     writes: Arc<AtomicUsize>,
     _folder: Arc<TempDir>,
@@ -207,7 +235,7 @@ const RULES: BreakerRules = BreakerRules {
     trial: 1,
 };
 
-/// The desk is a stub; only what is seen of it is real.
+/// Toss is a stub; only what is seen of its limits is real.
 const LIMITS: TossLimits = TossLimits {
     concurrency: 10_000,
     calls_per_minute: None,
@@ -279,10 +307,12 @@ fn stage_in(
     }
     .start();
     let confirms = world.confirms.clone();
-    let desk = Desk {
+    let slips = Arc::<Slips>::default();
+    let toss = FakeToss {
         confirms: confirms.clone(),
         gate,
         approved: world.approved.clone(),
+        slips: slips.clone(),
     }
     .start();
     let hands = Arc::new(Hands {
@@ -294,9 +324,9 @@ fn stage_in(
         gateway: GatewayIdentity("stub".into()),
         clock: Clock::new(Rules::default()),
         limits: plan.flight,
-        admit: desk.clone().recipient(),
-        confirm: desk.clone().recipient(),
-        look_up: desk.recipient(),
+        admit: toss.clone().recipient(),
+        confirm: toss.clone().recipient(),
+        look_up: toss.recipient(),
         journal: journal.recipient(),
         products,
         versions: Versions::new(store.clone()).start().recipient(),
@@ -328,6 +358,7 @@ fn stage_in(
         hands,
         shard,
         confirms,
+        slips,
         writes: arrived,
         _folder: world.folder.clone(),
     }

@@ -69,7 +69,7 @@ impl Permit {
         }
     }
 
-    /// A permit of a desk that bounds nothing.
+    /// A permit that bounds nothing.
     #[cfg(test)]
     pub fn unbounded(lane: Lane) -> Permit {
         Permit::new(Vec::new(), lane, None)
@@ -139,7 +139,7 @@ pub struct TossLimits {
     /// Buyers' flights that may wait so; one more hears "busy" at once.
     pub waiting: usize,
     pub breaker: BreakerRules,
-    /// How long a due probe is left to recovery's questions before the desk asks one of its own.
+    /// How long a due probe is left to recovery's questions before the actor asks one of its own.
     pub probe_patience: Duration,
     /// Of slots and rate, in percent: the most that recovery may use.
     pub recovery_share_percent: u32,
@@ -178,7 +178,7 @@ pub struct TossActor {
     limits: TossLimits,
 }
 
-/// How often the desk looks whether a probe of its own is due.
+/// How often the actor looks whether a probe of its own is due.
 const PROBE_LOOK: Duration = Duration::from_millis(50);
 
 impl TossActor {
@@ -212,7 +212,7 @@ impl Actor for TossActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Flights are admitted before they call; what may wait here is bounded by what may be admitted.
         ctx.set_mailbox_capacity(65_536);
-        ctx.run_interval(PROBE_LOOK, |desk, _| desk.probe());
+        ctx.run_interval(PROBE_LOOK, |toss, _| toss.probe());
     }
 }
 

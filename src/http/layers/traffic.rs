@@ -1,4 +1,5 @@
-//! Who is on the line, and when somebody last said something: what a closing door has to know.
+//! Who is on the line, all counted as one, and when somebody last said something: what a closing door has to know. It
+//! misses nobody and cuts nobody; whom to cut is decided one by one, in `connections`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -30,7 +30,7 @@ struct Wire {
 
 struct Bench {
     wire: Arc<Wire>,
-    desk: Addr<TossActor>,
+    actor: Addr<TossActor>,
     breaker: crate::actors::toss::line::BreakerWatch,
 }
 
@@ -56,7 +56,7 @@ async fn bench(mood: usize, limits: TossLimits) -> Bench {
     });
     let front = Front::new(&limits);
     let breaker = front.breaker.clone();
-    let desk = TossActor::new(
+    let actor = TossActor::new(
         Toss::new(settings).unwrap(),
         limits,
         &front,
@@ -65,7 +65,7 @@ async fn bench(mood: usize, limits: TossLimits) -> Bench {
     .start();
     Bench {
         wire,
-        desk,
+        actor,
         breaker,
     }
 }
@@ -110,11 +110,11 @@ impl Bench {
     }
 
     async fn confirm(&self) -> Outcome {
-        self.desk.send(order(soon())).await.unwrap().outcome
+        self.actor.send(order(soon())).await.unwrap().outcome
     }
 
     async fn admit(&self, lane: Lane) -> Result<crate::actors::toss::Permit, Busy> {
-        self.desk.send(Admit { lane }).await.unwrap()
+        self.actor.send(Admit { lane }).await.unwrap()
     }
 
     async fn until(&self, state: BreakerState) {
@@ -185,7 +185,7 @@ async fn a_series_does_not_go_on_with_money_once_the_breaker_has_opened() {
 async fn recovery_is_let_in_one_at_a_time_and_its_question_is_the_probe() {
     let mut limits = LIMITS;
     limits.breaker.failures = 1;
-    // The desk itself never probes here.
+    // The actor itself never probes here.
     limits.probe_patience = Duration::from_secs(600);
     let mut patient = limits;
     patient.breaker.open = Duration::from_secs(600);
@@ -204,7 +204,7 @@ async fn recovery_is_let_in_one_at_a_time_and_its_question_is_the_probe() {
     assert!(bench.admit(Lane::Live).await.is_err());
     assert!(matches!(bench.confirm().await, Outcome::NotAttempted(_)));
     let pass = permit.pass();
-    let found = bench.desk.send(question(pass)).await.unwrap();
+    let found = bench.actor.send(question(pass)).await.unwrap();
     assert_eq!(found, Finding::NotFound);
     assert_eq!(bench.state(), BreakerState::Closed);
     assert_eq!(bench.calls(), (1, 1));
@@ -219,7 +219,7 @@ async fn a_question_that_is_not_a_probe_is_not_asked_while_the_breaker_is_open()
     let bench = bench(BROKEN, limits).await;
     let mut permit = bench.admit(Lane::Live).await.unwrap();
     bench.confirm().await;
-    let found = bench.desk.send(question(permit.pass())).await.unwrap();
+    let found = bench.actor.send(question(permit.pass())).await.unwrap();
     assert!(matches!(found, Finding::NoAnswer(_)), "{found:?}");
     assert_eq!(bench.calls(), (1, 0));
 }
@@ -259,7 +259,7 @@ async fn only_so_many_wait_for_a_turn_and_the_others_are_refused_at_once() {
     }
     let began = Instant::now();
     let waiting: Vec<_> = (0..2)
-        .map(|_| bench.desk.send(Admit { lane: Lane::Live }))
+        .map(|_| bench.actor.send(Admit { lane: Lane::Live }))
         .map(tokio::task::spawn_local)
         .collect();
     sleep(Duration::from_millis(50)).await;

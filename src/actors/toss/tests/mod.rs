@@ -45,7 +45,7 @@ const LIMITS: TossLimits = TossLimits {
     probe_patience: Duration::from_millis(10),
 };
 
-fn desk(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
+fn actor(address: std::net::SocketAddr, limits: TossLimits) -> Addr<TossActor> {
     let settings = TossSettings {
         base_url: format!("http://{address}"),
         secret_key: SecretString::from("test_sk_actorsAmongThemselves"),
@@ -93,13 +93,13 @@ fn soon() -> Instant {
 #[actix::test]
 async fn a_series_whose_first_try_was_sent_is_unknown_though_the_last_could_not_connect() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let desk = desk(listener.local_addr().unwrap(), LIMITS);
+    let actor = actor(listener.local_addr().unwrap(), LIMITS);
     let toss = async move {
         let (mut socket, _) = listener.accept().await.unwrap();
         drop(listener);
         _ = socket.read(&mut [0; 4_096]).await.unwrap();
     };
-    let (reply, ()) = tokio::join!(desk.send(order(soon())), toss);
+    let (reply, ()) = tokio::join!(actor.send(order(soon())), toss);
     let reply = reply.unwrap();
     assert!(matches!(reply.outcome, Outcome::Unknown(_)), "{reply:?}");
     assert!(!reply.answered);
@@ -110,7 +110,7 @@ async fn a_series_that_never_connected_was_not_attempted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let reply = desk(address, LIMITS).send(order(soon())).await.unwrap();
+    let reply = actor(address, LIMITS).send(order(soon())).await.unwrap();
     assert!(
         matches!(reply.outcome, Outcome::NotAttempted(_)),
         "{reply:?}"
@@ -120,8 +120,8 @@ async fn a_series_that_never_connected_was_not_attempted() {
 #[actix::test]
 async fn nothing_leaves_after_the_hard_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let desk = desk(listener.local_addr().unwrap(), LIMITS);
-    let reply = desk.send(order(Instant::now())).await.unwrap();
+    let actor = actor(listener.local_addr().unwrap(), LIMITS);
+    let reply = actor.send(order(Instant::now())).await.unwrap();
     assert!(
         matches!(reply.outcome, Outcome::NotAttempted(_)),
         "{reply:?}"
@@ -135,7 +135,7 @@ async fn nothing_leaves_after_the_hard_deadline() {
 async fn nothing_is_repeated_by_an_incarnation_that_has_ended_or_for_a_flight_that_is_gone() {
     for gone in [false, true] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let desk = desk(listener.local_addr().unwrap(), LIMITS);
+        let actor = actor(listener.local_addr().unwrap(), LIMITS);
         let me = Incarnation(Uuid::now_v7());
         let membership = Membership::new(me, true, Duration::from_secs(600));
         assert!(membership.renew(me, Instant::now()));
@@ -155,7 +155,7 @@ async fn nothing_is_repeated_by_an_incarnation_that_has_ended_or_for_a_flight_th
             let again = tokio::time::timeout(Duration::from_secs(2), listener.accept()).await;
             assert!(again.is_err(), "it was sent again");
         };
-        let (reply, ()) = tokio::join!(desk.send(order), toss);
+        let (reply, ()) = tokio::join!(actor.send(order), toss);
         let reply = reply.unwrap();
         assert!(matches!(reply.outcome, Outcome::Unknown(_)), "{reply:?}");
     }
@@ -165,7 +165,7 @@ async fn nothing_is_repeated_by_an_incarnation_that_has_ended_or_for_a_flight_th
 async fn the_gate_is_bounded_by_slots_and_by_rate_and_gives_back_what_is_dropped() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let slots = desk(address, LIMITS);
+    let slots = actor(address, LIMITS);
     let live = || slots.send(Admit { lane: Lane::Live });
     let mut permits = Vec::new();
     for _ in 0..4 {
@@ -185,7 +185,7 @@ async fn the_gate_is_bounded_by_slots_and_by_rate_and_gives_back_what_is_dropped
         calls_per_minute: NonZeroU32::new(1),
         ..LIMITS
     };
-    let slow = desk(address, slow);
+    let slow = actor(address, slow);
     assert!(slow.send(Admit { lane: Lane::Live }).await.unwrap().is_ok());
     let busy = slow
         .send(Admit { lane: Lane::Live })

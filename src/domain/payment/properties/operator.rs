@@ -7,7 +7,7 @@ use crate::domain::outcome::Finding;
 use crate::domain::payment::{Event, Evidence, Resolution, Ruling, after};
 
 impl World {
-    /// From a desk of its own, beside the nodes; what the ruling makes of the record, the nodes find out.
+    /// From a process of its own, beside the nodes; what the ruling makes of the record, the nodes find out.
     pub fn rule(
         &mut self,
         node: usize,

@@ -1,4 +1,4 @@
-//! Where a request is decided, with the books open in front: is the caller let in, was the key answered before, does it
+//! Who decides a request, with the books open in front: is the caller let in, was the key answered before, does it
 //! go wrong on order, and what do the rules of the bank say. No waiting here, and no I/O.
 
 use super::bank::Payment;
