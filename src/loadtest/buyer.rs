@@ -2,6 +2,7 @@
 //! sandbox, over HTTP. What comes back leaves unjudged.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -30,16 +31,34 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 #[derive(Clone)]
 pub struct Buyer {
     client: Client,
-    shop: Url,
-    confirm: Url,
+    nodes: Arc<[Node]>,
+    next: Arc<AtomicUsize>,
+    /// Speaks to this node alone, instead of to each in turn.
+    only: Option<usize>,
     sandbox: Url,
     api_key: Option<SecretString>,
     origin: Option<HeaderValue>,
     witness: Option<Witness>,
 }
 
+/// One payonce of a shop.
+struct Node {
+    base: Url,
+    confirm: Url,
+}
+
 impl Buyer {
     pub fn new(shop: &str, sandbox: &str, api_key: Option<SecretString>) -> anyhow::Result<Buyer> {
+        Buyer::of_nodes(&[shop], sandbox, api_key)
+    }
+
+    /// A buyer of a shop with several doors; each request goes to the next one.
+    pub fn of_nodes(
+        nodes: &[impl AsRef<str>],
+        sandbox: &str,
+        api_key: Option<SecretString>,
+    ) -> anyhow::Result<Buyer> {
+        anyhow::ensure!(!nodes.is_empty(), "a shop has at least one URL");
         let client = Client::builder()
             .no_proxy()
             .http1_only()
@@ -54,12 +73,17 @@ impl Buyer {
         let base = |name: &str, text: &str| {
             Url::parse(text).with_context(|| format!("{name}: {text:?} is not a URL"))
         };
-        let shop = base("the shop", shop)?;
-        let confirm = shop.join("/api/v1/payments/confirm")?;
+        let node = |text: &str| {
+            let base = base("the shop", text)?;
+            let confirm = base.join("/api/v1/payments/confirm")?;
+            anyhow::Ok(Node { base, confirm })
+        };
+        let nodes: anyhow::Result<_> = nodes.iter().map(|text| node(text.as_ref())).collect();
         Ok(Buyer {
             client,
-            shop,
-            confirm,
+            nodes: nodes?,
+            next: Arc::default(),
+            only: None,
             sandbox: base("the sandbox", sandbox)?,
             api_key,
             origin: None,
@@ -86,6 +110,25 @@ impl Buyer {
         self
     }
 
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The node whose turn it is.
+    pub fn next_node(&self) -> usize {
+        let turn = || self.next.fetch_add(1, Ordering::Relaxed);
+        self.only.unwrap_or_else(turn) % self.nodes.len()
+    }
+
+    /// The same buyer, at one node's door; nodes are counted around.
+    #[must_use]
+    pub fn at(&self, node: usize) -> Buyer {
+        Buyer {
+            only: Some(node % self.nodes.len()),
+            ..self.clone()
+        }
+    }
+
     pub async fn checkout(&self, user: u64, lines: &[Line]) -> Result<Answer, Silence> {
         let body = words::Checkout {
             user_id: user,
@@ -96,7 +139,7 @@ impl Buyer {
     }
 
     pub async fn confirm(&self, confirm: &Confirm<'_>) -> Result<Answer, Silence> {
-        let url = self.confirm.clone();
+        let url = self.confirm_url();
         self.send(Method::POST, url, Some(confirm)).await
     }
 
@@ -150,6 +193,11 @@ impl Buyer {
         self.get(url).await
     }
 
+    /// The faults that the sandbox plays.
+    pub async fn faults(&self) -> Result<Answer, Silence> {
+        self.get(self.sandbox("/sandbox/faults")?).await
+    }
+
     /// Replaces the faults that the sandbox plays.
     pub async fn set_faults(&self, faults: &serde_json::Value) -> Result<Answer, Silence> {
         let url = self.sandbox("/sandbox/faults")?;
@@ -157,7 +205,12 @@ impl Buyer {
     }
 
     fn shop(&self, path: &str) -> Result<Url, Silence> {
-        self.shop.join(path).map_err(Silence::unsent)
+        let node = &self.nodes[self.next_node()];
+        node.base.join(path).map_err(Silence::unsent)
+    }
+
+    fn confirm_url(&self) -> Url {
+        self.nodes[self.next_node()].confirm.clone()
     }
 
     fn sandbox(&self, path: &str) -> Result<Url, Silence> {
@@ -203,7 +256,9 @@ impl Buyer {
     }
 
     fn is_shop(&self, url: &Url) -> bool {
-        url.port() == self.shop.port() && url.host_str() == self.shop.host_str()
+        let same =
+            |node: &Node| url.port() == node.base.port() && url.host_str() == node.base.host_str();
+        self.nodes.iter().any(same)
     }
 }
 
@@ -212,4 +267,28 @@ pub fn allow_many_connections() {
     #[cfg(unix)]
     // Refused means that the present limit stays; calls beyond it are then counted as unsent.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_goes_to_the_next_node_and_a_buyer_at_one_door_stays_there() {
+        let nodes = ["http://127.0.0.1:1", "http://127.0.0.1:2"];
+        let buyer = Buyer::of_nodes(&nodes, "http://127.0.0.1:3", None).unwrap();
+        let port = |buyer: &Buyer| buyer.confirm_url().port().unwrap();
+        assert_eq!([port(&buyer), port(&buyer), port(&buyer)], [1, 2, 1]);
+        let second = buyer.at(1);
+        assert_eq!([port(&second), port(&second)], [2, 2]);
+        assert_eq!(port(&buyer.at(2)), 1);
+        for (url, is_shop) in [
+            ("http://127.0.0.1:2/x", true),
+            ("http://127.0.0.1:3/", false),
+        ] {
+            assert_eq!(buyer.is_shop(&Url::parse(url).unwrap()), is_shop, "{url}");
+        }
+        assert!(Buyer::of_nodes(&[] as &[&str], "http://127.0.0.1:3", None).is_err());
+    }
 }

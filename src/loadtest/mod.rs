@@ -1,115 +1,61 @@
 //! The crowd: many buyers at a pace, and a report. Customers only: they know the shop's door and Toss's window,
 //! and they believe nothing that the audit at the end does not show.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
-use secrecy::SecretString;
-use serde::Serialize;
 
+mod args;
 pub mod buyer;
-mod confirms;
+mod crowd;
 #[cfg(test)]
 mod fake_shop;
-mod pace;
-mod phases;
+mod measure;
 mod report;
 #[cfg(test)]
 mod run_tests;
-mod settle;
-mod shelf;
-mod steal;
-mod tally;
+mod scenario;
 mod verify;
 
+pub use args::LoadtestArgs;
+
 use buyer::Buyer;
-use report::Report;
-
-/// Who meets whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scenario {
-    /// Orders spread over many products.
-    Distinct,
-    /// All orders want the same product.
-    Hot,
-    /// Each order is confirmed by all callers at once.
-    SameOrder,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct LoadtestArgs {
-    /// The payonce to buy from
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    pub url: String,
-    /// The sandbox that this payonce pays with
-    #[arg(long, default_value = "http://127.0.0.1:8090")]
-    pub sandbox: String,
-    /// How many orders are checked out and confirmed
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub orders: u32,
-    /// How many callers there are; each waits for its answer before it calls again
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub concurrency: u32,
-    /// Confirms a second, by the clock: they leave whether or not earlier ones are answered, and are timed from
-    /// when they should have left. `--concurrency` then bounds how many may wait at once
-    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
-    pub rate: Option<f64>,
-    /// Who meets whom
-    #[arg(long, value_enum, default_value_t = Scenario::Distinct)]
-    pub scenario: Scenario,
-    /// Over how many products the orders are spread (not for `hot`)
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub products: u32,
-    /// A key of the shop's back office, where the server wants one
-    #[arg(long, value_name = "KEY")]
-    pub api_key: Option<SecretString>,
-    /// Write the report as JSON into this file
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().ok();
-    let fits = rate.filter(|rate| (0.1..=1_000_000.0).contains(rate));
-    fits.ok_or_else(|| "wants a number of confirms a second, 0.1 to 1000000".to_owned())
-}
-
-impl LoadtestArgs {
-    fn callers(&self) -> usize {
-        self.concurrency as usize
-    }
-}
+use crowd::{Faults, Shelf};
+use measure::{Curve, OpenLoop};
+use report::{Phases, Report, plot};
+use scenario::{LastItem, Mixed, Scenario};
 
 /// Runs the load, prints the report, and says whether it was clean: the audit found nothing, no answer was lost.
 pub async fn run(args: LoadtestArgs) -> anyhow::Result<bool> {
-    if args.rate.is_some() && args.scenario == Scenario::SameOrder {
-        bail!(
-            "--rate paces orders one by one; same-order sends all callers at once: leave one of them out"
-        );
-    }
+    args.check()?;
     buyer::allow_many_connections();
-    let buyer = Buyer::new(&args.url, &args.sandbox, args.api_key.clone())?;
+    let buyer = Buyer::of_nodes(&args.urls, &args.sandbox, args.api_key.clone())?;
     let buyer = Arc::new(buyer);
     find_everyone(&buyer, &args).await?;
-    let report = load(&buyer, &args).await?;
+    let faults = args.scenario.faults(&args);
+    let report = tokio::select! {
+        report = load(&buyer, &args, &faults) => report,
+        () = interrupted() => Err(anyhow::anyhow!("interrupted: nothing was audited")),
+    };
+    // However it ended.
+    let taken_out = faults.take_out(&buyer).await;
+    let report = match (report, taken_out) {
+        (Ok(report), Ok(())) => report,
+        (Ok(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
+        (Err(error), Err(left)) => return Err(error.context(format!("{left:#}"))),
+    };
     print!("{report}");
-    if let Some(file) = &args.json {
-        let json = serde_json::to_string_pretty(&report)?;
-        tokio::fs::write(file, json + "\n")
-            .await
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    write_files(&args, &report).await?;
     Ok(report.is_clean())
 }
 
 async fn find_everyone(buyer: &Buyer, args: &LoadtestArgs) -> anyhow::Result<()> {
-    let ready = buyer.ready().await;
-    let ready = ready.with_context(|| format!("no payonce at {}", args.url))?;
-    if !ready.is_success() {
-        bail!("{} is not ready: {}", args.url, ready.summary());
+    for (node, url) in args.urls.iter().enumerate() {
+        let ready = buyer.at(node).ready().await;
+        let ready = ready.with_context(|| format!("no payonce at {url}"))?;
+        if !ready.is_success() {
+            bail!("{url} is not ready: {}", ready.summary());
+        }
     }
     let ledger = buyer.ledger(Some("nobody")).await;
     let ledger = ledger.with_context(|| format!("no sandbox at {}", args.sandbox))?;
@@ -119,47 +65,86 @@ async fn find_everyone(buyer: &Buyer, args: &LoadtestArgs) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn load(buyer: &Arc<Buyer>, args: &LoadtestArgs) -> anyhow::Result<Report> {
-    let shelf = shelf::stock_up(buyer, args).await?;
-    let checkout = phases::checkout(buyer, args).await?;
-    let tickets = phases::authorize(buyer, args, checkout.opened).await?;
-    let confirm = confirms::confirm(buyer, args, &tickets).await?;
-    let settled_later = settle::settle(buyer, args, &tickets, &confirm.open).await?;
-    let audit = verify::audit(buyer, args, &tickets, shelf).await?;
+/// Ctrl-C, or SIGTERM.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminated.recv() => return,
+                pressed = tokio::signal::ctrl_c() => if pressed.is_ok() { return },
+            }
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn load(buyer: &Arc<Buyer>, args: &LoadtestArgs, faults: &Faults) -> anyhow::Result<Report> {
+    let shelf = Shelf::of(args);
+    let goods = shelf.stock_up(buyer, args).await?;
+    let sale = crowd::sell(buyer, args, shelf, faults).await?;
+    let confirmed = sale.confirmed;
+    let (calls, tickets) = (&confirmed.calls, &sale.tickets);
+    let settled_later = crowd::settle(buyer, args, tickets, &confirmed.open).await?;
+    let books = verify::read(buyer, args, tickets, &goods).await?;
+    let mut audit = books.audit(calls, tickets);
+    let outcomes = calls.tally();
+    let mut last_item = None;
+    if let Some(items) = shelf.items {
+        let sold = LastItem::of(items, calls, goods[0], books.shelf[0])?;
+        audit.add(sold.findings(outcomes));
+        last_item = Some(sold);
+    }
+    let mixed = |shares| Mixed::of(shares, calls, &confirmed.reloads, books.repeated_confirms());
+    let is_mixed = args.scenario == Scenario::Mixed;
+    let orders = tickets.len() as u64 + sale.not_opened;
+    let orders = u32::try_from(orders).unwrap_or(u32::MAX);
+    let confirm = calls.phase()?;
     Ok(Report {
         scenario: args.scenario,
-        orders: args.orders,
+        orders: args.prepared().map_or(orders, |prepared| prepared as u32),
         concurrency: args.concurrency,
-        phases: report::Phases {
-            checkout: report::Phase::of(&checkout.latencies, checkout.took),
-            confirm: report::Phase::of(&confirm.latencies, confirm.took),
-        },
-        outcomes: confirm.tally,
-        not_opened: checkout.not_opened,
+        nodes: buyer.nodes(),
+        outcomes,
+        not_opened: sale.not_opened,
         settled_later,
-        same_order: confirm.same_order,
-        open_loop: confirm.open_loop,
-        steal_percent: confirm.steal_percent.map(report::rounded),
+        same_order: confirmed.same_order,
+        open_loop: args
+            .rate
+            .map(|rate| OpenLoop::of(rate, args.ramp.unwrap_or_default(), calls))
+            .transpose()?,
+        last_item,
+        mixed: is_mixed.then(|| mixed(&args.shares)).transpose()?,
+        steal_percent: confirm.cpu_percent.map(|cpu| cpu.steal),
+        phases: Phases {
+            checkout: sale.checkout,
+            confirm,
+            after_ramp: args
+                .ramp
+                .map(|ramp| calls.after(ramp).phase())
+                .transpose()?,
+        },
         audit,
-        odd: [checkout.odd, confirm.odd].concat(),
+        odd: confirmed.odd.into_vec(),
+        curve: Curve::of(&calls.all)?,
+        is_plotted: args.plot.is_some(),
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(super) fn args(scenario: Scenario, orders: u32, products: u32) -> LoadtestArgs {
-        LoadtestArgs {
-            url: "http://127.0.0.1:8080".into(),
-            sandbox: "http://127.0.0.1:8090".into(),
-            orders,
-            concurrency: 4,
-            scenario,
-            rate: None,
-            products,
-            api_key: None,
-            json: None,
-        }
+async fn write_files(args: &LoadtestArgs, report: &Report) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    if let Some(file) = &args.json {
+        files.push((file, serde_json::to_string_pretty(report)? + "\n"));
     }
+    if let Some(file) = &args.plot {
+        files.push((file, plot::svg(&report.title(), &report.curve)?));
+    }
+    for (file, text) in files {
+        let written = tokio::fs::write(file, text).await;
+        written.with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }

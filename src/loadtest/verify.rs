@@ -1,4 +1,5 @@
-//! The audit of a run, as any customer could do it: every order's status, the products, Toss's ledger, compared.
+//! The audit of a run, as any customer could do it: every order's status at every node, the products, Toss's ledger,
+//! compared with each other and with what the buyers were told.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,14 +7,16 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::LoadtestArgs;
+use super::args::LoadtestArgs;
 use super::buyer::{Attempt, Buyer, Line, OrderStatus, Product};
-use super::pace::closed_loop;
-use super::phases::Ticket;
+use super::crowd::{Ticket, closed_loop};
+use super::measure::Calls;
 use crate::audit::{
     self, AttemptRecord, AttemptResult, OrderRecord, OurRecord, Outside, ProductRecord, Terms,
     TossLedger, Violation,
 };
+
+mod told;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
@@ -25,28 +28,65 @@ pub struct Audit {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_unread: Option<String>,
     pub violations: Vec<Violation>,
+    /// What buyers were told that is not so, what nodes tell differently, what the scenario promised.
+    pub broken_promises: Vec<String>,
 }
 
-pub async fn audit(
+impl Audit {
+    pub fn add(&mut self, broken: Vec<String>) {
+        self.ok &= broken.is_empty();
+        self.broken_promises.extend(broken);
+    }
+}
+
+/// All that can be read once everything rests.
+pub struct Books {
+    ours: OurRecord,
+    ledger: TossLedger,
+    unread: u64,
+    why_unread: Option<String>,
+    /// The shelf as the first node has it.
+    pub shelf: Vec<Product>,
+    disagreements: Vec<String>,
+}
+
+/// What an order or a product is, and whether another node tells something else.
+struct Told<T> {
+    record: T,
+    differs: Option<String>,
+}
+
+pub async fn read(
     buyer: &Arc<Buyer>,
     args: &LoadtestArgs,
     tickets: &Arc<[Ticket]>,
-    shelf: Vec<Product>,
-) -> anyhow::Result<Audit> {
-    let read = read_orders(buyer, args, tickets).await?;
-    let mut unread = 0;
-    let mut why_unread = None;
-    let mut ours = OurRecord::default();
-    for order in read {
+    shelf: &[Product],
+) -> anyhow::Result<Books> {
+    let orders = read_orders(buyer, args, tickets).await?;
+    let (mut unread, mut why_unread) = (0, None);
+    let (mut ours, mut disagreements) = (OurRecord::default(), Vec::new());
+    for order in orders {
         match order {
-            Ok(order) => ours.orders.push(order),
+            Ok(told) => {
+                ours.orders.push(told.record);
+                disagreements.extend(told.differs);
+            }
             Err(error) => {
                 unread += 1;
                 why_unread.get_or_insert_with(|| format!("{error:#}"));
             }
         }
     }
-    ours.products = read_products(buyer, args, shelf, unread == 0).await?;
+    let mut now = Vec::with_capacity(shelf.len());
+    for told in read_products(buyer, args, shelf).await? {
+        now.push(told.record);
+        disagreements.extend(told.differs);
+    }
+    ours.products = now
+        .iter()
+        .zip(shelf)
+        .map(|(now, before)| product_record(*now, *before, unread == 0))
+        .collect();
     let ledger = buyer
         .ledger(None)
         .await
@@ -56,36 +96,81 @@ pub async fn audit(
     ledger
         .payments
         .retain(|entry| of_this_run.contains(entry.order_id.as_str()));
-
-    let terms = Terms {
-        settled: true,
-        complete: false,
-    };
-    let violations = audit::compare(&ours, &ledger, terms);
-    Ok(Audit {
-        ok: violations.is_empty() && unread == 0,
-        orders: ours.orders.len() as u64,
-        products: ours.products.len() as u64,
+    Ok(Books {
+        ours,
+        ledger,
         unread,
         why_unread,
-        violations,
+        shelf: now,
+        disagreements,
     })
+}
+
+impl Books {
+    pub fn audit(&self, calls: &Calls, tickets: &[Ticket]) -> Audit {
+        let terms = Terms {
+            settled: true,
+            complete: false,
+        };
+        let violations = audit::compare(&self.ours, &self.ledger, terms);
+        let mut audit = Audit {
+            ok: violations.is_empty() && self.unread == 0,
+            orders: self.ours.orders.len() as u64,
+            products: self.ours.products.len() as u64,
+            unread: self.unread,
+            why_unread: self.why_unread.clone(),
+            violations,
+            broken_promises: Vec::new(),
+        };
+        audit.add(self.disagreements.clone());
+        let orders = &self.ours.orders;
+        audit.add(told::broken(&calls.all, tickets, orders, &self.ledger));
+        audit
+    }
+
+    /// Confirms that Toss heard beyond one for each payment.
+    pub fn repeated_confirms(&self) -> u64 {
+        let calls = self.ledger.payments.iter().map(|entry| entry.confirm_calls);
+        calls.map(|calls| calls.saturating_sub(1)).sum()
+    }
 }
 
 async fn read_orders(
     buyer: &Arc<Buyer>,
     args: &LoadtestArgs,
     tickets: &Arc<[Ticket]>,
-) -> anyhow::Result<Vec<anyhow::Result<OrderRecord>>> {
+) -> anyhow::Result<Vec<anyhow::Result<Told<OrderRecord>>>> {
     let (buyer, asked) = (Arc::clone(buyer), Arc::clone(tickets));
-    let lap = closed_loop("audit", tickets.len(), args.callers().min(64), move |at| {
+    closed_loop("audit", tickets.len(), args.callers().min(64), move |at| {
         let (buyer, asked) = (Arc::clone(&buyer), Arc::clone(&asked));
         async move {
-            let answer = buyer.status(&asked[at].order_id).await?;
-            record_of(answer.data()?)
+            let id = &asked[at].order_id;
+            everywhere(&buyer, &format!("order {id}"), |node| async move {
+                record_of(node.status(id).await?.data()?)
+            })
+            .await
         }
-    });
-    Ok(lap.await?.results)
+    })
+    .await
+}
+
+/// What the first node says, and who contradicts it.
+async fn everywhere<T: PartialEq, Reading: Future<Output = anyhow::Result<T>>>(
+    buyer: &Buyer,
+    what: &str,
+    read: impl Fn(Buyer) -> Reading,
+) -> anyhow::Result<Told<T>> {
+    let record = read(buyer.at(0)).await?;
+    let mut differs = None;
+    for node in 1..buyer.nodes() {
+        if read(buyer.at(node)).await? != record {
+            differs = Some(format!(
+                "{what}: URL {} tells it differently than the first one.",
+                node + 1
+            ));
+        }
+    }
+    Ok(Told { record, differs })
 }
 
 /// Refuses what an audit could not judge by: a status without history looks like a clean one.
@@ -125,35 +210,40 @@ fn attempt_of(attempt: Attempt) -> AttemptRecord {
     }
 }
 
-/// `before` is the shelf before the run: what was held or sold then belongs to orders that are not in the record.
 async fn read_products(
     buyer: &Arc<Buyer>,
     args: &LoadtestArgs,
-    before: Vec<Product>,
-    all_orders_read: bool,
-) -> anyhow::Result<Vec<ProductRecord>> {
-    let (buyer, shelf) = (Arc::clone(buyer), Arc::<[Product]>::from(before));
+    shelf: &[Product],
+) -> anyhow::Result<Vec<Told<Product>>> {
+    let (buyer, shelf) = (Arc::clone(buyer), Arc::<[Product]>::from(shelf));
     let jobs = shelf.len();
-    let lap = closed_loop("audit", jobs, args.callers().min(32), move |at| {
-        let (buyer, before) = (Arc::clone(&buyer), shelf[at]);
+    let told = closed_loop("audit", jobs, args.callers().min(32), move |at| {
+        let (buyer, id) = (Arc::clone(&buyer), shelf[at].id);
         async move {
-            let now: Product = buyer.product(before.id).await?.data()?;
-            // Orders of a former run that still held goods may settle during this one: then nobody can say.
-            let quiet = before.held == 0 && all_orders_read;
-            Ok(ProductRecord {
-                id: now.id,
-                stock: now.stock,
-                received: now.received,
-                held: now.held,
-                sold: now.sold,
-                outside: quiet.then_some(Outside {
-                    held: before.held,
-                    sold: before.sold,
-                }),
+            everywhere(&buyer, &format!("product {id}"), |node| async move {
+                node.product(id).await?.data()
             })
+            .await
         }
     });
-    lap.await?.results.into_iter().collect()
+    told.await?.into_iter().collect()
+}
+
+/// `before` is the shelf before the run: what was held or sold then belongs to orders that are not in the record.
+fn product_record(now: Product, before: Product, all_orders_read: bool) -> ProductRecord {
+    // Orders of a former run that still held goods may settle during this one: then nobody can say.
+    let quiet = before.held == 0 && all_orders_read;
+    ProductRecord {
+        id: now.id,
+        stock: now.stock,
+        received: now.received,
+        held: now.held,
+        sold: now.sold,
+        outside: quiet.then_some(Outside {
+            held: before.held,
+            sold: before.sold,
+        }),
+    }
 }
 
 #[cfg(test)]

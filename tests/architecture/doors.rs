@@ -50,6 +50,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus", &["metrics"]),
     ("governor", &["actors"]),
     ("backon", &["actors"]),
+    ("plotters", &["loadtest"]),
     ("clap", &["cli", "loadtest", "demo"]),
     ("anyhow", &["cli", "loadtest", "demo", "main"]),
     ("config", &["settings"]),

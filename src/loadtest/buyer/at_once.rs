@@ -33,7 +33,7 @@ impl AtOnce {
 }
 
 impl Buyer {
-    /// All callers stand at the line before the first one goes.
+    /// All callers stand at the line before the first one goes; they are spread over the nodes.
     pub async fn confirm_at_once(
         &self,
         confirm: &Confirm<'_>,
@@ -46,7 +46,7 @@ impl Buyer {
             let (buyer, body, line) = (self.clone(), Arc::clone(&body), Arc::clone(&line));
             crowd.spawn(async move {
                 let request =
-                    buyer.request(Method::POST, buyer.confirm.clone(), Some(body.to_string()));
+                    buyer.request(Method::POST, buyer.confirm_url(), Some(body.to_string()));
                 line.wait().await;
                 let left = Instant::now();
                 let heard = Answer::of(request).await;

@@ -2,17 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::super::pace::{latencies, record};
 use super::*;
+use crate::loadtest::measure::{CpuPercent, latencies, stalled_in_the_third_second};
+use crate::loadtest::scenario::Share;
 
 fn phase() -> Phase {
-    let mut all = latencies().unwrap();
-    for ms in 1..=1000 {
-        record(&mut all, Duration::from_millis(ms));
-    }
-    Phase::of(&all, Duration::from_secs(2))
+    let all = latencies((1..=1000).map(Duration::from_millis)).unwrap();
+    Phase::of(&all, Duration::from_secs(2)).with_cpu(Some(CpuPercent {
+        user: 60.5,
+        system: 20.0,
+        iowait: 1.25,
+        idle: 18.0,
+        steal: 0.25,
+    }))
 }
 
 fn report() -> Report {
@@ -20,9 +26,11 @@ fn report() -> Report {
         scenario: Scenario::Distinct,
         orders: 1000,
         concurrency: 32,
+        nodes: 1,
         phases: Phases {
             checkout: phase(),
             confirm: phase(),
+            after_ramp: None,
         },
         outcomes: Tally {
             done: 1000,
@@ -32,6 +40,8 @@ fn report() -> Report {
         settled_later: 0,
         same_order: None,
         open_loop: None,
+        last_item: None,
+        mixed: None,
         steal_percent: Some(0.25),
         audit: Audit {
             ok: true,
@@ -40,31 +50,27 @@ fn report() -> Report {
             ..Audit::default()
         },
         odd: Vec::new(),
+        curve: Curve::default(),
+        is_plotted: false,
     }
 }
 
-#[test]
-fn percentiles_are_those_of_the_calls() {
-    let phase = phase();
-    assert_eq!(
-        (phase.count, phase.seconds, phase.per_second),
-        (1000, 2.0, 500.0)
-    );
-    // Three significant digits: one part in a thousand.
-    for (figure, ms) in [
-        (phase.p50_ms, 500.0),
-        (phase.p90_ms, 900.0),
-        (phase.p99_ms, 990.0),
-        (phase.p999_ms, 999.0),
-        (phase.max_ms, 1000.0),
-    ] {
-        assert!((figure - ms).abs() <= ms / 1000.0, "{figure} is not {ms}");
+fn mixed() -> Mixed {
+    let share = Share {
+        percent: 12.5,
+        count: 1_234_567,
+        of: 10_000_000,
+    };
+    Mixed {
+        declines: share,
+        lost_answers: share,
+        reloads_at_once: share,
+        reloads_later: share,
+        wrong_amounts: share,
+        unequal: 0,
+        incomparable: 1_000,
+        reloads: phase(),
     }
-    let nothing = Phase::of(&latencies().unwrap(), Duration::ZERO);
-    assert_eq!(
-        (nothing.count, nothing.per_second, nothing.max_ms),
-        (0, 0.0, 0.0)
-    );
 }
 
 #[test]
@@ -88,6 +94,7 @@ fn the_json_has_the_documented_shape() {
         ] {
             assert!(json["phases"][phase][key].is_number(), "{phase}.{key}");
         }
+        assert_eq!(json["phases"][phase]["cpu_percent"]["user"], 60.5);
     }
     for key in [
         "done",
@@ -122,11 +129,18 @@ fn the_json_has_the_documented_shape() {
 #[test]
 fn a_run_is_clean_only_if_nothing_was_found_lost_or_unheard_of() {
     assert!(report().is_clean());
-    let breaks: [fn(&mut Report); 5] = [
+    let breaks: [fn(&mut Report); 7] = [
         |report| report.audit.ok = false,
         |report| report.outcomes.lost = 1,
         |report| report.outcomes.unexpected = 1,
         |report| report.not_opened = 1,
+        |report| report.audit.add(vec!["oversold".into()]),
+        |report| {
+            report.mixed = Some(Mixed {
+                unequal: 1,
+                ..mixed()
+            });
+        },
         |report| {
             report.same_order = Some(SameOrder {
                 last_answer_p50_ms: 1.0,
@@ -155,14 +169,33 @@ fn a_run_is_clean_only_if_nothing_was_found_lost_or_unheard_of() {
 fn the_table_is_narrow_and_says_what_was_stolen() {
     let mut report = report();
     report.steal_percent = Some(20.0);
+    report.outcomes.wrong_amount = 5;
+    report.last_item = Some(LastItem {
+        items: 1_000_000,
+        sold: 1_000_000,
+        left: 0,
+        sold_out: phase(),
+    });
+    report.mixed = Some(mixed());
+    report.phases.after_ramp = Some(phase());
+    report.curve = Curve::of(&stalled_in_the_third_second(20)).unwrap();
+    report.is_plotted = true;
     let text = report.to_string();
     assert!(
         text.lines().all(|line| line.chars().count() <= 84),
         "{text}"
     );
-    assert!(text.contains("rate / (1 - steal) = 625 per s"), "{text}");
-    assert!(
-        text.contains("distinct: 1,000 orders, 32 callers"),
-        "{text}"
-    );
+    for words in [
+        "rate / (1 - steal) = 625 per s",
+        "distinct: 1,000 orders, 32 callers",
+        "0 left; then 500 refusals per s",
+        "wrong amount 5",
+        "user 60.5,",
+        "full load",
+        "percentile",
+    ] {
+        assert!(text.contains(words), "{words} is missing:\n{text}");
+    }
+    report.is_plotted = false;
+    assert!(!report.to_string().contains("percentile"));
 }

@@ -2,13 +2,15 @@
 
 use serde::Serialize;
 
-use super::buyer::{Answer, Paid, Silence};
+use crate::loadtest::buyer::{Answer, Paid, Silence};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
     Declined,
     OutOfStock,
+    /// Another amount than the order's; only those who tamper with it should hear that.
+    WrongAmount,
     /// Not known yet: the server goes on.
     Pending,
     /// Load was shed before anything was written.
@@ -38,6 +40,7 @@ impl Outcome {
         match (answer.status, answer.refusal().code.as_str()) {
             (402, "E03010") => Outcome::Declined,
             (409, "E03013") => Outcome::OutOfStock,
+            (400, "E03002") => Outcome::WrongAmount,
             (503, "E03009") => Outcome::Pending,
             (503, "E99004") => Outcome::Refused,
             _ => Outcome::Unexpected,
@@ -48,7 +51,25 @@ impl Outcome {
     pub const fn is_odd(self) -> bool {
         match self {
             Outcome::Refused | Outcome::Unsent | Outcome::Lost | Outcome::Unexpected => true,
-            Outcome::Done | Outcome::Declined | Outcome::OutOfStock | Outcome::Pending => false,
+            Outcome::Done
+            | Outcome::Declined
+            | Outcome::OutOfStock
+            | Outcome::WrongAmount
+            | Outcome::Pending => false,
+        }
+    }
+
+    /// Toss's answer is known, and will not change.
+    pub const fn is_settled(self) -> bool {
+        match self {
+            Outcome::Done | Outcome::Declined => true,
+            Outcome::OutOfStock
+            | Outcome::WrongAmount
+            | Outcome::Pending
+            | Outcome::Refused
+            | Outcome::Unsent
+            | Outcome::Lost
+            | Outcome::Unexpected => false,
         }
     }
 
@@ -59,9 +80,27 @@ impl Outcome {
             Outcome::Done
             | Outcome::Declined
             | Outcome::OutOfStock
+            | Outcome::WrongAmount
             | Outcome::Refused
             | Outcome::Unsent => false,
         }
+    }
+}
+
+/// How an outcome is told to a person.
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Outcome::Done => "done",
+            Outcome::Declined => "declined",
+            Outcome::OutOfStock => "out of stock",
+            Outcome::WrongAmount => "wrong amount",
+            Outcome::Pending => "pending",
+            Outcome::Refused => "refused",
+            Outcome::Unsent => "unsent",
+            Outcome::Lost => "lost",
+            Outcome::Unexpected => "unexpected",
+        })
     }
 }
 
@@ -71,6 +110,7 @@ pub struct Tally {
     pub done: u64,
     pub declined: u64,
     pub out_of_stock: u64,
+    pub wrong_amount: u64,
     pub pending: u64,
     pub refused: u64,
     pub unsent: u64,
@@ -84,6 +124,7 @@ impl Tally {
             Outcome::Done => &mut self.done,
             Outcome::Declined => &mut self.declined,
             Outcome::OutOfStock => &mut self.out_of_stock,
+            Outcome::WrongAmount => &mut self.wrong_amount,
             Outcome::Pending => &mut self.pending,
             Outcome::Refused => &mut self.refused,
             Outcome::Unsent => &mut self.unsent,
@@ -97,15 +138,16 @@ impl Tally {
 #[derive(Debug, Default)]
 pub struct Oddities(Vec<String>);
 
+/// An answer, or the silence, as one short line.
+pub fn in_words(heard: &Result<Answer, Silence>) -> String {
+    match heard {
+        Ok(answer) => answer.summary(),
+        Err(silence) => silence.to_string(),
+    }
+}
+
 impl Oddities {
     pub const MOST: usize = 5;
-
-    pub fn keep(&mut self, heard: &Result<Answer, Silence>) {
-        self.keep_text(match heard {
-            Ok(answer) => answer.summary(),
-            Err(silence) => silence.to_string(),
-        });
-    }
 
     pub fn keep_text(&mut self, text: String) {
         if self.0.len() < Oddities::MOST && !self.0.contains(&text) {
@@ -146,6 +188,8 @@ mod tests {
             (heard(202, done), Outcome::Unexpected),
             (refused(402, "E03010"), Outcome::Declined),
             (refused(409, "E03013"), Outcome::OutOfStock),
+            (refused(400, "E03002"), Outcome::WrongAmount),
+            (refused(409, "E03002"), Outcome::Unexpected),
             (refused(409, "E03005"), Outcome::Unexpected),
             (refused(503, "E03009"), Outcome::Pending),
             (refused(503, "E99004"), Outcome::Refused),

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::LoadtestArgs;
-use super::buyer::{Buyer, OrderStatus};
 use super::pace::closed_loop;
 use super::phases::Ticket;
+use crate::loadtest::args::LoadtestArgs;
+use crate::loadtest::buyer::{Buyer, OrderStatus};
 
 /// The longest that anybody waits for the open orders.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,11 +24,11 @@ pub async fn settle(
     let (buyer, tickets) = (Arc::clone(buyer), Arc::clone(tickets));
     let open: Arc<[usize]> = open.into();
     let jobs = open.len();
-    let lap = closed_loop("settling", jobs, args.callers().min(256), move |at| {
+    let rested = closed_loop("settling", jobs, args.callers().min(256), move |at| {
         let (buyer, tickets, order) = (Arc::clone(&buyer), Arc::clone(&tickets), open[at]);
         async move { came_to_rest(&buyer, &tickets[order].order_id, until).await }
     });
-    let rested = lap.await?.results;
+    let rested = rested.await?;
     Ok(rested.iter().filter(|rested| **rested).count() as u64)
 }
 

@@ -1,0 +1,162 @@
+//! `payonce loadtest` as the shop's engineer runs it: the real crowd against the real house, one scenario each.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{House, command};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+struct Run {
+    clean: bool,
+    table: String,
+    json: Value,
+}
+
+fn crowd(house: &House, urls: &[&str], words: &str) -> Child {
+    let mut args = vec!["loadtest", "--sandbox", house.toss_url()];
+    args.extend(urls.iter().flat_map(|url| ["--url", url]));
+    args.extend(words.split_whitespace());
+    let mut crowd = command(&args, &[]);
+    crowd.stdout(Stdio::piped()).stderr(Stdio::piped());
+    crowd.spawn().unwrap()
+}
+
+fn run_at(house: &House, urls: &[&str], words: &str) -> Run {
+    let file = house.folder.path().join("report.json");
+    let words = format!("{words} --json {}", file.display());
+    let ended: Output = crowd(house, urls, &words).wait_with_output().unwrap();
+    let table = String::from_utf8(ended.stdout).unwrap();
+    let complaint = String::from_utf8(ended.stderr).unwrap();
+    let json = std::fs::read(&file);
+    let json = json.unwrap_or_else(|_| panic!("no report:\n{table}\n{complaint}"));
+    Run {
+        clean: ended.status.success(),
+        table,
+        json: serde_json::from_slice(&json).unwrap(),
+    }
+}
+
+fn run(house: &House, words: &str) -> Run {
+    run_at(house, &[&house.server.url], words)
+}
+
+async fn faults_of(house: &House) -> Value {
+    house.toss(Method::GET, "/sandbox/faults", None).await.body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_items_are_sold_and_everybody_else_is_refused() {
+    let house = House::start();
+    // The second run finds what the first one left: nothing.
+    for (words, items) in [("", 100), ("--items 30 --ramp 0.2", 30)] {
+        let run = run(
+            &house,
+            &format!("--scenario last-item --orders 200 {words}"),
+        );
+        assert!(run.clean, "{}", run.table);
+        assert_eq!(run.json["outcomes"]["done"], items);
+        assert_eq!(run.json["outcomes"]["out_of_stock"], 200 - items);
+        let item = &run.json["last_item"];
+        assert_eq!((&item["sold"], &item["left"]), (&json!(items), &json!(0)));
+        assert_eq!(item["sold_out"]["count"], 200 - items);
+        assert!(item["sold_out"]["per_second"].as_f64().unwrap() > 0.0);
+    }
+    house.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mixed_day_ends_with_every_promise_kept_and_the_sandbox_as_it_was() {
+    let house = House::start();
+    let own = json!([{"on": "lookup", "do": {"kind": "delay", "millis": 1}}]);
+    house.faults(own.clone()).await;
+    let run = run(
+        &house,
+        "--scenario mixed --orders 400 --products 20 --declines 20 --lost-answers 20 --reloads 40 --wrong-amounts 10",
+    );
+    assert!(run.clean, "{}", run.table);
+    assert_eq!(faults_of(&house).await, own);
+    let mixed = &run.json["mixed"];
+    for share in ["reloads_at_once", "reloads_later", "wrong_amounts"] {
+        let count = mixed[share]["count"].as_i64().unwrap();
+        let wanted = mixed[share]["percent"].as_f64().unwrap() * 4.0;
+        assert!(
+            (count as f64 - wanted).abs() <= 8.0,
+            "{share}: {}",
+            run.table
+        );
+    }
+    // By chance: of 360, none in 10^35 runs.
+    assert!(run.json["outcomes"]["declined"].as_i64().unwrap() > 0);
+    assert!(mixed["lost_answers"]["count"].as_i64().unwrap() > 0);
+    assert_eq!(mixed["unequal"], 0);
+    let answers = ["done", "declined", "wrong_amount", "pending"];
+    let answers = answers.map(|name| run.json["outcomes"][name].as_i64().unwrap());
+    assert_eq!(answers.iter().sum::<i64>(), 400, "{}", run.table);
+    house.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_crowd_takes_its_faults_along() {
+    let house = House::start();
+    let words = "--scenario mixed --duration 600 --concurrency 2 --products 5";
+    for signal in ["-INT", "-TERM"] {
+        let mut crowd = crowd(&house, &[&house.server.url], words);
+        let until = Instant::now() + Duration::from_secs(60);
+        while faults_of(&house).await == json!([]) {
+            assert!(Instant::now() < until, "no faults were played");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let pid = crowd.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status();
+        assert!(sent.unwrap().success());
+        let ended = tokio::task::block_in_place(|| crowd.wait().unwrap());
+        assert_eq!(ended.code(), Some(1), "{signal}");
+        assert_eq!(faults_of(&house).await, json!([]), "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_shop_by_two_addresses_is_loaded_by_the_clock_drawn_and_audited_at_both() {
+    let house = House::start();
+    let other = house.server.url.replace("127.0.0.1", "localhost");
+    let svg = house.folder.path().join("report.svg");
+    let words = format!(
+        "--rate 100 --ramp 0.5 --duration 2 --products 10 --plot {}",
+        svg.display()
+    );
+    let run = run_at(&house, &[&house.server.url, &other], &words);
+    assert!(run.clean, "{}", run.table);
+    // 25 in the ramp, 150 after it.
+    assert_eq!(
+        (&run.json["orders"], &run.json["nodes"]),
+        (&json!(175), &json!(2))
+    );
+    assert_eq!(run.json["outcomes"]["done"], 175);
+    assert_eq!(run.json["phases"]["after_ramp"]["count"], 150);
+    let cpu = &run.json["phases"]["confirm"]["cpu_percent"];
+    if cfg!(target_os = "linux") {
+        let shares = ["user", "system", "iowait", "idle", "steal"];
+        let all: f64 = shares
+            .iter()
+            .map(|share| cpu[share].as_f64().unwrap())
+            .sum();
+        assert!((all - 100.0).abs() < 0.1, "{cpu}");
+    }
+    let windows = run.json["curve"]["windows"].as_array().unwrap();
+    let counted: i64 = windows
+        .iter()
+        .map(|window| window["count"].as_i64().unwrap())
+        .sum();
+    assert_eq!(counted, 175);
+    assert!(run.table.contains("percentile"), "{}", run.table);
+    let svg = std::fs::read_to_string(svg).unwrap();
+    assert!(svg.contains("distinct: 175 orders, 32 callers, 2 nodes"));
+    house.audit();
+}
