@@ -25,12 +25,7 @@ pub struct Opened {
 /// Opens an attempt with `key`, or says how the flight has ended before it began.
 pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landing>> {
     let hands = &*flight.hands;
-    let reservations = match reserve_all(hands, &flight.sight.payment).await {
-        Ok(reservations) => reservations,
-        // The last piece may be this very order's, taken at another node.
-        Err(_) if has_moved(flight).await => return Err(Box::new(Landing::CheckAgain)),
-        Err(rejection) => return Err(rejected(rejection)),
-    };
+    let reservations = set_aside(flight).await?;
     #[cfg(test)]
     assert!(
         !hands
@@ -83,6 +78,15 @@ pub async fn open(flight: &Flight, key: &PaymentKey) -> Result<Opened, Box<Landi
         | Ok(Verdict::Duplicate { .. } | Verdict::NotEnoughStock { .. }) => {
             Err(Box::new(Landing::Doubtful))
         }
+    }
+}
+
+async fn set_aside(flight: &Flight) -> Result<Vec<Reservation>, Box<Landing>> {
+    match reserve_all(&flight.hands, &flight.sight.payment).await {
+        Ok(reservations) => Ok(reservations),
+        // The last piece may be this very order's, taken at another node.
+        Err(_) if has_moved(flight).await => Err(Box::new(Landing::CheckAgain)),
+        Err(rejection) => Err(rejected(rejection)),
     }
 }
 

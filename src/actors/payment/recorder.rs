@@ -74,13 +74,8 @@ impl Recorder {
             let (id, replaces) = (transition.id, transition.replaces);
             let sent = Instant::now();
             let write = Write::new(Change::Advance(transition)).traced(self.trace);
-            let written = self
-                .hands
-                .journal
-                .send(write)
-                .await
-                .unwrap_or(Err(NoVerdict::Doubtful));
-            match written {
+            let written = self.hands.journal.send(write).await;
+            match written.unwrap_or(Err(NoVerdict::Doubtful)) {
                 Ok(Verdict::Committed { held }) => {
                     next.stock_held = held;
                     self.as_of = sent;
