@@ -7,6 +7,7 @@ mod flow;
 mod node;
 mod nodes;
 mod queue;
+mod storm;
 mod trouble;
 
 use std::collections::HashMap;
@@ -165,7 +166,15 @@ struct World {
     store: Store,
     confirms: Arc<AtomicUsize>,
     approved: Arc<Mutex<HashMap<PaymentKey, Report>>>,
+    rules: Rules,
     folder: Arc<TempDir>,
+}
+
+/// The ways to a desk, whoever stands behind it.
+struct Ways {
+    admit: Recipient<Admit>,
+    confirm: Recipient<SendConfirm>,
+    look_up: Recipient<LookUp>,
 }
 
 #[derive(Clone, Copy)]
@@ -243,6 +252,7 @@ async fn world() -> World {
         store,
         confirms: Arc::default(),
         approved: Arc::default(),
+        rules: Rules::default(),
         folder: Arc::new(folder),
     }
 }
@@ -250,16 +260,22 @@ async fn world() -> World {
 impl World {
     /// One node.
     fn stage(&self, plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Notify>>) -> Stage {
-        stage_in(self, plan, gate, shut)
+        let desk = Desk {
+            confirms: self.confirms.clone(),
+            gate,
+            approved: self.approved.clone(),
+        }
+        .start();
+        let ways = Ways {
+            admit: desk.clone().recipient(),
+            confirm: desk.clone().recipient(),
+            look_up: desk.recipient(),
+        };
+        stage_in(self, plan, ways, shut)
     }
 }
 
-fn stage_in(
-    world: &World,
-    plan: Plan,
-    gate: Option<Arc<Notify>>,
-    shut: Option<Arc<Notify>>,
-) -> Stage {
+fn stage_in(world: &World, plan: Plan, ways: Ways, shut: Option<Arc<Notify>>) -> Stage {
     let store = world.store.clone();
     let here = Arbiter::current();
     let products = Products::new(vec![here.clone()], Duration::from_millis(200));
@@ -277,13 +293,6 @@ fn stage_in(
         arrived: arrived.clone(),
     }
     .start();
-    let confirms = world.confirms.clone();
-    let desk = Desk {
-        confirms: confirms.clone(),
-        gate,
-        approved: world.approved.clone(),
-    }
-    .start();
     let hands = Arc::new(Hands {
         membership: Membership::new(
             Incarnation(Uuid::now_v7()),
@@ -291,11 +300,11 @@ fn stage_in(
             plan.dead_after,
         ),
         gateway: GatewayIdentity("stub".into()),
-        clock: Clock::new(Rules::default()),
+        clock: Clock::new(world.rules.clone()),
         limits: plan.flight,
-        admit: desk.clone().recipient(),
-        confirm: desk.clone().recipient(),
-        look_up: desk.recipient(),
+        admit: ways.admit,
+        confirm: ways.confirm,
+        look_up: ways.look_up,
         journal: journal.recipient(),
         products,
         store,
@@ -325,7 +334,7 @@ fn stage_in(
         directory,
         hands,
         shard,
-        confirms,
+        confirms: world.confirms.clone(),
         writes: arrived,
         _folder: world.folder.clone(),
     }
