@@ -7,6 +7,7 @@ mod flow;
 mod node;
 mod nodes;
 mod queue;
+mod storm;
 mod trouble;
 
 use std::collections::HashMap;
@@ -194,7 +195,16 @@ struct World {
     store: Store,
     confirms: Arc<AtomicUsize>,
     approved: Arc<Mutex<HashMap<PaymentKey, Report>>>,
+    slips: Arc<Slips>,
+    rules: Rules,
     folder: Arc<TempDir>,
+}
+
+/// The ways to Toss, whoever plays it.
+struct Ways {
+    admit: Recipient<Admit>,
+    confirm: Recipient<SendConfirm>,
+    look_up: Recipient<LookUp>,
 }
 
 #[derive(Clone, Copy)]
@@ -272,6 +282,8 @@ async fn world() -> World {
         store,
         confirms: Arc::default(),
         approved: Arc::default(),
+        slips: Arc::default(),
+        rules: Rules::default(),
         folder: Arc::new(folder),
     }
 }
@@ -279,16 +291,23 @@ async fn world() -> World {
 impl World {
     /// One node.
     fn stage(&self, plan: Plan, gate: Option<Arc<Notify>>, shut: Option<Arc<Notify>>) -> Stage {
-        stage_in(self, plan, gate, shut)
+        let toss = FakeToss {
+            confirms: self.confirms.clone(),
+            gate,
+            approved: self.approved.clone(),
+            slips: self.slips.clone(),
+        }
+        .start();
+        let ways = Ways {
+            admit: toss.clone().recipient(),
+            confirm: toss.clone().recipient(),
+            look_up: toss.recipient(),
+        };
+        stage_in(self, plan, ways, shut)
     }
 }
 
-fn stage_in(
-    world: &World,
-    plan: Plan,
-    gate: Option<Arc<Notify>>,
-    shut: Option<Arc<Notify>>,
-) -> Stage {
+fn stage_in(world: &World, plan: Plan, ways: Ways, shut: Option<Arc<Notify>>) -> Stage {
     let store = world.store.clone();
     let here = Arbiter::current();
     let products = Products::new(vec![here.clone()], Duration::from_millis(200));
@@ -306,15 +325,6 @@ fn stage_in(
         arrived: arrived.clone(),
     }
     .start();
-    let confirms = world.confirms.clone();
-    let slips = Arc::<Slips>::default();
-    let toss = FakeToss {
-        confirms: confirms.clone(),
-        gate,
-        approved: world.approved.clone(),
-        slips: slips.clone(),
-    }
-    .start();
     let hands = Arc::new(Hands {
         membership: Membership::new(
             Incarnation(Uuid::now_v7()),
@@ -322,11 +332,11 @@ fn stage_in(
             plan.dead_after,
         ),
         gateway: GatewayIdentity("stub".into()),
-        clock: Clock::new(Rules::default()),
+        clock: Clock::new(world.rules.clone()),
         limits: plan.flight,
-        admit: toss.clone().recipient(),
-        confirm: toss.clone().recipient(),
-        look_up: toss.recipient(),
+        admit: ways.admit,
+        confirm: ways.confirm,
+        look_up: ways.look_up,
         journal: journal.recipient(),
         products,
         versions: Versions::new(store.clone()).start().recipient(),
@@ -357,8 +367,8 @@ fn stage_in(
         directory,
         hands,
         shard,
-        confirms,
-        slips,
+        confirms: world.confirms.clone(),
+        slips: world.slips.clone(),
         writes: arrived,
         _folder: world.folder.clone(),
     }
