@@ -213,12 +213,19 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
             Some(s.node.dead_after_ms.to_string()),
         ));
     }
-    let known = ["sqlite:", "postgres://", "postgresql://"];
+    let known = [
+        "sqlite:",
+        "postgres://",
+        "postgresql://",
+        "mysql://",
+        "mariadb://",
+    ];
     let known = known
         .iter()
         .any(|scheme| s.database.url.starts_with(scheme));
     if !known || s.database.url.contains(":memory:") {
-        let wants = "sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME";
+        let wants =
+            "sqlite://FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME";
         return Err(wrong(
             "database.url",
             wants,
