@@ -1,7 +1,9 @@
 //! What is written before the journal runs: demo data, this database's secrets, and the orphans of a dead process.
 
-use sea_orm::FromQueryResult;
+use sea_orm::{DbErr, FromQueryResult, Value};
 
+use super::dialect::Verdict;
+use super::fault::verdict;
 use super::rows::{ListingRow, StockRow};
 use super::{Store, StoreFault, execute, rows, rows_of, transaction};
 use crate::domain::{Incarnation, Timestamp};
@@ -31,15 +33,6 @@ impl Store {
 
     /// Two buyers and two products, only into an empty database; tells whether it did.
     pub async fn load_demo_data(&self) -> Result<bool, StoreFault> {
-        let txn = transaction::begin(self.writer()?).await?;
-        let found: Vec<EmptyRow> = rows_of(&txn, self.0.sql.is_empty, []).await?;
-        if !found.first().is_some_and(|row| row.empty) {
-            txn.rollback().await?;
-            return Ok(false);
-        }
-        for (id, name) in DEMO_USERS {
-            execute(&txn, self.0.sql.insert_user, [id.into(), name.into()]).await?;
-        }
         let sql = self.0.sql;
         let listings = DEMO_PRODUCTS.map(|(id, name, price)| ListingRow {
             id,
@@ -55,8 +48,28 @@ impl Store {
         let refused = StoreFault::Refused;
         let listings = sql.batch.values(&listings).map_err(refused)?;
         let stock = sql.batch.values(&stock).map_err(refused)?;
-        execute(&txn, sql.put_listings, listings).await?;
-        execute(&txn, sql.move_stock, stock).await?;
+        let mut tries = 1;
+        loop {
+            match self.try_demo_data(&listings, &stock).await {
+                Err(fault) if tries < TRIES && fault.came_second => tries += 1,
+                done => return done.map_err(|fault| fault.fault),
+            }
+        }
+    }
+
+    async fn try_demo_data(&self, listings: &[Value], stock: &[Value]) -> Result<bool, Unmade> {
+        let sql = self.0.sql;
+        let txn = transaction::begin(self.writer()?).await?;
+        let found: Vec<EmptyRow> = rows_of(&txn, sql.is_empty, []).await?;
+        if !found.first().is_some_and(|row| row.empty) {
+            txn.rollback().await?;
+            return Ok(false);
+        }
+        for (id, name) in DEMO_USERS {
+            execute(&txn, sql.insert_user, [id.into(), name.into()]).await?;
+        }
+        execute(&txn, sql.put_listings, listings.to_vec()).await?;
+        execute(&txn, sql.move_stock, stock.to_vec()).await?;
         txn.commit().await?;
         Ok(true)
     }
@@ -82,17 +95,59 @@ impl Store {
         if let Some(row) = known.first() {
             return row.bytes(name);
         }
+        let mut tries = 1;
+        loop {
+            match self.try_secret(name).await {
+                Err(fault) if tries < TRIES && fault.came_second => tries += 1,
+                done => return done.map_err(|fault| fault.fault)?.bytes(name),
+            }
+        }
+    }
+
+    async fn try_secret(&self, name: &str) -> Result<SecretRow, Unmade> {
         let txn = transaction::begin(self.writer()?).await?;
         let known: Vec<SecretRow> = rows_of(&txn, self.0.sql.secret, [name.into()]).await?;
-        if let Some(row) = known.first() {
+        if let Some(row) = known.into_iter().next() {
             txn.rollback().await?;
-            return row.bytes(name);
+            return Ok(row);
         }
         let bytes: [u8; 32] = rand::random();
         let value = hex::encode(bytes);
-        execute(&txn, self.0.sql.insert_secret, [name.into(), value.into()]).await?;
+        let values = [name.into(), value.clone().into()];
+        execute(&txn, self.0.sql.insert_secret, values).await?;
         txn.commit().await?;
-        Ok(bytes)
+        Ok(SecretRow { value })
+    }
+}
+
+/// How often something is made that two nodes make at once.
+const TRIES: u32 = 4;
+
+/// Two nodes that start together both find nothing and both write: the one that comes second looks again.
+struct Unmade {
+    fault: StoreFault,
+    came_second: bool,
+}
+
+impl From<StoreFault> for Unmade {
+    fn from(fault: StoreFault) -> Unmade {
+        Unmade {
+            fault,
+            came_second: false,
+        }
+    }
+}
+
+impl From<DbErr> for Unmade {
+    fn from(error: DbErr) -> Unmade {
+        let came_second = match verdict(&error) {
+            Verdict::Taken | Verdict::Collided => true,
+            Verdict::Refused | Verdict::Unwell => false,
+        };
+        Unmade {
+            fault: error.into(),
+            came_second,
+        }
     }
 }
 

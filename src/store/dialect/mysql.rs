@@ -1,7 +1,8 @@
 //! The texts of MySQL 8 and MariaDB. The rows of a batch come as one JSON array that JSON_TABLE reads.
 //!
-//! `STRAIGHT_JOIN` pins the loop order: the batch outside, the key inside. Any other order would read, and lock, every row of
-//! the table. The columns of the batch have the tables' own collation, or their keys could not be looked up.
+//! `STRAIGHT_JOIN` pins the loop order: the batch outside, the key inside; `FORCE INDEX`, because a small table would be walked
+//! all the same. Any other plan would read, and lock, every row of the table. The columns of the batch have the tables' own
+//! collation, or their keys could not be looked up.
 
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
 
@@ -109,24 +110,24 @@ const LOCK_ROWS: &str = concat!(
     array_of!("JSON_ARRAY(p.order_id, p.version, p.stock_held)"),
     " FROM ",
     keys!("?1": id order_id "$"),
-    " STRAIGHT_JOIN payments AS p ON p.order_id = j.order_id FOR UPDATE) AS payments,
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id FOR UPDATE) AS payments,
             (SELECT ",
     array_of!("JSON_ARRAY(p.id, p.name, p.price, p.stock, p.received, p.seller_id)"),
     " FROM ",
     keys!("?2": whole id "$"),
-    " STRAIGHT_JOIN products AS p ON p.id = j.id FOR UPDATE) AS products"
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id FOR UPDATE) AS products"
 );
 
 const LOCK_CHECKOUT_KEYS: &str = concat!(
     "SELECT k.user_id, k.`key`, k.body_hash, k.order_id, k.created_at FROM ",
     keys!("?1": text user_id "$[0]", text key "$[1]"),
-    " STRAIGHT_JOIN checkout_keys AS k ON k.user_id = j.user_id AND k.`key` = j.`key` FOR UPDATE"
+    " STRAIGHT_JOIN checkout_keys AS k FORCE INDEX (PRIMARY) ON k.user_id = j.user_id AND k.`key` = j.`key` FOR UPDATE"
 );
 
 const LOCK_NODES: &str = concat!(
     "SELECT n.incarnation FROM ",
     keys!("?1": id incarnation "$"),
-    " STRAIGHT_JOIN nodes AS n ON n.incarnation = j.incarnation WHERE n.closed_at IS NULL FOR UPDATE"
+    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation WHERE n.closed_at IS NULL FOR UPDATE"
 );
 
 const INSERT_PAYMENTS: &str = insert!("payments":
@@ -137,14 +138,14 @@ const INSERT_PAYMENTS: &str = insert!("payments":
 /// rows are too few.
 const INSERT_LINES: &str = concat!(
     insert!("order_lines": id order_id, whole product_id, whole quantity, whole amount),
-    " STRAIGHT_JOIN products AS p ON p.id = j.product_id"
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.product_id"
 );
 
 const UPDATE_PAYMENTS: &str = concat!(
     "UPDATE ",
     batch!(id order_id, whole replaces, word status, whole stock_held, whole version, id owner, whole next_attempt_at,
            whole expires_at, whole rounds, whole questions, word quarantine),
-    " STRAIGHT_JOIN payments AS p ON p.order_id = j.order_id AND p.version = j.replaces
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.replaces
     SET p.status = j.status, p.stock_held = j.stock_held, p.version = j.version, p.owner = j.owner,
         p.next_attempt_at = j.next_attempt_at, p.expires_at = j.expires_at, p.rounds = j.rounds,
         p.questions = j.questions, p.quarantine = j.quarantine"
@@ -174,14 +175,14 @@ const INSERT_OUTBOX: &str =
 const MOVE_STOCK: &str = concat!(
     "UPDATE ",
     batch!(whole id, whole stock, whole received),
-    " STRAIGHT_JOIN products AS p ON p.id = j.id
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id
     SET p.stock = p.stock + j.stock, p.received = p.received + j.received"
 );
 
 const DROP_CHECKOUT_KEYS: &str = concat!(
     "DELETE k FROM ",
     batch!(text user_id, text key, whole created_at),
-    " STRAIGHT_JOIN checkout_keys AS k
+    " STRAIGHT_JOIN checkout_keys AS k FORCE INDEX (PRIMARY)
       ON k.user_id = j.user_id AND k.`key` = j.`key` AND k.created_at = j.created_at"
 );
 
@@ -191,7 +192,7 @@ const PUT_CHECKOUT_KEYS: &str = insert!("checkout_keys":
 const POSTPONE_PAYMENTS: &str = concat!(
     "UPDATE ",
     batch!(id order_id, whole version, whole until),
-    " STRAIGHT_JOIN payments AS p ON p.order_id = j.order_id AND p.version = j.version
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.version
     SET p.next_attempt_at = j.`until`"
 );
 
@@ -215,7 +216,7 @@ const PUT_NODES: &str = concat!(
 const UPDATE_NODES: &str = concat!(
     "UPDATE ",
     batch!(id incarnation, whole heartbeat_at, whole closed_at),
-    " STRAIGHT_JOIN nodes AS n ON n.incarnation = j.incarnation
+    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation
     SET n.heartbeat_at = coalesce(j.heartbeat_at, n.heartbeat_at), n.closed_at = j.closed_at"
 );
 
@@ -316,7 +317,7 @@ const QUARANTINED: &str = concat!(
 const PRODUCTS: &str = concat!(
     "SELECT p.id, p.name, p.price, p.stock, p.received, p.seller_id FROM ",
     keys!("?1": whole id "$"),
-    " STRAIGHT_JOIN products AS p ON p.id = j.id"
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id"
 );
 
 const ALL_PRODUCTS: &str =
@@ -346,7 +347,7 @@ const HELD: &str = concat!(held_lines!(), wanted_lines!());
 const COUNTED: &str = concat!(
     "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held FROM ",
     keys!("?1": whole id "$"),
-    " STRAIGHT_JOIN products AS s ON s.id = j.id LEFT JOIN (",
+    " STRAIGHT_JOIN products AS s FORCE INDEX (PRIMARY) ON s.id = j.id LEFT JOIN (",
     held_lines!(),
     wanted_lines!(),
     ") AS h ON h.product_id = s.id ORDER BY s.id"
