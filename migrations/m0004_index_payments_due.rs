@@ -2,18 +2,15 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::create_index;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let mut index = Index::create();
-        index
-            .name("payments_due")
-            .table("payments")
-            .col("status")
-            .col("next_attempt_at");
-        manager.create_index(index).await
+        let columns = ["status", "next_attempt_at"];
+        create_index(manager, "payments_due", "payments", columns).await
     }
 }

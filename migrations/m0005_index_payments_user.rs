@@ -2,18 +2,15 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::create_index;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let mut index = Index::create();
-        index
-            .name("payments_user")
-            .table("payments")
-            .col("user_id")
-            .col("order_id");
-        manager.create_index(index).await
+        let columns = ["user_id", "order_id"];
+        create_index(manager, "payments_user", "payments", columns).await
     }
 }

@@ -67,7 +67,9 @@ fn counted_table(manager: &SchemaManager<'_>, name: &'static str) -> TableCreate
     let mut table = Table::create();
     table.table(Alias::new(name));
     if manager.get_database_backend() == DbBackend::MySql {
+        // A step that was made, and its node killed before that was noted, is there already.
         table
+            .if_not_exists()
             .engine("InnoDB")
             .character_set("utf8mb4")
             .collate("utf8mb4_bin");
@@ -104,6 +106,23 @@ fn flag(name: &'static str) -> ColumnDef {
     let mut column = ColumnDef::new(name);
     column.boolean().not_null();
     column
+}
+
+/// As with tables: MySQL may have made it already.
+async fn create_index(
+    manager: &SchemaManager<'_>,
+    name: &'static str,
+    table: &'static str,
+    columns: [&'static str; 2],
+) -> Result<(), DbErr> {
+    let by_itself = manager.get_database_backend() == DbBackend::MySql;
+    if by_itself && manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    let mut index = Index::create();
+    index.name(name).table(table);
+    index.col(columns[0]).col(columns[1]);
+    manager.create_index(index).await
 }
 
 fn primary_key(columns: [&'static str; 2]) -> IndexCreateStatement {

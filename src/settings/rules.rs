@@ -213,18 +213,7 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
             Some(s.node.dead_after_ms.to_string()),
         ));
     }
-    let known = ["sqlite:", "postgres://", "postgresql://"];
-    let known = known
-        .iter()
-        .any(|scheme| s.database.url.starts_with(scheme));
-    if !known || s.database.url.contains(":memory:") {
-        let wants = "sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME";
-        return Err(wrong(
-            "database.url",
-            wants,
-            Some(s.database.url_without_password()),
-        ));
-    }
+    database(s)?;
     let url = &s.toss.base_url;
     let stays_here = url.starts_with("http://") && is_loopback_url(url);
     if !url.starts_with("https://") && !stays_here {
@@ -250,6 +239,25 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
         ));
     }
     words(s)
+}
+
+fn database(s: &Settings) -> Result<(), SettingsFault> {
+    const SCHEMES: [&str; 5] = [
+        "sqlite:",
+        "postgres://",
+        "postgresql://",
+        "mysql://",
+        "mariadb://",
+    ];
+    let url = &s.database.url;
+    let known = SCHEMES.iter().any(|scheme| url.starts_with(scheme));
+    if known && !url.contains(":memory:") {
+        return Ok(());
+    }
+    let wants =
+        "sqlite://FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME";
+    let got = Some(s.database.url_without_password());
+    Err(wrong("database.url", wants, got))
 }
 
 fn words(s: &Settings) -> Result<(), SettingsFault> {

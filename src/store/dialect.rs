@@ -4,13 +4,16 @@
 
 use sea_orm::DbBackend;
 use sea_orm::sqlx::error::{DatabaseError, ErrorKind};
+use sea_orm::sqlx::mysql::MySqlDatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 
+mod mysql;
 mod postgres;
 mod sqlite;
 
 pub(super) static SQLITE: &Sql = &sqlite::SQL;
 pub(super) static POSTGRES: &Sql = &postgres::SQL;
+pub(super) static MYSQL: &Sql = &mysql::SQL;
 
 /// What an answer of the database says about the statement that it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +32,17 @@ pub(super) fn verdict(answer: &dyn DatabaseError) -> Verdict {
     if let Some(answer) = answer.try_downcast_ref::<PgDatabaseError>() {
         return postgres::verdict(answer);
     }
+    if let Some(answer) = answer.try_downcast_ref::<MySqlDatabaseError>() {
+        return mysql::verdict(answer);
+    }
     sqlite::verdict(answer)
 }
 
 /// Whether this answer to COMMIT says that the commit was not made. Other answers leave open what a restart will find.
 pub(super) fn is_no_commit(answer: &dyn DatabaseError) -> bool {
-    if answer.try_downcast_ref::<PgDatabaseError>().is_some() {
+    let server = answer.try_downcast_ref::<PgDatabaseError>().is_some()
+        || answer.try_downcast_ref::<MySqlDatabaseError>().is_some();
+    if server {
         // A server that refuses says so with a reason; one that is going down may have written already.
         return verdict(answer) != Verdict::Unwell;
     }
@@ -133,8 +141,10 @@ pub(super) struct Sql {
     /// name, value
     pub insert_secret: &'static str,
     pub ping: &'static str,
-    /// Whoever migrates waits here for whoever already does, until the transaction ends. `None`: a transaction is alone.
+    /// Whoever migrates waits here for whoever already does: until the transaction ends, or until it is unlocked. `None`: a
+    /// transaction is alone.
     pub lock_schema: Option<&'static str>,
+    pub unlock_schema: Option<&'static str>,
 }
 
 /// The text with its values as this database wants them. MySQL knows no numbers: each `?1` becomes a `?` with a copy of the

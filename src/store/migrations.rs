@@ -1,26 +1,48 @@
-//! Brings the schema up to date, forward only, in one transaction, and says what is still missing.
+//! Brings the schema up to date, forward only, in one transaction, and says what is still missing. MySQL commits each step by
+//! itself: there a lock keeps others out, and a step that was made and not noted is not made again.
 
+use sea_orm::{DatabaseTransaction, FromQueryResult};
 use sea_orm_migration::MigratorTrait;
 
-use super::{One, Store, StoreFault, rows_of, transaction};
+use super::{Store, StoreFault, rows_of, transaction};
 
 #[path = "../../migrations/mod.rs"]
 mod numbered;
 
 use numbered::Migrator;
 
+#[derive(FromQueryResult)]
+struct Lock {
+    had: i64,
+}
+
 impl Store {
     /// Applies what is missing and returns how many steps that was. Two that migrate at once take turns: the
     /// second finds nothing to do.
     pub async fn migrate(&self) -> Result<usize, StoreFault> {
-        let writer = self.writer()?;
-        let txn = transaction::begin(writer).await?;
-        if let Some(lock) = self.0.sql.lock_schema {
-            let _: Vec<One> = rows_of(&txn, lock, []).await?;
+        let txn = transaction::begin(self.writer()?).await?;
+        let applied = self.apply(&txn).await;
+        // This lock belongs to the connection, which may live on.
+        if let Some(unlock) = self.0.sql.unlock_schema {
+            let _: Vec<Lock> = rows_of(&txn, unlock, []).await?;
         }
-        let pending = Migrator::get_pending_migrations(&txn).await?.len();
-        Migrator::up(&txn, None).await?;
-        txn.commit().await?;
+        match applied {
+            Ok(_) => txn.commit().await?,
+            Err(_) => txn.rollback().await?,
+        }
+        applied
+    }
+
+    async fn apply(&self, txn: &DatabaseTransaction) -> Result<usize, StoreFault> {
+        if let Some(lock) = self.0.sql.lock_schema {
+            let lock: Vec<Lock> = rows_of(txn, lock, []).await?;
+            if lock.iter().any(|lock| lock.had == 0) {
+                let why = "somebody else has been migrating it for a long time";
+                return Err(StoreFault::Unavailable(why.to_owned()));
+            }
+        }
+        let pending = Migrator::get_pending_migrations(txn).await?.len();
+        Migrator::up(txn, None).await?;
         Ok(pending)
     }
 

@@ -10,7 +10,7 @@ mod commit;
 mod dialect;
 mod fault;
 mod migrations;
-
+mod mysql;
 mod postgres;
 mod read;
 mod rows;
@@ -84,9 +84,10 @@ impl Store {
         let inner = match settings.url.split(':').next() {
             Some("sqlite") => sqlite::open(settings, opened).await?,
             Some("postgres" | "postgresql") => postgres::open(settings, opened).await?,
+            Some("mysql" | "mariadb") => mysql::open(settings, opened).await?,
             // The url may carry a password: it is not repeated.
             _ => {
-                let wants = "wants sqlite://FILE or postgres://HOST/NAME";
+                let wants = "wants sqlite://FILE, postgres://HOST/NAME or mysql://HOST/NAME";
                 return Err(StoreFault::Url(wants.to_owned()));
             }
         };

@@ -1,11 +1,13 @@
-//! What the store promises, on real SQLite files.
+//! What the store promises, on real databases: a SQLite file, or the server that PAYONCE_TEST_DATABASE names.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod advance;
 mod checkout;
 mod durable;
+mod mysql;
 mod nodes;
 mod plan;
+mod shared;
 mod shelf;
 mod shop;
 mod views;

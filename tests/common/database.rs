@@ -1,5 +1,6 @@
 //! A database for one test alone: a file in the test's folder, or a new database on the server that PAYONCE_TEST_DATABASE
-//! names, such as postgres://payonce@127.0.0.1:5432/postgres. It goes when the test goes.
+//! names, such as postgres://payonce@127.0.0.1:5432/postgres or mysql://payonce:payonce@127.0.0.1:3306. It goes when the
+//! test goes.
 
 use std::path::Path;
 use std::process;

@@ -406,6 +406,7 @@ pub(super) static SQL: Sql = Sql {
     ping: "SELECT 1::bigint AS one",
     // Any number will do that nobody else on this database uses.
     lock_schema: Some(
-        "SELECT 1::bigint AS one FROM (SELECT pg_advisory_xact_lock(7205759403792794)) AS locked",
+        "SELECT 1::bigint AS had FROM (SELECT pg_advisory_xact_lock(7205759403792794)) AS locked",
     ),
+    unlock_schema: None,
 };

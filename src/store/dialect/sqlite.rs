@@ -405,4 +405,5 @@ pub(super) static SQL: Sql = Sql {
     insert_secret: "INSERT INTO secrets (name, value) VALUES (?1, ?2)",
     ping: "SELECT 1 AS one",
     lock_schema: None,
+    unlock_schema: None,
 };

@@ -37,7 +37,7 @@ pub struct Shop {
 
 static ORDERS: AtomicU32 = AtomicU32::new(1);
 
-fn settings(url: &str) -> StoreSettings {
+pub fn settings(url: &str) -> StoreSettings {
     StoreSettings {
         url: url.to_owned(),
         readers: 4,
@@ -198,6 +198,12 @@ impl Shop {
         let settings = self.settings.clone().unwrap();
         self.store = Store::open(settings, Opened::Serving).await.unwrap();
         self
+    }
+
+    /// Another node on the same database, where there can be one.
+    pub async fn another(&self) -> Store {
+        let settings = self.settings.clone().unwrap();
+        Store::open(settings, Opened::Serving).await.unwrap()
     }
 
     async fn open(

@@ -1,0 +1,486 @@
+//! The texts of MySQL 8 and MariaDB. The rows of a batch come as one JSON array that JSON_TABLE reads.
+//!
+//! `STRAIGHT_JOIN` pins the loop order: the batch outside, the key inside; `FORCE INDEX`, because a small table would be walked
+//! all the same. Any other plan would read, and lock, every row of the table. The columns of the batch have the tables' own
+//! collation, or their keys could not be looked up.
+
+use super::{Batch, Sql, Together};
+
+mod verdict;
+
+pub(super) use verdict::verdict;
+
+/// MariaDB cuts a text that is longer than its column here, and says nothing. So each is longer than the column of the table
+/// that it goes to, which refuses what is too long.
+macro_rules! kind {
+    (whole) => {
+        "BIGINT"
+    };
+    (id) => {
+        "VARCHAR(37) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    };
+    (word) => {
+        "VARCHAR(41) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    };
+    (text) => {
+        "VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    };
+    (long) => {
+        "MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    };
+}
+
+/// The keys of a batch as a table `j`.
+macro_rules! keys {
+    ($values:literal: $kind:ident $name:ident $path:literal $(, $more:ident $next:ident $place:literal)*) => {
+        concat!(
+            "JSON_TABLE(", $values, ", '$[*]' COLUMNS (`",
+            stringify!($name), "` ", kind!($kind), " PATH '", $path, "' ERROR ON ERROR",
+            $(", `", stringify!($next), "` ", kind!($more), " PATH '", $place, "' ERROR ON ERROR",)*
+            ")) AS j"
+        )
+    };
+}
+
+/// The rows of a batch as a table `j`, by the names of their fields.
+macro_rules! batch {
+    ($kind:ident $name:ident $(, $more:ident $next:ident)*) => {
+        concat!(
+            "JSON_TABLE(?1, '$[*]' COLUMNS (`",
+            stringify!($name), "` ", kind!($kind), " PATH '$.", stringify!($name), "' ERROR ON ERROR",
+            $(", `", stringify!($next), "` ", kind!($more), " PATH '$.", stringify!($next), "' ERROR ON ERROR",)*
+            ")) AS j"
+        )
+    };
+}
+
+macro_rules! insert {
+    ($table:literal: $kind:ident $name:ident $(, $more:ident $next:ident)*) => {
+        concat!(
+            "INSERT INTO ", $table, " (`", stringify!($name), "`", $(", `", stringify!($next), "`",)*
+            ") SELECT j.`", stringify!($name), "`", $(", j.`", stringify!($next), "`",)*
+            " FROM ",
+            batch!($kind $name $(, $more $next)*)
+        )
+    };
+}
+
+/// An array of all the rows that follow; none is an empty one.
+macro_rules! array_of {
+    ($row:literal) => {
+        concat!(
+            "CAST(coalesce(JSON_ARRAYAGG(",
+            $row,
+            "), JSON_ARRAY()) AS CHAR)"
+        )
+    };
+}
+
+const LOCK_ROWS: &str = concat!(
+    "SELECT (SELECT ",
+    array_of!("JSON_ARRAY(p.order_id, p.version, p.stock_held)"),
+    " FROM ",
+    keys!("?1": id order_id "$"),
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id FOR UPDATE) AS payments,
+            (SELECT ",
+    array_of!("JSON_ARRAY(p.id, p.name, p.price, p.stock, p.received, p.seller_id)"),
+    " FROM ",
+    keys!("?2": whole id "$"),
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id FOR UPDATE) AS products"
+);
+
+const LOCK_CHECKOUT_KEYS: &str = concat!(
+    "SELECT k.user_id, k.`key`, k.body_hash, k.order_id, k.created_at FROM ",
+    keys!("?1": text user_id "$[0]", text key "$[1]"),
+    " STRAIGHT_JOIN checkout_keys AS k FORCE INDEX (PRIMARY) ON k.user_id = j.user_id AND k.`key` = j.`key` FOR UPDATE"
+);
+
+const LOCK_NODES: &str = concat!(
+    "SELECT n.incarnation FROM ",
+    keys!("?1": id incarnation "$"),
+    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation WHERE n.closed_at IS NULL FOR UPDATE"
+);
+
+const INSERT_PAYMENTS: &str = insert!("payments":
+    text user_id, text order_name, whole total_amount, whole created_at, id order_id, word status, whole stock_held,
+    whole version, id owner, whole next_attempt_at, whole expires_at, whole rounds, whole questions, word quarantine);
+
+/// In place of a foreign key, which would lock the products: a line whose product is not there is not written, and then the
+/// rows are too few.
+const INSERT_LINES: &str = concat!(
+    insert!("order_lines": id order_id, whole product_id, whole quantity, whole amount),
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.product_id"
+);
+
+const UPDATE_PAYMENTS: &str = concat!(
+    "UPDATE ",
+    batch!(id order_id, whole replaces, word status, whole stock_held, whole version, id owner, whole next_attempt_at,
+           whole expires_at, whole rounds, whole questions, word quarantine),
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.replaces
+    SET p.status = j.status, p.stock_held = j.stock_held, p.version = j.version, p.owner = j.owner,
+        p.next_attempt_at = j.next_attempt_at, p.expires_at = j.expires_at, p.rounds = j.rounds,
+        p.questions = j.questions, p.quarantine = j.quarantine"
+);
+
+const PUT_ATTEMPTS: &str = concat!(
+    insert!("attempts":
+        id order_id, whole number, text payment_key, whole n, whole answered, text gateway, whole started_at,
+        whole may_send_until, id owner, whole many_owners, whole foreign_seen, word approval_sign, long doubted_code,
+        long doubted_message, word outcome, long gateway_code, long gateway_message, whole approved_at, long method,
+        long receipt_url),
+    " ON DUPLICATE KEY UPDATE
+        n = VALUES(n), answered = VALUES(answered), may_send_until = VALUES(may_send_until),
+        many_owners = VALUES(many_owners), foreign_seen = VALUES(foreign_seen),
+        approval_sign = VALUES(approval_sign), doubted_code = VALUES(doubted_code),
+        doubted_message = VALUES(doubted_message), outcome = VALUES(outcome),
+        gateway_code = VALUES(gateway_code), gateway_message = VALUES(gateway_message),
+        approved_at = VALUES(approved_at), method = VALUES(method), receipt_url = VALUES(receipt_url)"
+);
+
+const INSERT_HISTORY: &str = insert!("payment_history":
+    id order_id, whole version, id transition_id, word from_status, word to_status, word event, long reason, whole at);
+
+const INSERT_OUTBOX: &str =
+    insert!("outbox": id order_id, whole version, word event, long payload, whole at);
+
+const MOVE_STOCK: &str = concat!(
+    "UPDATE ",
+    batch!(whole id, whole stock, whole received),
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id
+    SET p.stock = p.stock + j.stock, p.received = p.received + j.received"
+);
+
+const DROP_CHECKOUT_KEYS: &str = concat!(
+    "DELETE k FROM ",
+    batch!(text user_id, text key, whole created_at),
+    " STRAIGHT_JOIN checkout_keys AS k FORCE INDEX (PRIMARY)
+      ON k.user_id = j.user_id AND k.`key` = j.`key` AND k.created_at = j.created_at"
+);
+
+const PUT_CHECKOUT_KEYS: &str = insert!("checkout_keys":
+    text user_id, text key, text body_hash, id order_id, whole created_at);
+
+const POSTPONE_PAYMENTS: &str = concat!(
+    "UPDATE ",
+    batch!(id order_id, whole version, whole until),
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.version
+    SET p.next_attempt_at = j.`until`"
+);
+
+const PUT_LISTINGS: &str = concat!(
+    "INSERT INTO products (id, name, price, stock, received, seller_id)
+    SELECT j.id, j.name, j.price, 0, 0, j.seller_id FROM ",
+    batch!(whole id, text name, whole price, whole seller_id),
+    " ON DUPLICATE KEY UPDATE name = VALUES(name), price = VALUES(price), seller_id = VALUES(seller_id)"
+);
+
+const INSERT_STOCK_CHANGES: &str = insert!("stock_changes":
+    id id, whole product_id, whole quantity, long reason, whole at);
+
+/// By the database's clock, the only one that all nodes share; heartbeats are written and judged by it alone. Not the start
+/// of the statement: it may have waited.
+macro_rules! now {
+    () => {
+        "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
+    };
+}
+
+/// The open rows with a heartbeat that is younger than the parameter, in microseconds.
+macro_rules! living {
+    ($columns:literal, $age:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM nodes WHERE closed_at IS NULL AND heartbeat_at > ",
+            now!(),
+            " - ",
+            $age
+        )
+    };
+}
+
+const PUT_NODES: &str = concat!(
+    "INSERT INTO nodes (incarnation, name, started_at, heartbeat_at)
+    SELECT j.incarnation, j.name, ",
+    now!(),
+    ", ",
+    now!(),
+    " FROM ",
+    batch!(id incarnation, text name),
+    " ON DUPLICATE KEY UPDATE name = VALUES(name), heartbeat_at = VALUES(heartbeat_at), closed_at = NULL"
+);
+
+const UPDATE_NODES: &str = concat!(
+    "UPDATE ",
+    batch!(id incarnation, whole beats, whole closes),
+    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation
+    SET n.heartbeat_at = CASE WHEN j.beats THEN ",
+    now!(),
+    " ELSE n.heartbeat_at END,
+        n.closed_at = CASE WHEN j.closes THEN ",
+    now!(),
+    " ELSE n.closed_at END"
+);
+
+const READ_BACK: &str = "
+    SELECT p.version, p.stock_held,
+           EXISTS (SELECT 1 FROM payment_history AS h
+                   WHERE h.transition_id = ?2 AND h.order_id = p.order_id) AS landed
+    FROM payments AS p WHERE p.order_id = ?1";
+
+/// The lines and the attempts of `p`, each as a JSON array: one statement sees one state, whatever is written beside it.
+macro_rules! lines_and_attempts {
+    () => {
+        concat!(
+            "(SELECT ",
+            array_of!("JSON_OBJECT('product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount)"),
+            " FROM order_lines AS l WHERE l.order_id = p.order_id) AS `lines`,
+           (SELECT ",
+            array_of!("JSON_OBJECT(
+                'number', a.number, 'payment_key', a.payment_key, 'n', a.n, 'answered', a.answered,
+                'gateway', a.gateway, 'started_at', a.started_at, 'may_send_until', a.may_send_until,
+                'owner', a.owner, 'many_owners', a.many_owners, 'foreign_seen', a.foreign_seen,
+                'approval_sign', a.approval_sign, 'doubted_code', a.doubted_code,
+                'doubted_message', a.doubted_message, 'outcome', a.outcome,
+                'gateway_code', a.gateway_code, 'gateway_message', a.gateway_message,
+                'approved_at', a.approved_at, 'method', a.method, 'receipt_url', a.receipt_url)"),
+            " FROM attempts AS a WHERE a.order_id = p.order_id) AS attempts"
+        )
+    };
+}
+
+macro_rules! past {
+    ($order:literal) => {
+        concat!(
+            "(SELECT ",
+            array_of!("JSON_OBJECT(
+                'version', h.version, 'transition_id', h.transition_id, 'from_status', h.from_status,
+                'to_status', h.to_status, 'event', h.event, 'reason', h.reason, 'at', h.`at`)"),
+            " FROM payment_history AS h WHERE h.order_id = ", $order, ") AS history"
+        )
+    };
+}
+
+const LOAD: &str = concat!(
+    "SELECT p.*, ",
+    lines_and_attempts!(),
+    " FROM payments AS p WHERE p.order_id = ?1"
+);
+
+const AUDIT_PAGE: &str = concat!(
+    "SELECT p.*, ",
+    lines_and_attempts!(),
+    ", ",
+    past!("p.order_id"),
+    ", (SELECT ",
+    array_of!("JSON_OBJECT(
+                'id', o.id, 'version', o.version, 'event', o.event, 'payload', o.payload, 'at', o.`at`)"),
+    " FROM outbox AS o WHERE o.order_id = p.order_id) AS outbox
+    FROM payments AS p WHERE p.order_id > ?1 ORDER BY p.order_id LIMIT ?2"
+);
+
+const HISTORY: &str = concat!("SELECT ", past!("?1"));
+
+macro_rules! in_share {
+    () => {
+        "instr(?5, right(order_id, 1)) > 0"
+    };
+}
+
+/// One stretch of the due queue: earliest first.
+macro_rules! due {
+    ($($condition:tt)+) => {
+        concat!(
+            "(SELECT order_id, status, next_attempt_at FROM payments
+            WHERE ",
+            $($condition)+,
+            " ORDER BY next_attempt_at LIMIT ?3)"
+        )
+    };
+}
+
+/// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another. What
+/// the asking incarnation has in progress itself is due for it alone, in whose share it may be.
+const DUE: &str = concat!(
+    "SELECT order_id, status FROM (",
+    due!(concat!(
+        "status = 'IN_PROGRESS' AND CASE WHEN owner = ?2 THEN next_attempt_at <= ?1
+             ELSE ",
+        in_share!(),
+        " AND (owner IS NULL OR owner NOT IN (",
+        living!("incarnation", "?4"),
+        ")) END"
+    )),
+    " UNION ALL ",
+    due!(concat!(
+        "status = 'UNKNOWN' AND next_attempt_at <= ?1 AND ",
+        in_share!()
+    )),
+    " UNION ALL ",
+    due!(concat!(
+        "status = 'READY' AND next_attempt_at <= ?1 AND ",
+        in_share!()
+    )),
+    " UNION ALL ",
+    due!(concat!(
+        "status = 'QUARANTINED' AND next_attempt_at <= ?1 AND ",
+        in_share!()
+    )),
+    ") AS found ORDER BY next_attempt_at"
+);
+
+const BACKLOG: &str = "
+    SELECT count(*) AS due, min(next_attempt_at) AS oldest,
+           (SELECT count(*) FROM payments WHERE status = 'QUARANTINED') AS quarantined
+    FROM payments WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND next_attempt_at <= ?1";
+
+const RECENT: &str = "
+    SELECT order_id, user_id, status, total_amount, order_name, created_at
+    FROM payments ORDER BY order_id DESC LIMIT ?1";
+
+/// Oldest order first. With its past, since a list says since when and why.
+const QUARANTINED: &str = concat!(
+    "SELECT p.*, ",
+    lines_and_attempts!(),
+    ", ",
+    past!("p.order_id"),
+    " FROM payments AS p WHERE p.status = 'QUARANTINED' ORDER BY p.order_id LIMIT ?1"
+);
+
+const PRODUCTS: &str = concat!(
+    "SELECT p.id, p.name, p.price, p.stock, p.received, p.seller_id FROM ",
+    keys!("?1": whole id "$"),
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id"
+);
+
+const ALL_PRODUCTS: &str =
+    "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
+
+/// Held: off the shelf and not yet sold. The three statuses are those in which goods can be held.
+macro_rules! held_lines {
+    () => {
+        "SELECT l.product_id, CAST(sum(l.quantity) AS SIGNED) AS held
+    FROM payments AS p STRAIGHT_JOIN order_lines AS l ON l.order_id = p.order_id
+    WHERE p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') AND p.stock_held"
+    };
+}
+
+macro_rules! wanted_lines {
+    () => {
+        concat!(
+            " AND l.product_id IN (SELECT j.id FROM ",
+            keys!("?1": whole id "$"),
+            ") GROUP BY l.product_id"
+        )
+    };
+}
+
+const HELD: &str = concat!(held_lines!(), wanted_lines!());
+
+const COUNTED: &str = concat!(
+    "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held FROM ",
+    keys!("?1": whole id "$"),
+    " STRAIGHT_JOIN products AS s FORCE INDEX (PRIMARY) ON s.id = j.id LEFT JOIN (",
+    held_lines!(),
+    wanted_lines!(),
+    ") AS h ON h.product_id = s.id ORDER BY s.id"
+);
+
+const ALL_COUNTED: &str = concat!(
+    "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
+    FROM products AS s LEFT JOIN (",
+    held_lines!(),
+    " GROUP BY l.product_id) AS h ON h.product_id = s.id ORDER BY s.id"
+);
+
+const CHECKOUT_KEY: &str = "
+    SELECT user_id, `key`, body_hash, order_id, created_at
+    FROM checkout_keys WHERE user_id = ?1 AND `key` = ?2";
+
+const MAKE_ORPHANS_DUE: &str = concat!(
+    "
+    UPDATE payments SET next_attempt_at = ?1
+    WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND NOT (owner <=> ?2)
+      AND (owner IS NULL OR owner NOT IN (",
+    living!("incarnation", "?3"),
+    "))
+      AND (next_attempt_at IS NULL OR next_attempt_at > ?1)"
+);
+
+const IS_EMPTY: &str = "
+    SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM products)
+       AND NOT EXISTS (SELECT 1 FROM payments) AS `empty`";
+
+/// The name counts for the whole server and has 64 characters: one of its own for each database.
+macro_rules! migration_lock {
+    () => {
+        "concat('payonce migrates ', left(sha2(database(), 256), 32))"
+    };
+}
+
+pub(super) static SQL: Sql = Sql {
+    shared: true,
+    batch: Batch::Json,
+    lock_rows: LOCK_ROWS,
+    lock_checkout_keys: LOCK_CHECKOUT_KEYS,
+    lock_nodes: LOCK_NODES,
+    write_payments: Together::Each([
+        INSERT_PAYMENTS,
+        INSERT_LINES,
+        UPDATE_PAYMENTS,
+        PUT_ATTEMPTS,
+        INSERT_HISTORY,
+        INSERT_OUTBOX,
+        MOVE_STOCK,
+    ]),
+    drop_checkout_keys: DROP_CHECKOUT_KEYS,
+    put_checkout_keys: PUT_CHECKOUT_KEYS,
+    postpone_payments: POSTPONE_PAYMENTS,
+    put_listings: PUT_LISTINGS,
+    insert_stock_changes: INSERT_STOCK_CHANGES,
+    move_stock: MOVE_STOCK,
+    put_nodes: PUT_NODES,
+    update_nodes: UPDATE_NODES,
+    lock_payment: "SELECT 1 AS one FROM payments WHERE order_id = ?1 FOR UPDATE",
+    read_back: READ_BACK,
+    stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
+    load: LOAD,
+    versions: concat!(
+        "SELECT p.order_id, p.version FROM ",
+        keys!("?1": id order_id "$"),
+        " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id"
+    ),
+    history: HISTORY,
+    due: DUE,
+    now: concat!("SELECT ", now!(), " AS now"),
+    lives: concat!(living!("1 AS one", "?2"), " AND incarnation = ?1"),
+    living: living!("incarnation, name", "?1"),
+    backlog: BACKLOG,
+    recent: RECENT,
+    quarantined: QUARANTINED,
+    audit_page: AUDIT_PAGE,
+    products: PRODUCTS,
+    all_products: ALL_PRODUCTS,
+    counted: COUNTED,
+    all_counted: ALL_COUNTED,
+    held: HELD,
+    checkout_key: CHECKOUT_KEY,
+    user: "SELECT 1 AS one FROM users WHERE id = ?1",
+    is_empty: IS_EMPTY,
+    insert_user: "INSERT INTO users (id, name) VALUES (?1, ?2)",
+    make_orphans_due: MAKE_ORPHANS_DUE,
+    secret: "SELECT value FROM secrets WHERE name = ?1",
+    insert_secret: "INSERT INTO secrets (name, value) VALUES (?1, ?2)",
+    ping: "SELECT 1 AS one",
+    // The longest in seconds that somebody else's migration is waited for.
+    lock_schema: Some(concat!(
+        "SELECT coalesce(get_lock(",
+        migration_lock!(),
+        ", 60), 0) AS had"
+    )),
+    unlock_schema: Some(concat!(
+        "SELECT coalesce(release_lock(",
+        migration_lock!(),
+        "), 0) AS had"
+    )),
+};

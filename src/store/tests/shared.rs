@@ -1,0 +1,353 @@
+//! Several nodes on one database server: they wait for each other, never for nothing, and never lose a change. A SQLite file
+//! has one server, so there these tests have nothing to say.
+
+use std::time::Duration;
+
+use sea_orm::DatabaseTransaction;
+
+use super::shop::*;
+use crate::domain::{Incarnation, Payment, Transition};
+use crate::store::{
+    Change, CheckoutKey, Landing, One, Opened, Store, StoreFault, Verdict, execute, rows_of,
+    transaction,
+};
+
+/// A shop and a second node on its database.
+async fn two_nodes(first: i64, second: i64) -> Option<(Shop, Store)> {
+    let shop = Shop::with(first, second).await;
+    if !shop.store.is_shared() {
+        return None;
+    }
+    let other = shop.another().await;
+    Some((shop, other))
+}
+
+/// Of a node that is in the middle of something.
+async fn busy(node: &Store, sql: &[&'static str]) -> DatabaseTransaction {
+    let txn = transaction::begin(node.writer().unwrap()).await.unwrap();
+    for sql in sql {
+        execute(&txn, sql, []).await.unwrap();
+    }
+    txn
+}
+
+fn postpone(payment: &Payment, ms: i64) -> Change {
+    Change::Postpone {
+        order: payment.order.id,
+        version: payment.version,
+        until: NOW.plus_ms(ms),
+    }
+}
+
+const BATCHES: i64 = 200;
+
+/// In each batch an order is made and begun, both products are filled, and both shared payments are touched.
+async fn many_batches(node: Store, [one, two]: [i64; 2], payments: [Payment; 2]) {
+    for n in 0..BATCHES {
+        let first = checkout(order(&[(one, 1), (two, 1)]));
+        let batch = [
+            postpone(&payments[0], n),
+            restock(one, 1),
+            new_order(&first),
+            Change::Advance(started(&first.next, "k")),
+            restock(two, 1),
+            postpone(&payments[1], n),
+        ];
+        let verdicts = node.commit(&batch).await.unwrap().verdicts;
+        assert_eq!(verdicts, [FREE, FREE, FREE, HELD, FREE, FREE]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_whose_batches_cross_lose_nothing_and_trouble_nobody() {
+    let Some((shop, other)) = two_nodes(50, 70).await else {
+        return;
+    };
+    let (a, b) = (shop.ready(&[(1, 1)]).await, shop.ready(&[(2, 1)]).await);
+    let there = many_batches(shop.store.clone(), [1, 2], [a.clone(), b.clone()]);
+    let back = many_batches(other, [2, 1], [b, a]);
+    let (there, back) = (tokio::spawn(there), tokio::spawn(back));
+    there.await.unwrap();
+    back.await.unwrap();
+    // As many came as went.
+    assert_eq!(shop.stock(1).await, (50, 50 + 2 * BATCHES));
+    assert_eq!(shop.stock(2).await, (70, 70 + 2 * BATCHES));
+    let orders = 2 * BATCHES;
+    assert_eq!(shop.counts().await, [2 + orders, 2 + 2 * orders, 0, orders]);
+}
+
+/// The other node has product 2 and wants 1, we have 1 and want 2; it has done more, so that it is we who are sent back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_with_another_node_is_tried_again_and_not_reported() {
+    let Some((shop, other)) = two_nodes(5, 5).await else {
+        return;
+    };
+    let more: Vec<(i64, i64)> = (3..20).map(|id| (id, 1)).collect();
+    shop.list_and_fill(&more).await;
+    let more = "UPDATE products SET stock = stock + 1, received = received + 1 WHERE id > 2";
+    let two = "UPDATE products SET stock = stock + 1, received = received + 1 WHERE id = 2";
+    let one = "UPDATE products SET stock = stock + 1, received = received + 1 WHERE id = 1";
+    let txn = busy(&other, &[more, two]).await;
+    let store = shop.store.clone();
+    let ours = tokio::spawn(async move { store.commit(&[restock(2, 1), restock(1, 1)]).await });
+    until_locked(&other, 1).await;
+    execute(&txn, one, []).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(ours.await.unwrap().unwrap().verdicts, [FREE, FREE]);
+    assert_eq!((shop.stock(1).await, shop.stock(2).await), ((7, 7), (7, 7)));
+}
+
+/// Product 1, or everybody who looks waits for ever.
+async fn until_locked(node: &Store, _product: i64) {
+    let free = "SELECT 1 AS one FROM products WHERE id = 1 FOR UPDATE SKIP LOCKED";
+    loop {
+        let txn = busy(node, &[]).await;
+        let found: Result<Vec<Here>, _> = rows_of(&txn, free, []).await;
+        txn.rollback().await.unwrap();
+        if found.unwrap().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[derive(sea_orm::FromQueryResult)]
+struct Here {}
+
+/// Two nodes take the same order at once, each with its own paymentKey: one has it, the other hears that it is late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_nodes_that_replace_one_version_one_is_stale() {
+    let Some((shop, other)) = two_nodes(500, 0).await else {
+        return;
+    };
+    for _ in 0..50 {
+        let ready = shop.ready(&[(1, 1)]).await;
+        let take = |node: &Store, name| {
+            let (node, change) = (node.clone(), Change::Advance(started(&ready, name)));
+            tokio::spawn(async move { node.commit(&[change]).await.unwrap().verdicts })
+        };
+        let (a, b) = (take(&shop.store, "a"), take(&other, "b"));
+        let mut verdicts = [a.await.unwrap(), b.await.unwrap()].concat();
+        verdicts.sort_by_key(|verdict| *verdict != HELD);
+        assert_eq!(verdicts, [HELD, Verdict::Stale { version: Some(2) }]);
+    }
+    assert_eq!(shop.stock(1).await, (450, 500));
+    assert_eq!(shop.counts().await, [50, 100, 0, 50]);
+}
+
+/// A duplicate is no row that was written, whatever the driver counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_with_one_checkout_key_make_one_order() {
+    let Some((shop, other)) = two_nodes(10, 0).await else {
+        return;
+    };
+    for n in 0..50 {
+        let first = checkout(order(&[(1, 1)]));
+        let key = CheckoutKey {
+            user: first.next.order.user.clone(),
+            key: format!("key {n}").into(),
+            body_hash: [7; 32],
+        };
+        let buy = |node: &Store, transition: Transition| {
+            let (node, key) = (node.clone(), Some(key.clone()));
+            let change = Change::Checkout { transition, key };
+            tokio::spawn(async move { node.commit(&[change]).await.unwrap().verdicts })
+        };
+        let second = checkout(order(&[(1, 1)]));
+        let (a, b) = (buy(&shop.store, first), buy(&other, second));
+        let verdicts = [a.await.unwrap(), b.await.unwrap()].concat();
+        let made = verdicts.iter().filter(|verdict| **verdict == FREE).count();
+        let told = |verdict: &&Verdict| matches!(verdict, Verdict::Duplicate { .. });
+        assert_eq!((made, verdicts.iter().filter(told).count()), (1, 1));
+    }
+    assert_eq!(shop.counts().await, [50, 50, 0, 0]);
+    let keys = "SELECT count(*) AS n FROM checkout_keys";
+    assert_eq!(shop.count(keys).await, 50);
+}
+
+#[tokio::test]
+async fn a_row_that_stays_as_it_is_was_found() {
+    let shop = Shop::with(10, 0).await;
+    let running = shop.in_progress(&[(1, 1)], "k").await;
+    let register = Change::Register {
+        incarnation: ME,
+        name: "here".into(),
+    };
+    let beat = Change::Heartbeat { incarnation: ME };
+    assert_eq!(shop.commit(&[register]).await, [FREE]);
+    for _ in 0..3 {
+        assert_eq!(shop.commit(std::slice::from_ref(&beat)).await, [FREE]);
+        assert_eq!(shop.commit(&[postpone(&running, 5)]).await, [HELD]);
+        assert_eq!(shop.commit(&[Change::List(listing(1))]).await, [FREE]);
+        assert_eq!(shop.commit(&[restock(1, 0)]).await, [FREE]);
+    }
+    let stranger = Incarnation(uuid::Uuid::from_u128(0xdead));
+    let beat = Change::Heartbeat {
+        incarnation: stranger,
+    };
+    assert_eq!(shop.commit(&[beat]).await, [Verdict::NotFound]);
+}
+
+/// The answer to COMMIT is lost and the commit still on its way: who asks waits for it, and must see what it has waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reading_back_sees_what_its_lock_has_waited_for() {
+    let Some((shop, other)) = two_nodes(10, 0).await else {
+        return;
+    };
+    let ready = shop.ready(&[(1, 1)]).await;
+    let mine = started(&ready, "mine");
+    let (order, transition) = (ready.order.id, mine.id);
+    let insert = format!(
+        "INSERT INTO payment_history (order_id, version, transition_id, to_status, event, at)
+         VALUES ('{order}', 2, '{}', 'IN_PROGRESS', 'ATTEMPT_STARTED', 1)",
+        transition.0
+    );
+    let update = format!("UPDATE payments SET version = 2 WHERE order_id = '{order}'");
+    let txn = busy(&other, &[update.leak(), insert.leak()]).await;
+    let store = shop.store.clone();
+    let asked = tokio::spawn(async move { store.read_back(order, transition, 1).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!asked.is_finished(), "it does not wait");
+    txn.commit().await.unwrap();
+    assert_eq!(
+        asked.await.unwrap().unwrap(),
+        Landing::Landed { held: false }
+    );
+}
+
+/// Only the rows of a batch are locked: whoever has others goes on, however the database found them.
+#[tokio::test]
+async fn a_batch_waits_for_nobody_who_has_other_rows() {
+    let Some((shop, other)) = two_nodes(10, 10).await else {
+        return;
+    };
+    let (a, b) = (shop.ready(&[(1, 1)]).await, shop.ready(&[(2, 1)]).await);
+    let sql = other.0.sql;
+    let txn = busy(&other, &[]).await;
+    let keys = [
+        sql.batch.keys(&[a.order.id.uuid()]).unwrap(),
+        sql.batch.keys(&[1]).unwrap(),
+    ];
+    let locked: Vec<Here> = rows_of(&txn, sql.lock_rows, keys).await.unwrap();
+    assert_eq!(locked.len(), 1);
+    let batch = [
+        Change::Advance(started(&b, "k")),
+        restock(2, 1),
+        Change::List(listing(3)),
+        // Its product is one that is being sold.
+        new_order(&checkout(order(&[(1, 1)]))),
+    ];
+    assert_eq!(shop.commit(&batch).await, [HELD, FREE, FREE, FREE]);
+    let wanted = [restock(1, 1)];
+    let blocked = tokio::time::timeout(Duration::from_millis(300), shop.commit(&wanted));
+    assert!(blocked.await.is_err(), "product 1 was not locked");
+    txn.rollback().await.unwrap();
+    assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
+    assert_eq!(shop.stock(1).await, (11, 11));
+}
+
+/// Its process stands still, its connection does not end.
+#[tokio::test]
+async fn a_node_that_is_paused_in_a_transaction_loses_its_rows() {
+    let Some((shop, other)) = two_nodes(10, 0).await else {
+        return;
+    };
+    let taken = "UPDATE products SET stock = 0 WHERE id = 1";
+    let paused = busy(&other, &[taken]).await;
+    assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
+    assert_eq!(shop.stock(1).await, (11, 11));
+    assert!(paused.commit().await.is_err(), "it woke up and wrote");
+    assert_eq!(shop.stock(1).await, (11, 11));
+    assert_eq!(
+        other.commit(&[restock(1, 1)]).await.unwrap().verdicts,
+        [FREE]
+    );
+}
+
+#[tokio::test]
+async fn times_are_the_same_in_every_time_zone() {
+    let shop = Shop::with(10, 0).await;
+    let before = shop.in_progress(&[(1, 1)], "k").await;
+    let seoul = match shop.writer().get_database_backend() {
+        sea_orm::DbBackend::MySql => "SET time_zone = '+09:00'",
+        sea_orm::DbBackend::Postgres => "SET TIME ZONE 'Asia/Seoul'",
+        _ => "SELECT 1",
+    };
+    for (pool, connections) in [(shop.writer(), 2), (shop.store.readers(), 4)] {
+        let mut all = Vec::new();
+        for _ in 0..if shop.store.is_shared() {
+            connections
+        } else {
+            1
+        } {
+            all.push(transaction::begin(pool).await);
+        }
+        for txn in all.into_iter().flatten() {
+            execute(&txn, seoul, []).await.unwrap();
+            txn.commit().await.unwrap();
+        }
+    }
+    assert_eq!(shop.load(&before).await, before);
+    let after = shop.in_progress(&[(1, 1)], "k2").await;
+    let paid = approved(&after);
+    shop.commit(&[Change::Advance(paid.clone())]).await;
+    let history = shop.store.history(after.order.id).await.unwrap();
+    let shop = shop.reopened().await;
+    assert_eq!(shop.load(&before).await, before);
+    assert_eq!(shop.load(&after).await, paid.next);
+    assert_eq!(history[2].at, paid.history.at);
+    assert_eq!(shop.store.history(after.order.id).await.unwrap(), history);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_start_together_migrate_once_and_share_what_they_make() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let database = TestDatabase::new(&folder.path().join("shop.db"));
+    let open = || Store::open(settings(&database.url), Opened::Serving);
+    let first = open().await.unwrap();
+    if !first.is_shared() {
+        return;
+    }
+    let nodes = [first, open().await.unwrap(), open().await.unwrap()];
+    let of_each = |node: &Store| tokio::spawn(beginning(node.clone()));
+    let begun = futures_util::future::join_all(nodes.iter().map(of_each)).await;
+    let begun: Vec<(usize, bool, [u8; 32])> = begun
+        .into_iter()
+        .map(|node| node.unwrap().unwrap())
+        .collect();
+    let mut steps: Vec<usize> = begun.iter().map(|(steps, ..)| *steps).collect();
+    steps.sort_unstable();
+    assert_eq!(steps, [0, 0, 13]);
+    assert_eq!(begun.iter().filter(|(_, loaded, _)| *loaded).count(), 1);
+    assert!(begun.iter().all(|(.., secret)| *secret == begun[0].2));
+    for node in nodes {
+        assert_eq!(node.pending_migrations().await.unwrap().len(), 0);
+        node.close().await;
+    }
+}
+
+async fn beginning(node: Store) -> Result<(usize, bool, [u8; 32]), StoreFault> {
+    let steps = node.migrate().await?;
+    let loaded = node.load_demo_data().await?;
+    Ok((steps, loaded, node.secret("tokens").await?))
+}
+
+/// Where each step commits by itself, a node can die between a step and its note.
+#[tokio::test]
+async fn a_step_that_was_made_and_not_noted_is_not_made_again() {
+    let shop = Shop::with(10, 0).await;
+    if shop.store.0.sql.unlock_schema.is_none() {
+        return;
+    }
+    let paid = shop.in_progress(&[(1, 1)], "k").await;
+    let forget = "DELETE FROM seaql_migrations WHERE version >= 'm0003'";
+    execute(shop.writer(), forget, []).await.unwrap();
+    assert_eq!(shop.store.pending_migrations().await.unwrap().len(), 11);
+    assert_eq!(shop.store.migrate().await.unwrap(), 11);
+    assert_eq!(shop.store.migrate().await.unwrap(), 0);
+    assert_eq!(shop.load(&paid).await, paid);
+    // The lock went with the work, on whichever connection that was.
+    let other = shop.another().await;
+    assert_eq!(other.migrate().await.unwrap(), 0);
+    let _: Vec<One> = shop.store.rows(shop.store.0.sql.ping, []).await.unwrap();
+}
