@@ -237,16 +237,7 @@ impl PaymentActor {
 
     /// Another living node is at it, or has just been and will be again.
     fn is_left_to_another(&self) -> bool {
-        self.is_anothers
-            && match self.payment.status {
-                Status::InProgress => true,
-                Status::Unknown => !self.is_due(),
-                Status::Ready
-                | Status::Done
-                | Status::Failed
-                | Status::Expired
-                | Status::Quarantined => false,
-            }
+        self.is_anothers && !self.hands.may_take_over(&self.payment)
     }
 
     fn see(&mut self, sight: Sight) {

@@ -111,19 +111,22 @@ impl Flight {
         if !self.hands.store.is_shared() {
             return Ok(true);
         }
-        let old = self.sight.as_of < self.since;
-        // A living owner may have died since.
-        if old || self.sight.is_anothers || self.sight.payment.status == Status::InProgress {
+        if self.sight.as_of < self.since {
             let sight = reload(&self.hands, self.sight.payment.order.id).await;
             self.sight = sight.ok_or_else(|| Box::new(Landing::Gone))?;
             let (sight, written) = (self.sight.clone(), false);
             self.actor.do_send(Advanced { sight, written });
+        } else {
+            let anothers = self.hands.is_anothers(&self.sight.payment).await;
+            self.sight.is_anothers = anothers.map_err(|_| Box::new(Landing::Postponed))?;
         }
         let (payment, now) = (&self.sight.payment, self.hands.clock.now());
+        if self.sight.is_anothers && !self.hands.may_take_over(payment) {
+            return Ok(false);
+        }
         let due = payment.due_at().is_some_and(|due| due <= now);
         match payment.status {
-            // Whoever claimed it and lives is at it: its age says nothing.
-            Status::InProgress => Ok(!self.sight.is_anothers),
+            Status::InProgress => Ok(true),
             Status::Unknown => Ok(due || lane == Lane::Live),
             Status::Quarantined => Ok(due),
             Status::Ready | Status::Done | Status::Failed | Status::Expired => Ok(false),

@@ -13,7 +13,7 @@ use crate::actors::membership::{Membership, Warrant};
 use crate::actors::product::Products;
 use crate::actors::toss::{Admit, Busy, Front, LookUp, SendConfirm};
 use crate::actors::versions::VersionOf;
-use crate::domain::{Claim, GatewayIdentity, Payment};
+use crate::domain::{Claim, GatewayIdentity, Payment, Status, Timestamp};
 use crate::metrics::{BreakerState, Metrics, Shed};
 use crate::store::{Store, StoreFault};
 
@@ -173,6 +173,22 @@ impl Hands {
             owner: term.claim.owner,
             membership: self.membership.clone(),
             flight,
+        }
+    }
+
+    /// Whether a payment of another living node may be taken in hand here. What it has in progress, never: its age says
+    /// nothing. What is unknown it goes on asking within its flight's budget; then it is anybody's.
+    pub fn may_take_over(&self, payment: &Payment) -> bool {
+        let budget = i64::try_from(self.limits.budget.as_millis()).unwrap_or(i64::MAX);
+        let over = |due: Timestamp| due.plus_ms(budget) <= self.clock.now();
+        match payment.status {
+            Status::InProgress => false,
+            Status::Unknown => payment.due_at().is_none_or(over),
+            Status::Ready
+            | Status::Done
+            | Status::Failed
+            | Status::Expired
+            | Status::Quarantined => true,
         }
     }
 

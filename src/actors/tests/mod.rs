@@ -4,6 +4,7 @@
 
 mod doubt;
 mod flow;
+mod lossy;
 mod node;
 mod nodes;
 mod queue;

@@ -13,14 +13,14 @@ use crate::domain::rejection::{KeyConflict, NotPayable};
 use crate::domain::{Payment, Status};
 
 /// Nobody dies of a slow machine.
-const DEAD_AFTER: Duration = Duration::from_secs(600);
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(600);
 
-const NODES: Plan = Plan {
+pub(super) const NODES: Plan = Plan {
     dead_after: DEAD_AFTER,
     ..PLAN
 };
 
-async fn shared() -> World {
+pub(super) async fn shared() -> World {
     let world = world().await;
     world.store.share();
     world
@@ -39,11 +39,15 @@ impl World {
         shut: Option<Arc<Notify>>,
     ) -> Stage {
         let stage = self.stage(plan, gate, shut);
+        self.register(&stage).await;
+        stage
+    }
+
+    pub(super) async fn register(&self, stage: &Stage) {
         let (incarnation, name) = (stage.hands.membership.latest(), "n".into());
         let register = Change::Register { incarnation, name };
         self.store.commit(&[register]).await.unwrap();
         assert!(stage.hands.membership.renew(incarnation, Instant::now()));
-        stage
     }
 
     /// The node does not answer any more, and its heartbeat is old.
@@ -53,11 +57,11 @@ impl World {
         stage.hands.membership.lapse();
     }
 
-    async fn load(&self, order: OrderId) -> Payment {
+    pub(super) async fn load(&self, order: OrderId) -> Payment {
         self.store.load(order).await.unwrap().unwrap()
     }
 
-    async fn events(&self, order: OrderId) -> Vec<Box<str>> {
+    pub(super) async fn events(&self, order: OrderId) -> Vec<Box<str>> {
         let rows = self.store.history(order).await.unwrap();
         rows.into_iter().map(|row| row.event).collect()
     }
@@ -81,7 +85,7 @@ fn conflict(with: KeyConflict) -> Heard {
     Heard::Rejected(Rejection::InvalidPaymentKey(with))
 }
 
-const TIMER: RecoveryLimits = RecoveryLimits {
+pub(super) const TIMER: RecoveryLimits = RecoveryLimits {
     tick: Duration::from_millis(20),
     batch: 16,
     per_second: 2_000,

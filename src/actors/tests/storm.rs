@@ -171,13 +171,16 @@ impl Handler<LookUp> for Moody {
     }
 }
 
+/// To whom it was said, by order and paymentKey, and what.
+type Told = ((OrderId, String), Heard);
+
 struct Storm {
     world: World,
     bank: Rc<RefCell<Bank>>,
     dice: SmallRng,
     nodes: Vec<Rc<Stage>>,
     orders: Vec<(OrderId, Won)>,
-    heard: Rc<RefCell<Vec<((OrderId, String), Heard)>>>,
+    heard: Rc<RefCell<Vec<Told>>>,
 }
 
 impl Storm {
@@ -280,7 +283,7 @@ impl Storm {
 
     /// I1 to I5 and I7.
     async fn audit(&self) {
-        let bank = self.bank.borrow();
+        let ended = self.bank.borrow().ended.clone();
         let mut gone = 0;
         for (order, _) in &self.orders {
             let payment = self.world.store.load(*order).await.unwrap().unwrap();
@@ -292,7 +295,7 @@ impl Storm {
                 (1..=payment.version).collect::<Vec<_>>(),
                 "{story}"
             );
-            let of_it = bank.ended.iter().filter(|((of, _), _)| of == order);
+            let of_it = ended.iter().filter(|((of, _), _)| of == order);
             let paid = of_it.filter(|(_, report)| report.status == TossStatus::Done);
             let paid: Vec<&String> = paid.map(|((_, key), _)| key).collect();
             assert!(paid.len() <= 1, "paid twice: {paid:?}\n{story}");
@@ -309,7 +312,7 @@ impl Storm {
                 continue;
             };
             let paid = matches!(answer, Answer::Paid(_));
-            let report = bank.ended.get(asked).unwrap();
+            let report = ended.get(asked).unwrap();
             assert_eq!(paid, report.status == TossStatus::Done, "{asked:?}");
             let first = settled.entry(asked).or_insert(answer);
             assert_eq!(matches!(first, Answer::Paid(_)), paid, "{asked:?}");

@@ -39,14 +39,10 @@ impl PaymentActor {
                 self.end(false, ctx);
             }
             Landing::Rested | Landing::Postponed | Landing::CheckAgain => {
-                // Callers with another paymentKey than the record's are looked at in the new light. Who wanted to begin
-                // what another node has begun follows it there.
-                let began_elsewhere = landing == Landing::CheckAgain && self.is_shared();
-                let beaten = match began_elsewhere {
-                    true => self.callers.take(Stay::ForThisFlight),
-                    false => Vec::new(),
-                };
-                self.look_again(beaten, trace, ctx);
+                if landing == Landing::CheckAgain {
+                    self.follow(trace, ctx);
+                }
+                // Callers with another paymentKey than the record's are looked at in the new light.
                 let others = self.callers.answer(&self.payment);
                 self.look_again(others, trace, ctx);
                 if landing == Landing::CheckAgain && self.is_abandoned() {
@@ -54,6 +50,9 @@ impl PaymentActor {
                 }
             }
             Landing::Stale | Landing::Doubtful | Landing::Overdue => {
+                if landing == Landing::Stale {
+                    self.follow(trace, ctx);
+                }
                 // Whether their attempt was written is not known: never "busy", never a second attempt.
                 let again = self.callers.take(Stay::Again);
                 for stranger in self.callers.answer(&self.payment) {
@@ -69,6 +68,20 @@ impl PaymentActor {
             self.turn_away();
         }
         self.watch(ctx);
+    }
+
+    /// Another node was faster: those whose paymentKey it has taken up wait for what comes of it there.
+    fn follow(&mut self, trace: TraceId, ctx: &mut Context<Self>) {
+        if !self.is_shared() {
+            return;
+        }
+        let beaten = self.callers.take(Stay::ForThisFlight);
+        let known = |caller: &Caller| self.payment.attempt_with(&caller.key).is_some();
+        let (beaten, strangers): (Vec<_>, Vec<_>) = beaten.into_iter().partition(known);
+        for stranger in strangers {
+            self.callers.join(stranger);
+        }
+        self.look_again(beaten, trace, ctx);
     }
 
     /// Callers who were waiting for a fresh reading, or whose paymentKey the record does not name.
