@@ -213,25 +213,7 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
             Some(s.node.dead_after_ms.to_string()),
         ));
     }
-    let known = [
-        "sqlite:",
-        "postgres://",
-        "postgresql://",
-        "mysql://",
-        "mariadb://",
-    ];
-    let known = known
-        .iter()
-        .any(|scheme| s.database.url.starts_with(scheme));
-    if !known || s.database.url.contains(":memory:") {
-        let wants =
-            "sqlite://FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME";
-        return Err(wrong(
-            "database.url",
-            wants,
-            Some(s.database.url_without_password()),
-        ));
-    }
+    where_it_remembers(s)?;
     let url = &s.toss.base_url;
     let stays_here = url.starts_with("http://") && is_loopback_url(url);
     if !url.starts_with("https://") && !stays_here {
@@ -257,6 +239,29 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
         ));
     }
     words(s)
+}
+
+fn where_it_remembers(s: &Settings) -> Result<(), SettingsFault> {
+    let known = [
+        "sqlite:",
+        "postgres://",
+        "postgresql://",
+        "mysql://",
+        "mariadb://",
+    ];
+    let known = known
+        .iter()
+        .any(|scheme| s.database.url.starts_with(scheme));
+    if !known || s.database.url.contains(":memory:") {
+        let wants =
+            "sqlite://FILE, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME";
+        return Err(wrong(
+            "database.url",
+            wants,
+            Some(s.database.url_without_password()),
+        ));
+    }
+    Ok(())
 }
 
 fn words(s: &Settings) -> Result<(), SettingsFault> {
