@@ -85,8 +85,8 @@ enum Work {
     Writes,
 }
 
-/// What a new connection is told. The server's own words in `/*M! */` are MariaDB's alone, those in `/*!80000 */` MySQL's:
-/// it has no limit for idle transactions, so there the limit for idle connections of the writer is as short.
+/// What a new connection is told. MariaDB alone reads what stands in `/*M! */`, MySQL what stands in `/*!80000 */`: it has no
+/// limit for idle transactions, so there the writer's limit for idle connections is as short.
 fn manners(work: Work, busy_timeout_ms: u64) -> String {
     // Whole seconds, and none is no wait at all.
     let patience = busy_timeout_ms.div_ceil(1_000).max(1);

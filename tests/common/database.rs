@@ -41,7 +41,7 @@ impl TestDatabase {
         let began = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
         let name = format!("payonce_test_{id}_{next}_{began}");
         ask(&server, &format!("CREATE DATABASE {name}"));
-        let (scheme, rest) = server.split_once("://").expect("a url");
+        let (scheme, rest) = server.split_once("://").unwrap();
         let host = rest.split(['/', '?']).next().unwrap();
         TestDatabase {
             url: format!("{scheme}://{host}/{name}"),
