@@ -23,6 +23,17 @@ const DOUBTFUL_AFTER: Duration = Duration::from_secs(5);
 /// How long a transaction may stand idle. A node that is paused in the middle of one must not hold its rows for ever.
 const IDLE_IN_TRANSACTION: &str = "5s";
 
+/// The batch outside, the index inside, whatever the statistics say: on a young database they say that every table is small,
+/// and a plan that was made then, which walks them, would be kept while they grow. The texts are constant, so each is
+/// planned once.
+const PLANS: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+];
+
 pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inner, StoreFault> {
     let options = options(&settings)?;
     let name = format!(

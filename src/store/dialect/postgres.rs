@@ -26,24 +26,27 @@ pub(super) fn verdict(answer: &PgDatabaseError) -> Verdict {
     }
 }
 
-/// The lock is taken below the aggregate, so that what is read is what was there when the lock was had.
+/// The keys come in order, and each row is locked by a look-up of its own. Asked for as `= ANY (..) ORDER BY`, a young and
+/// unmeasured table is walked in the order of its index instead. What is read is what was there when the lock was had.
 const LOCK_ROWS: &str = "
     SELECT (SELECT coalesce(json_agg(json_build_array(p.order_id, p.version, p.stock_held::int)), '[]')
-            FROM (SELECT order_id, version, stock_held FROM payments
-                  WHERE order_id = ANY ($1::text[]) ORDER BY order_id FOR NO KEY UPDATE) AS p)::text AS payments,
+            FROM unnest($1::text[]) AS j (key) CROSS JOIN LATERAL (
+                SELECT order_id, version, stock_held FROM payments
+                WHERE order_id = j.key FOR NO KEY UPDATE) AS p)::text AS payments,
            (SELECT coalesce(json_agg(json_build_array(p.id, p.name, p.price, p.stock, p.received, p.seller_id)), '[]')
-            FROM (SELECT id, name, price, stock, received, seller_id FROM products
-                  WHERE id = ANY ($2::bigint[]) ORDER BY id FOR NO KEY UPDATE) AS p)::text AS products";
+            FROM unnest($2::bigint[]) AS j (key) CROSS JOIN LATERAL (
+                SELECT id, name, price, stock, received, seller_id FROM products
+                WHERE id = j.key FOR NO KEY UPDATE) AS p)::text AS products";
 
 const LOCK_CHECKOUT_KEYS: &str = r#"
     SELECT k.user_id, k."key", k.body_hash, k.order_id, k.created_at
-    FROM unnest($1::text[], $2::text[]) AS j (user_id, "key")
-    JOIN checkout_keys AS k ON k.user_id = j.user_id AND k."key" = j."key"
-    ORDER BY k.user_id, k."key" FOR UPDATE OF k"#;
+    FROM unnest($1::text[], $2::text[]) AS j (user_id, "key") CROSS JOIN LATERAL (
+        SELECT user_id, "key", body_hash, order_id, created_at FROM checkout_keys
+        WHERE user_id = j.user_id AND "key" = j."key" FOR UPDATE) AS k"#;
 
 const LOCK_NODES: &str = "
-    SELECT incarnation FROM nodes
-    WHERE incarnation = ANY ($1::text[]) AND closed_at IS NULL ORDER BY incarnation FOR UPDATE";
+    SELECT n.incarnation FROM unnest($1::text[]) AS j (key) CROSS JOIN LATERAL (
+        SELECT incarnation FROM nodes WHERE incarnation = j.key AND closed_at IS NULL FOR UPDATE) AS n";
 
 const INSERT_PAYMENTS: &str = "
     INSERT INTO payments (user_id, order_name, total_amount, created_at, order_id, status, stock_held, version, owner,
