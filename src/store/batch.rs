@@ -1,10 +1,13 @@
-//! How the rows of a batch become the values of one statement: one JSON text, or one array literal a column.
+//! How the rows of a batch become the values of one statement: one JSON text, or one array literal a column. Their fields
+//! are known by their places: the order of the fields of a row is the order in its statement.
 
 use sea_orm::Value;
 use serde::Serialize;
 
 use super::dialect::Batch;
 
+mod arrays;
+mod cells;
 mod columns;
 
 impl Batch {
@@ -12,7 +15,7 @@ impl Batch {
     pub(super) fn values<T: Serialize>(self, rows: &[T]) -> Result<Vec<Value>, String> {
         match self {
             Batch::Json => {
-                let json = serde_json::to_string(rows).map_err(|error| error.to_string())?;
+                let json = arrays::of(rows).map_err(|error| error.to_string())?;
                 Ok(vec![json.into()])
             }
             Batch::Columns => {

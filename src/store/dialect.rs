@@ -52,7 +52,7 @@ pub(super) fn is_no_commit(answer: &dyn DatabaseError) -> bool {
 /// How the rows of a batch travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Batch {
-    /// One JSON array of objects, or of arrays.
+    /// One JSON array; each row is an array, each key stands by itself.
     Json,
     /// One array literal a column.
     Columns,

@@ -80,6 +80,7 @@ fn options(settings: &StoreSettings) -> Result<PgConnectOptions, StoreFault> {
             ("lock_timeout", &lock_timeout),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
         ])
+        .options(PLANS)
         .disable_statement_logging())
 }
 

@@ -42,25 +42,25 @@ macro_rules! keys {
     };
 }
 
-/// The rows of a batch as a table `j`, by the names of their fields.
+/// The rows of a batch as a table `j`, by the places of their fields.
 macro_rules! batch {
-    ($kind:ident $name:ident $(, $more:ident $next:ident)*) => {
+    ($place:literal $kind:ident $name:ident $(, $at:literal $more:ident $next:ident)*) => {
         concat!(
             "JSON_TABLE(?1, '$[*]' COLUMNS (`",
-            stringify!($name), "` ", kind!($kind), " PATH '$.", stringify!($name), "' ERROR ON ERROR",
-            $(", `", stringify!($next), "` ", kind!($more), " PATH '$.", stringify!($next), "' ERROR ON ERROR",)*
+            stringify!($name), "` ", kind!($kind), " PATH '$[", $place, "]' ERROR ON ERROR",
+            $(", `", stringify!($next), "` ", kind!($more), " PATH '$[", $at, "]' ERROR ON ERROR",)*
             ")) AS j"
         )
     };
 }
 
 macro_rules! insert {
-    ($table:literal: $kind:ident $name:ident $(, $more:ident $next:ident)*) => {
+    ($table:literal: $place:literal $kind:ident $name:ident $(, $at:literal $more:ident $next:ident)*) => {
         concat!(
             "INSERT INTO ", $table, " (`", stringify!($name), "`", $(", `", stringify!($next), "`",)*
             ") SELECT j.`", stringify!($name), "`", $(", j.`", stringify!($next), "`",)*
             " FROM ",
-            batch!($kind $name $(, $more $next)*)
+            batch!($place $kind $name $(, $at $more $next)*)
         )
     };
 }
@@ -102,20 +102,20 @@ const LOCK_NODES: &str = concat!(
 );
 
 const INSERT_PAYMENTS: &str = insert!("payments":
-    text user_id, text order_name, whole total_amount, whole created_at, id order_id, word status, whole stock_held,
-    whole version, id owner, whole next_attempt_at, whole expires_at, whole rounds, whole questions, word quarantine);
+    0 text user_id, 1 text order_name, 2 whole total_amount, 3 whole created_at, 4 id order_id, 6 word status, 7 whole stock_held,
+    8 whole version, 9 id owner, 10 whole next_attempt_at, 11 whole expires_at, 12 whole rounds, 13 whole questions, 14 word quarantine);
 
 /// In place of a foreign key, which would lock the products: a line whose product is not there is not written, and then the
 /// rows are too few.
 const INSERT_LINES: &str = concat!(
-    insert!("order_lines": id order_id, whole product_id, whole quantity, whole amount),
+    insert!("order_lines": 0 id order_id, 1 whole product_id, 2 whole quantity, 3 whole amount),
     " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.product_id"
 );
 
 const UPDATE_PAYMENTS: &str = concat!(
     "UPDATE ",
-    batch!(id order_id, whole replaces, word status, whole stock_held, whole version, id owner, whole next_attempt_at,
-           whole expires_at, whole rounds, whole questions, word quarantine),
+    batch!(0 id order_id, 1 whole replaces, 2 word status, 3 whole stock_held, 4 whole version, 5 id owner, 6 whole next_attempt_at,
+           7 whole expires_at, 8 whole rounds, 9 whole questions, 10 word quarantine),
     " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.replaces
     SET p.status = j.status, p.stock_held = j.stock_held, p.version = j.version, p.owner = j.owner,
         p.next_attempt_at = j.next_attempt_at, p.expires_at = j.expires_at, p.rounds = j.rounds,
@@ -124,10 +124,10 @@ const UPDATE_PAYMENTS: &str = concat!(
 
 const PUT_ATTEMPTS: &str = concat!(
     insert!("attempts":
-        id order_id, whole number, text payment_key, whole n, whole answered, text gateway, whole started_at,
-        whole may_send_until, id owner, whole many_owners, whole foreign_seen, word approval_sign, long doubted_code,
-        long doubted_message, word outcome, long gateway_code, long gateway_message, whole approved_at, long method,
-        long receipt_url),
+        0 id order_id, 1 whole number, 2 text payment_key, 3 whole n, 4 whole answered, 5 text gateway, 6 whole started_at,
+        7 whole may_send_until, 8 id owner, 9 whole many_owners, 10 whole foreign_seen, 11 word approval_sign, 12 long doubted_code,
+        13 long doubted_message, 14 word outcome, 15 long gateway_code, 16 long gateway_message, 17 whole approved_at, 18 long method,
+        19 long receipt_url),
     " ON DUPLICATE KEY UPDATE
         n = VALUES(n), answered = VALUES(answered), may_send_until = VALUES(may_send_until),
         many_owners = VALUES(many_owners), foreign_seen = VALUES(foreign_seen),
@@ -138,31 +138,31 @@ const PUT_ATTEMPTS: &str = concat!(
 );
 
 const INSERT_HISTORY: &str = insert!("payment_history":
-    id order_id, whole version, id transition_id, word from_status, word to_status, word event, long reason, whole at);
+    0 id order_id, 1 whole version, 2 id transition_id, 3 word from_status, 4 word to_status, 5 word event, 6 long reason, 7 whole at);
 
 const INSERT_OUTBOX: &str =
-    insert!("outbox": id order_id, whole version, word event, long payload, whole at);
+    insert!("outbox": 0 id order_id, 1 whole version, 2 word event, 3 long payload, 4 whole at);
 
 const MOVE_STOCK: &str = concat!(
     "UPDATE ",
-    batch!(whole id, whole stock, whole received),
+    batch!(0 whole id, 1 whole stock, 2 whole received),
     " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id
     SET p.stock = p.stock + j.stock, p.received = p.received + j.received"
 );
 
 const DROP_CHECKOUT_KEYS: &str = concat!(
     "DELETE k FROM ",
-    batch!(text user_id, text key, whole created_at),
+    batch!(0 text user_id, 1 text key, 2 whole created_at),
     " STRAIGHT_JOIN checkout_keys AS k FORCE INDEX (PRIMARY)
       ON k.user_id = j.user_id AND k.`key` = j.`key` AND k.created_at = j.created_at"
 );
 
 const PUT_CHECKOUT_KEYS: &str = insert!("checkout_keys":
-    text user_id, text key, text body_hash, id order_id, whole created_at);
+    0 text user_id, 1 text key, 2 text body_hash, 3 id order_id, 4 whole created_at);
 
 const POSTPONE_PAYMENTS: &str = concat!(
     "UPDATE ",
-    batch!(id order_id, whole version, whole until),
+    batch!(0 id order_id, 1 whole version, 2 whole until),
     " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.version
     SET p.next_attempt_at = j.`until`"
 );
@@ -170,12 +170,12 @@ const POSTPONE_PAYMENTS: &str = concat!(
 const PUT_LISTINGS: &str = concat!(
     "INSERT INTO products (id, name, price, stock, received, seller_id)
     SELECT j.id, j.name, j.price, 0, 0, j.seller_id FROM ",
-    batch!(whole id, text name, whole price, whole seller_id),
+    batch!(0 whole id, 1 text name, 2 whole price, 3 whole seller_id),
     " ON DUPLICATE KEY UPDATE name = VALUES(name), price = VALUES(price), seller_id = VALUES(seller_id)"
 );
 
 const INSERT_STOCK_CHANGES: &str = insert!("stock_changes":
-    id id, whole product_id, whole quantity, long reason, whole at);
+    0 id id, 1 whole product_id, 2 whole quantity, 3 long reason, 4 whole at);
 
 /// By the database's clock, the only one that all nodes share; heartbeats are written and judged by it alone. Not the start
 /// of the statement: it may have waited.
@@ -206,13 +206,13 @@ const PUT_NODES: &str = concat!(
     ", ",
     now!(),
     " FROM ",
-    batch!(id incarnation, text name),
+    batch!(0 id incarnation, 1 text name),
     " ON DUPLICATE KEY UPDATE name = VALUES(name), heartbeat_at = VALUES(heartbeat_at), closed_at = NULL"
 );
 
 const UPDATE_NODES: &str = concat!(
     "UPDATE ",
-    batch!(id incarnation, whole beats, whole closes),
+    batch!(0 id incarnation, 1 whole beats, 2 whole closes),
     " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation
     SET n.heartbeat_at = CASE WHEN j.beats THEN ",
     now!(),
