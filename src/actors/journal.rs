@@ -119,6 +119,7 @@ pub struct JournalActor {
     queue: VecDeque<Entry>,
     openings: usize,
     committing: bool,
+    beating: bool,
     flushes: Vec<oneshot::Sender<()>>,
 }
 
@@ -142,17 +143,21 @@ impl JournalActor {
             queue: VecDeque::new(),
             openings: 0,
             committing: false,
+            beating: false,
             flushes: Vec::new(),
         }
     }
 
     fn commit_next(&mut self, ctx: &mut Context<Self>) {
+        self.commit_beats(ctx);
         if self.committing {
             return;
         }
         let batch = self.next_batch();
         if batch.is_empty() {
-            self.flushes.drain(..).for_each(|done| _ = done.send(()));
+            if !self.beating {
+                self.flushes.drain(..).for_each(|done| _ = done.send(()));
+            }
             return;
         }
         self.committing = true;
@@ -172,6 +177,24 @@ impl JournalActor {
         ctx.spawn(finished);
     }
 
+    /// Heartbeats are written beside everything else: a batch that waits for somebody's row must not make a live node
+    /// look dead, to others or to itself.
+    fn commit_beats(&mut self, ctx: &mut Context<Self>) {
+        if self.beating || self.urgent.is_empty() {
+            return;
+        }
+        self.beating = true;
+        let beats = self.urgent.drain(..).collect();
+        let work = tokio::spawn(self.bench.clone().commit(beats));
+        ctx.spawn(work.into_actor(self).map(|joined, journal, ctx| {
+            if let Err(fault) = joined {
+                tracing::error!(%fault, "a heartbeat panicked");
+            }
+            journal.beating = false;
+            journal.commit_next(ctx);
+        }));
+    }
+
     /// Nothing new is begun while the database is away: each batch would wait for it in turn, and the last caller
     /// for all of them.
     fn shed_openings(&mut self) {
@@ -184,17 +207,17 @@ impl JournalActor {
     }
 
     fn next_batch(&mut self) -> Vec<Entry> {
-        let size = self.limits.batch.min(self.urgent.len() + self.queue.len());
+        let size = self.limits.batch.min(self.queue.len());
         let mut batch = Vec::with_capacity(size);
         while batch.len() < size {
-            let Some(entry) = self.urgent.pop_front().or_else(|| self.queue.pop_front()) else {
+            let Some(entry) = self.queue.pop_front() else {
                 break;
             };
             self.openings -= usize::from(entry.write.kind == Kind::Opening);
             self.metrics.dequeued(entry.since.elapsed());
             batch.push(entry);
         }
-        self.metrics.queued(self.urgent.len() + self.queue.len());
+        self.metrics.queued(self.queue.len());
         batch
     }
 }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -22,6 +23,14 @@ struct Row {
     price: i64,
     stock: i64,
     seller: i64,
+}
+
+/// The first stock of a product has one name, so that of two imports that run at once the second finds it taken.
+fn first_stock(product: ProductId) -> Uuid {
+    let name = Sha256::digest(format!("products import: the first stock of {product}"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&name[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// All rows or none: a file with a bad row changes nothing.
@@ -45,7 +54,7 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
             Some(_) => kept += 1,
             None if stock > 0 => {
                 changes.push(Change::Restock(Restock {
-                    id: Uuid::now_v7(),
+                    id: first_stock(product),
                     product,
                     change: stock,
                     reason: "products import".into(),

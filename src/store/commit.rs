@@ -10,7 +10,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, V
 use super::dialect::{self, Sql};
 use super::fault::{CommitFault, StoreFault, refuses_commit, verdict};
 use super::rows::{self, ProductRow};
-use super::{One, Store, rows_of, transaction};
+use super::{One, Silent, Store, rows_of, transaction};
 use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
 
 mod change;
@@ -25,33 +25,35 @@ use write::write;
 /// Why a transaction was given up before its COMMIT took effect: nothing of it is there.
 struct Aborted {
     fault: CommitFault,
-    /// Somebody else was in the way, and may be gone by now.
-    again: bool,
+    /// How often in all it is worth a try: somebody else was in the way, and may be gone by now.
+    tries: u32,
 }
 
 impl Aborted {
     fn refused(why: String) -> Aborted {
         let fault = CommitFault::Refused(why);
-        Aborted {
-            fault,
-            again: false,
-        }
+        Aborted { fault, tries: 1 }
     }
 }
 
 impl From<DbErr> for Aborted {
     fn from(error: DbErr) -> Aborted {
-        let again = match verdict(&error) {
-            dialect::Verdict::Collided | dialect::Verdict::Taken => true,
-            dialect::Verdict::Refused | dialect::Verdict::Unwell => false,
+        let tries = match verdict(&error) {
+            dialect::Verdict::Collided => 8,
+            dialect::Verdict::Taken | dialect::Verdict::Blocked => 2,
+            dialect::Verdict::Refused | dialect::Verdict::Unwell => 1,
         };
         let fault = error.into();
-        Aborted { fault, again }
+        Aborted { fault, tries }
     }
 }
 
-/// How often a batch is tried that collides with another node's.
-const TRIES: u32 = 8;
+impl From<Silent> for Aborted {
+    fn from(silent: Silent) -> Aborted {
+        let fault = CommitFault::Unavailable(silent.to_string());
+        Aborted { fault, tries: 1 }
+    }
+}
 
 impl Store {
     /// `Refused` and `Unavailable` are surely not written; after `Doubtful`, [`Store::read_back`] tells. Meant for one caller
@@ -64,7 +66,7 @@ impl Store {
         loop {
             match self.try_commit(writer, batch).await {
                 Ok(done) => return done,
-                Err(aborted) if aborted.again && tries < TRIES => {
+                Err(aborted) if tries < aborted.tries => {
                     tracing::debug!(fault = %aborted.fault, tries, "a batch collided; again");
                     // Two that collided must not meet again at once.
                     let pause = rand::random_range(1..=5 << tries.min(5));
@@ -81,15 +83,18 @@ impl Store {
         writer: &DatabaseConnection,
         batch: &[Change],
     ) -> Result<Result<Committed, CommitFault>, Aborted> {
-        let txn = transaction::begin(writer).await?;
-        let (committed, wrote) = match decide_and_write(&txn, self.0.sql, batch).await {
-            Ok(done) => done,
-            Err(aborted) => {
-                // Without it the rollback would wait for the next one who wants the connection.
-                let _ = txn.rollback().await;
-                return Err(aborted);
+        let begun = self.answered(async {
+            let txn = transaction::begin(writer).await?;
+            match decide_and_write(&txn, self.0.sql, batch).await {
+                Ok((committed, wrote)) => Ok((txn, committed, wrote)),
+                Err(aborted) => {
+                    // Without it the rollback would wait for the next one who wants the connection.
+                    let _ = txn.rollback().await;
+                    Err(aborted)
+                }
             }
-        };
+        });
+        let (txn, committed, wrote) = begun.await??;
         fault_point!(Batch(Written): batch);
         #[cfg(test)]
         let txn = match wrote {
@@ -99,10 +104,16 @@ impl Store {
             },
             false => txn,
         };
-        let ended = if wrote {
-            txn.commit().await
-        } else {
-            txn.rollback().await
+        let ended = self.answered(async {
+            match wrote {
+                true => txn.commit().await,
+                false => txn.rollback().await,
+            }
+        });
+        let ended = match ended.await {
+            Ok(ended) => ended,
+            Err(silent) if wrote => return Ok(Err(CommitFault::Doubtful(silent.to_string()))),
+            Err(silent) => return Err(silent.into()),
         };
         match ended {
             Ok(()) => {
@@ -115,8 +126,8 @@ impl Store {
             }
             Err(error) => {
                 let fault = CommitFault::Unavailable(error.to_string());
-                let again = verdict(&error) == dialect::Verdict::Collided;
-                Err(Aborted { fault, again })
+                let Aborted { tries, .. } = error.into();
+                Err(Aborted { fault, tries })
             }
         }
     }
@@ -131,14 +142,18 @@ impl Store {
     ) -> Result<Landing, StoreFault> {
         #[cfg(test)]
         self.0.sabotage.see()?;
-        let txn = transaction::begin(self.writer()?).await?;
+        let writer = self.writer()?;
         let key = [
             Value::from(order.to_string()),
             Value::from(transition.0.hyphenated().to_string()),
         ];
-        let found = landing(&txn, self.0.sql, key).await;
-        let _ = txn.rollback().await;
-        Ok(match found?.first() {
+        let found = self.answered(async {
+            let txn = transaction::begin(writer).await?;
+            let found = landing(&txn, self.0.sql, key).await;
+            let _ = txn.rollback().await;
+            found
+        });
+        Ok(match found.await??.first() {
             Some(row) if row.landed => Landing::Landed {
                 held: row.stock_held,
             },
@@ -152,6 +167,10 @@ impl Store {
     pub async fn settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
         #[cfg(test)]
         self.0.sabotage.see()?;
+        self.answered(self.try_settle_restock(restock)).await?
+    }
+
+    async fn try_settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
         let txn = transaction::begin(self.writer()?).await?;
         let values = [restock.id.hyphenated().to_string().into()];
         let found: Result<Vec<QuantityRow>, _> =

@@ -22,6 +22,8 @@ pub(super) enum Verdict {
     Refused,
     /// It collided with somebody else's, who may be done by now: the whole transaction again.
     Collided,
+    /// A lock was not had in time. Once more; then whoever wants it is told, and its batch-mates go on without it.
+    Blocked,
     /// Somebody else has written the row since the transaction looked. If the next look does not see it, it is refused.
     Taken,
     /// It is about the database's health.

@@ -90,7 +90,9 @@ impl From<DbErr> for StoreFault {
     fn from(error: DbErr) -> StoreFault {
         match verdict(&error) {
             Verdict::Refused | Verdict::Taken => StoreFault::Refused(error.to_string()),
-            Verdict::Collided | Verdict::Unwell => StoreFault::Unavailable(error.to_string()),
+            Verdict::Collided | Verdict::Blocked | Verdict::Unwell => {
+                StoreFault::Unavailable(error.to_string())
+            }
         }
     }
 }
@@ -99,7 +101,9 @@ impl From<DbErr> for CommitFault {
     /// For errors before COMMIT only.
     fn from(error: DbErr) -> CommitFault {
         match verdict(&error) {
-            Verdict::Refused | Verdict::Taken => CommitFault::Refused(error.to_string()),
+            Verdict::Refused | Verdict::Taken | Verdict::Blocked => {
+                CommitFault::Refused(error.to_string())
+            }
             Verdict::Collided | Verdict::Unwell => CommitFault::Unavailable(error.to_string()),
         }
     }

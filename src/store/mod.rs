@@ -2,6 +2,7 @@
 //! per change goes out; everything else only reads, on connections of its own. sea-orm lives here and nowhere else.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement, Value};
 
@@ -122,9 +123,33 @@ impl Store {
         sql: &'static str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<T>, StoreFault> {
-        rows_of(self.readers(), sql, values)
-            .await
-            .map_err(Into::into)
+        let found = self.answered(rows_of(self.readers(), sql, values)).await?;
+        found.map_err(Into::into)
+    }
+
+    /// What a database server answers, if it does. A host that has lost its power says nothing at all, and a connection
+    /// that waits for it would wait for ever. A file has no such silence.
+    async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, Silent> {
+        match self.0.sql.shared {
+            true => tokio::time::timeout(PATIENCE, work)
+                .await
+                .map_err(|_| Silent),
+            false => Ok(work.await),
+        }
+    }
+}
+
+/// Longer than any lock is waited for, and than any disk takes that is worth waiting for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The database server has not answered.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the database has not answered within {} s", PATIENCE.as_secs())]
+struct Silent;
+
+impl From<Silent> for StoreFault {
+    fn from(silent: Silent) -> StoreFault {
+        StoreFault::Unavailable(silent.to_string())
     }
 }
 

@@ -21,7 +21,13 @@ const WRITERS: u32 = 2;
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a transaction may stand idle. A node that is paused in the middle of one must not hold its rows for ever.
-const IDLE_IN_TRANSACTION: &str = "5s";
+const IDLE_IN_TRANSACTION: &str = "2s";
+
+/// The longest that a row is waited for: batch-mates wait along.
+const LOCK_WAIT_MS: u64 = 1_000;
+
+/// No connection lives longer: after a failover the name leads to another server, and one that was demoted still answers.
+const MAX_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The batch outside, the index inside, whatever the statistics say: on a young database they say that every table is small,
 /// and a plan that was made then, which walks them, would be kept while they grow. The texts are constant, so each is
@@ -69,7 +75,7 @@ fn options(settings: &StoreSettings) -> Result<PgConnectOptions, StoreFault> {
     if options.get_database().is_none_or(str::is_empty) {
         return Err(wants());
     }
-    let lock_timeout = format!("{}ms", settings.busy_timeout_ms);
+    let lock_timeout = format!("{}ms", settings.busy_timeout_ms.min(LOCK_WAIT_MS));
     Ok(options
         .application_name("payonce")
         .options([
@@ -88,6 +94,7 @@ async fn connect(options: PgConnectOptions, most: u32) -> Result<DatabaseConnect
     let pool = PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE)
+        .max_lifetime(MAX_LIFETIME)
         .test_before_acquire(false)
         .before_acquire(|connection, known| {
             Box::pin(async move {

@@ -237,7 +237,7 @@ impl PaymentActor {
 
     /// Another living node is at it, or has just been and will be again.
     fn is_left_to_another(&self) -> bool {
-        self.is_anothers && !self.hands.may_take_over(&self.payment)
+        self.is_anothers && !self.hands.may_take_over(&self.payment, Lane::Live)
     }
 
     fn see(&mut self, sight: Sight) {

@@ -121,7 +121,7 @@ impl Flight {
             self.sight.is_anothers = anothers.map_err(|_| Box::new(Landing::Postponed))?;
         }
         let (payment, now) = (&self.sight.payment, self.hands.clock.now());
-        if self.sight.is_anothers && !self.hands.may_take_over(payment) {
+        if self.sight.is_anothers && !self.hands.may_take_over(payment, lane) {
             return Ok(false);
         }
         let due = payment.due_at().is_some_and(|due| due <= now);

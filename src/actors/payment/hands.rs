@@ -11,9 +11,9 @@ use crate::actors::clock::Clock;
 use crate::actors::journal::Write;
 use crate::actors::membership::{Membership, Warrant};
 use crate::actors::product::Products;
-use crate::actors::toss::{Admit, Busy, Front, LookUp, SendConfirm};
+use crate::actors::toss::{Admit, Busy, Front, Lane, LookUp, SendConfirm};
 use crate::actors::versions::VersionOf;
-use crate::domain::{Claim, GatewayIdentity, Payment, Status, Timestamp};
+use crate::domain::{Attempt, Claim, GatewayIdentity, Payment, Status, Timestamp};
 use crate::metrics::{BreakerState, Metrics, Shed};
 use crate::store::{Store, StoreFault};
 
@@ -38,6 +38,10 @@ impl FlightLimits {
         self.claim() * 2
     }
 }
+
+/// How long after its hard deadline an attempt is nobody's, though its owner lives: that node's heart beats, and nobody
+/// there looks after it. The due queue has the same figure.
+const LONG_OVER_MS: i64 = 120_000;
 
 #[derive(Debug)]
 pub struct Hands {
@@ -176,14 +180,23 @@ impl Hands {
         }
     }
 
-    /// Whether a payment of another living node may be taken in hand here. What it has in progress, never: its age says
-    /// nothing. What is unknown it goes on asking within its flight's budget; then it is anybody's.
-    pub fn may_take_over(&self, payment: &Payment) -> bool {
+    /// Whether a payment of another living node may be taken in hand here. What it has in progress, not before it has
+    /// long been over: its age says nothing. What is unknown it goes on asking within its flight's budget; then it is
+    /// anybody's. For a buyer who waits, it is from the last instant on at which that node may send.
+    pub fn may_take_over(&self, payment: &Payment, lane: Lane) -> bool {
         let budget = i64::try_from(self.limits.budget.as_millis()).unwrap_or(i64::MAX);
-        let over = |due: Timestamp| due.plus_ms(budget) <= self.clock.now();
+        let now = self.clock.now();
+        let over = |due: Timestamp| due.plus_ms(budget) <= now;
+        let silent = |attempt: &Attempt| attempt.may_send_until <= now;
         match payment.status {
-            Status::InProgress => false,
-            Status::Unknown => payment.due_at().is_none_or(over),
+            Status::InProgress => {
+                let due = payment.due_at();
+                due.is_some_and(|due| due.plus_ms(LONG_OVER_MS) <= now)
+            }
+            Status::Unknown => {
+                let silent = payment.current_attempt().is_none_or(silent);
+                payment.due_at().is_none_or(over) || (lane == Lane::Live && silent)
+            }
             Status::Ready
             | Status::Done
             | Status::Failed

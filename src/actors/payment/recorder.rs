@@ -83,6 +83,9 @@ impl Recorder {
                     return Ok(());
                 }
                 Ok(Verdict::Stale { .. } | Verdict::NotFound) if is_evidence(&event) => {
+                    // A reader that lags behind would show the same again and again.
+                    sleep(pause).await;
+                    pause = (pause * 2).min(REWRITE_MAX);
                     self.refresh().await?;
                 }
                 Ok(Verdict::Stale { .. } | Verdict::NotFound) => {

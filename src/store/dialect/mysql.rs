@@ -185,7 +185,8 @@ macro_rules! now {
     };
 }
 
-/// The open rows with a heartbeat that is younger than the parameter, in microseconds.
+/// The open rows with a heartbeat that is younger than the parameter, in microseconds; and not of a future that a clock
+/// which was set back has left behind.
 macro_rules! living {
     ($columns:literal, $age:literal) => {
         concat!(
@@ -194,7 +195,12 @@ macro_rules! living {
             " FROM nodes WHERE closed_at IS NULL AND heartbeat_at > ",
             now!(),
             " - ",
-            $age
+            $age,
+            " AND heartbeat_at < ",
+            now!(),
+            " + abs(",
+            $age,
+            ")"
         )
     };
 }
@@ -227,6 +233,14 @@ const READ_BACK: &str = "
            EXISTS (SELECT 1 FROM payment_history AS h
                    WHERE h.transition_id = ?2 AND h.order_id = p.order_id) AS landed
     FROM payments AS p WHERE p.order_id = ?1";
+
+/// By name: a column that a newer build adds must not change what a prepared statement of this one answers.
+macro_rules! payment {
+    () => {
+        "p.order_id, p.user_id, p.order_name, p.status, p.stock_held, p.total_amount, p.version, p.owner,
+           p.next_attempt_at, p.expires_at, p.rounds, p.questions, p.quarantine, p.created_at"
+    };
+}
 
 /// The lines and the attempts of `p`, each as a JSON array: one statement sees one state, whatever is written beside it.
 macro_rules! lines_and_attempts {
@@ -262,13 +276,17 @@ macro_rules! past {
 }
 
 const LOAD: &str = concat!(
-    "SELECT p.*, ",
+    "SELECT ",
+    payment!(),
+    ", ",
     lines_and_attempts!(),
     " FROM payments AS p WHERE p.order_id = ?1"
 );
 
 const AUDIT_PAGE: &str = concat!(
-    "SELECT p.*, ",
+    "SELECT ",
+    payment!(),
+    ", ",
     lines_and_attempts!(),
     ", ",
     past!("p.order_id"),
@@ -300,7 +318,8 @@ macro_rules! due {
 }
 
 /// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another. What
-/// the asking incarnation has in progress itself is due for it alone, in whose share it may be.
+/// the asking incarnation has in progress itself is due for it alone, in whose share it may be; until long after the last
+/// instant at which it may send. Then its node's heart beats, and nobody there looks after it.
 const DUE: &str = concat!(
     "SELECT order_id, status FROM (",
     due!(concat!(
@@ -309,7 +328,7 @@ const DUE: &str = concat!(
         in_share!(),
         " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "?4"),
-        ")) END"
+        ") OR next_attempt_at <= ?1 - 120000000) END"
     )),
     " UNION ALL ",
     due!(concat!(
@@ -340,7 +359,9 @@ const RECENT: &str = "
 
 /// Oldest order first. With its past, since a list says since when and why.
 const QUARANTINED: &str = concat!(
-    "SELECT p.*, ",
+    "SELECT ",
+    payment!(),
+    ", ",
     lines_and_attempts!(),
     ", ",
     past!("p.order_id"),

@@ -10,13 +10,16 @@ use sea_orm::sqlx::postgres::PgDatabaseError;
 use super::{Batch, Sql, Together, Verdict, is_constraint};
 
 pub(super) fn verdict(answer: &PgDatabaseError) -> Verdict {
-    /// Serialization failure, deadlock, and a lock that was not had in time.
-    const COLLISIONS: [&str; 3] = ["40001", "40P01", "55P03"];
+    /// Serialization failure and deadlock.
+    const COLLISIONS: [&str; 2] = ["40001", "40P01"];
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
     /// What is wrong with the data, a constraint, or the statement's own words.
     const REFUSALS: [&str; 4] = ["21", "22", "23", "42"];
     let code = answer.code();
     if COLLISIONS.contains(&code) {
         Verdict::Collided
+    } else if code == LOCK_NOT_AVAILABLE {
+        Verdict::Blocked
     } else if answer.is_unique_violation() {
         Verdict::Taken
     } else if is_constraint(answer) || REFUSALS.iter().any(|class| code.starts_with(class)) {
@@ -140,7 +143,8 @@ macro_rules! now {
     };
 }
 
-/// The open rows with a heartbeat that is younger than the parameter, in microseconds.
+/// The open rows with a heartbeat that is younger than the parameter, in microseconds; and not of a future that a clock
+/// which was set back has left behind.
 macro_rules! living {
     ($columns:literal, $age:literal) => {
         concat!(
@@ -149,7 +153,12 @@ macro_rules! living {
             " FROM nodes WHERE closed_at IS NULL AND heartbeat_at > ",
             now!(),
             " - ",
-            $age
+            $age,
+            " AND heartbeat_at < ",
+            now!(),
+            " + abs(",
+            $age,
+            ")"
         )
     };
 }
@@ -185,6 +194,14 @@ const READ_BACK: &str = "
                    WHERE h.transition_id = $2 AND h.order_id = p.order_id) AS landed
     FROM payments AS p WHERE p.order_id = $1";
 
+/// By name: a column that a newer build adds must not change what a prepared statement of this one answers.
+macro_rules! payment {
+    () => {
+        "p.order_id, p.user_id, p.order_name, p.status, p.stock_held, p.total_amount, p.version, p.owner,
+           p.next_attempt_at, p.expires_at, p.rounds, p.questions, p.quarantine, p.created_at"
+    };
+}
+
 /// The lines and the attempts of `p`, each as a JSON array: one statement sees one state, whatever is written beside it.
 macro_rules! lines_and_attempts {
     () => {
@@ -215,13 +232,17 @@ macro_rules! past {
 }
 
 const LOAD: &str = concat!(
-    "SELECT p.*,",
+    "SELECT ",
+    payment!(),
+    ",",
     lines_and_attempts!(),
     " FROM payments AS p WHERE p.order_id = $1"
 );
 
 const AUDIT_PAGE: &str = concat!(
-    "SELECT p.*,",
+    "SELECT ",
+    payment!(),
+    ",",
     lines_and_attempts!(),
     ",",
     past!(),
@@ -257,7 +278,8 @@ macro_rules! due {
 }
 
 /// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another. What
-/// the asking incarnation has in progress itself is due for it alone, in whose share it may be.
+/// the asking incarnation has in progress itself is due for it alone, in whose share it may be; until long after the last
+/// instant at which it may send. Then its node's heart beats, and nobody there looks after it.
 const DUE: &str = concat!(
     "SELECT order_id, status FROM (",
     due!(concat!(
@@ -266,7 +288,7 @@ const DUE: &str = concat!(
         in_share!(),
         " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "$4"),
-        ")) END"
+        ") OR next_attempt_at <= $1 - 120000000) END"
     )),
     " UNION ALL ",
     due!(concat!(
@@ -297,7 +319,9 @@ const RECENT: &str = "
 
 /// Oldest order first. With its past, since a list says since when and why.
 const QUARANTINED: &str = concat!(
-    "SELECT p.*,",
+    "SELECT ",
+    payment!(),
+    ",",
     lines_and_attempts!(),
     ",",
     past!(),

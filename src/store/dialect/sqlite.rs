@@ -143,7 +143,8 @@ macro_rules! now {
     };
 }
 
-/// The open rows with a heartbeat that is younger than the parameter, in microseconds.
+/// The open rows with a heartbeat that is younger than the parameter, in microseconds; and not of a future that a clock
+/// which was set back has left behind.
 macro_rules! living {
     ($columns:literal, $age:literal) => {
         concat!(
@@ -152,7 +153,12 @@ macro_rules! living {
             " FROM nodes WHERE closed_at IS NULL AND heartbeat_at > ",
             now!(),
             " - ",
-            $age
+            $age,
+            " AND heartbeat_at < ",
+            now!(),
+            " + abs(",
+            $age,
+            ")"
         )
     };
 }
@@ -188,6 +194,14 @@ const READ_BACK: &str = "
                    WHERE h.transition_id = ?2 AND h.order_id = p.order_id) AS landed
     FROM payments AS p WHERE p.order_id = ?1";
 
+/// By name: a column that a newer build adds must not change what a prepared statement of this one answers.
+macro_rules! payment {
+    () => {
+        "p.order_id, p.user_id, p.order_name, p.status, p.stock_held, p.total_amount, p.version, p.owner,
+           p.next_attempt_at, p.expires_at, p.rounds, p.questions, p.quarantine, p.created_at"
+    };
+}
+
 /// The lines and the attempts of `p`, each as a JSON array: one statement sees one state, whatever is written beside it.
 macro_rules! lines_and_attempts {
     () => {
@@ -208,13 +222,17 @@ macro_rules! lines_and_attempts {
 }
 
 const LOAD: &str = concat!(
-    "SELECT p.*,",
+    "SELECT ",
+    payment!(),
+    ",",
     lines_and_attempts!(),
     " FROM payments AS p WHERE p.order_id = ?1"
 );
 
 const AUDIT_PAGE: &str = concat!(
-    "SELECT p.*,",
+    "SELECT ",
+    payment!(),
+    ",",
     lines_and_attempts!(),
     ",
            (SELECT json_group_array(json_object(
@@ -252,7 +270,8 @@ macro_rules! due {
 }
 
 /// Each branch walks its own stretch of the index in order and stops at the limit, so that no status hides another. What
-/// the asking incarnation has in progress itself is due for it alone, in whose share it may be.
+/// the asking incarnation has in progress itself is due for it alone, in whose share it may be; until long after the last
+/// instant at which it may send. Then its node's heart beats, and nobody there looks after it.
 const DUE: &str = concat!(
     "SELECT order_id, status FROM (",
     due!(concat!(
@@ -261,7 +280,7 @@ const DUE: &str = concat!(
         in_share!(),
         " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "?4"),
-        ")) END"
+        ") OR next_attempt_at <= ?1 - 120000000) END"
     )),
     " UNION ALL ",
     due!(concat!(
@@ -292,7 +311,9 @@ const RECENT: &str = "
 
 /// Oldest order first. With its past, since a list says since when and why.
 const QUARANTINED: &str = concat!(
-    "SELECT p.*,",
+    "SELECT ",
+    payment!(),
+    ",",
     lines_and_attempts!(),
     ",
            (SELECT json_group_array(json_object(

@@ -198,7 +198,7 @@ async fn each_connection_is_told_about_time_isolation_and_strictness() {
             sql_mode: found[0].sql_mode.clone(),
             time_zone: "+00:00".to_owned(),
             collation: "utf8mb4_bin".to_owned(),
-            patience_s: 2,
+            patience_s: 1,
             gathered_bytes: 1 << 28,
             reads_only,
         };

@@ -9,8 +9,9 @@ pub(in crate::store::dialect) fn verdict(answer: &MySqlDatabaseError) -> Verdict
 }
 
 fn verdict_of(number: u16, state: Option<&str>, is_constraint: bool) -> Verdict {
-    /// A row that was changed since it was read, a lock that was not had in time, and a deadlock.
-    const COLLISIONS: [u16; 3] = [1020, 1205, 1213];
+    /// A row that was changed since it was read, and a deadlock.
+    const COLLISIONS: [u16; 2] = [1020, 1213];
+    const LOCK_WAIT_TIMEOUT: u16 = 1205;
     const DUPLICATE: u16 = 1062;
     /// What is wrong with the data, a constraint, or the statement's own words.
     const STATES: [&str; 4] = ["21", "22", "23", "42"];
@@ -22,6 +23,8 @@ fn verdict_of(number: u16, state: Option<&str>, is_constraint: bool) -> Verdict 
     let stated = |class: &str| state.is_some_and(|state| state.starts_with(class));
     if COLLISIONS.contains(&number) {
         Verdict::Collided
+    } else if number == LOCK_WAIT_TIMEOUT {
+        Verdict::Blocked
     } else if number == DUPLICATE {
         Verdict::Taken
     } else if is_constraint
@@ -42,9 +45,10 @@ mod tests {
     #[test]
     fn what_can_pass_is_told_from_what_can_never_be_written() {
         let of = |number, state| verdict_of(number, Some(state), false);
-        for (number, state) in [(1213, "40001"), (1205, "HY000"), (1020, "HY000")] {
+        for (number, state) in [(1213, "40001"), (1020, "HY000")] {
             assert_eq!(of(number, state), Verdict::Collided, "{number}");
         }
+        assert_eq!(of(1205, "HY000"), Verdict::Blocked);
         assert_eq!(of(1062, "23000"), Verdict::Taken);
         for (number, state) in [
             (1048, "23000"),
