@@ -46,8 +46,14 @@ impl Shop {
             ("TOSS__BASE_URL", &toss.url),
             ("TOSS__SECRET_KEY", SECRET_KEY),
         ];
+        // Where nothing but a heartbeat tells that a node is dead, it tells so soon: there are many deaths.
+        let mortal: &[(&str, &str)] = match database.is_shared() {
+            true => &[("NODE__HEARTBEAT_MS", "250"), ("NODE__DEAD_AFTER_MS", "1000")],
+            false => &[],
+        };
         let env = own
             .iter()
+            .chain(mortal)
             .chain(settings)
             .map(|(name, value)| (format!("PAYONCE_{name}"), (*value).to_owned()))
             .collect();
