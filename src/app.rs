@@ -10,8 +10,8 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::actors::{
-    BreakerRules, CheckoutRules, Crew, CrewSettings, DoorBounds, FlightLimits, JournalLimits,
-    RecoveryLimits, ShardLimits, TossLimits,
+    BreakerRules, CheckoutRules, Clock, Crew, CrewSettings, DoorBounds, FlightLimits,
+    JournalLimits, RecoveryLimits, ShardLimits, TossLimits, host_micros,
 };
 use crate::domain::{Incarnation, Rules};
 use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
@@ -186,7 +186,14 @@ impl House {
         let demo_data = settings.database.demo_data.unwrap_or(built_in);
         let incarnation = Incarnation(Uuid::now_v7());
         let dead_after = Duration::from_millis(settings.node.dead_after_ms);
-        let prepared = prepare(store.clone(), demo_data, incarnation, dead_after);
+        let clock = Clock::new(rules(settings));
+        let prepared = prepare(
+            store.clone(),
+            demo_data,
+            incarnation,
+            dead_after,
+            clock.clone(),
+        );
         let token_secret = runtime.spawn(prepared).await??;
 
         let sandbox = match built_in {
@@ -196,7 +203,7 @@ impl House {
         let toss = open_gateway(settings, sandbox.as_ref().map(Sandbox::base_url))?;
         fault_point!(SecretKnown);
         let kind = toss.kind();
-        let crew = crew_settings(settings, demo_data);
+        let crew = crew_settings(settings, clock, demo_data);
         let metrics = Metrics::new()?;
         let crew = Crew::start(crew, incarnation, &store, toss, &metrics, &runtime);
         fault_point!(CrewStarted);
@@ -314,6 +321,7 @@ async fn prepare(
     demo_data: bool,
     incarnation: Incarnation,
     dead_after: Duration,
+    clock: Clock,
 ) -> Result<[u8; 32], StoreFault> {
     store.migrate().await?;
     fault_point!(Migrated);
@@ -322,7 +330,11 @@ async fn prepare(
     }
     fault_point!(DemoDataIn);
     // By the database's clock, as everywhere that several nodes must agree.
+    let asked = host_micros();
     let now = store.now().await?;
+    if store.is_shared() {
+        clock.set(now, asked);
+    }
     let orphans = store.make_orphans_due(incarnation, now, dead_after).await;
     fault_point!(OrphansDue);
     match orphans {
@@ -350,11 +362,11 @@ pub fn rules(settings: &Settings) -> Rules {
     }
 }
 
-fn crew_settings(settings: &Settings, demo_data: bool) -> CrewSettings {
+fn crew_settings(settings: &Settings, clock: Clock, demo_data: bool) -> CrewSettings {
     let ms = Duration::from_millis;
     let (confirm, recovery, toss) = (&settings.confirm, &settings.recovery, &settings.toss);
     CrewSettings {
-        rules: rules(settings),
+        clock,
         flight: FlightLimits {
             budget: ms(confirm.flight_budget_ms),
             call: ms(toss.connect_timeout_ms + toss.read_timeout_ms),

@@ -18,7 +18,7 @@ use super::recovery::{Cease, RecoveryLimits, RecoveryTimer};
 use super::shard::{Shard, ShardLimits};
 use super::toss::{Front, TossActor, TossLimits};
 use super::versions::Versions;
-use crate::domain::{Incarnation, Rules};
+use crate::domain::Incarnation;
 use crate::gateway::Toss;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -29,7 +29,8 @@ mod tests;
 /// Every number that the actors are told.
 #[derive(Clone, Debug)]
 pub struct CrewSettings {
-    pub rules: Rules,
+    /// And the rules that read it; set already where several nodes share one.
+    pub clock: Clock,
     pub flight: FlightLimits,
     pub toss: TossLimits,
     pub journal: JournalLimits,
@@ -90,7 +91,7 @@ impl Crew {
         let hands = Arc::new(Hands {
             membership,
             gateway,
-            clock: Clock::new(settings.rules.clone()),
+            clock: settings.clock.clone(),
             limits: settings.flight,
             admit: toss.clone().recipient(),
             confirm: toss.clone().recipient(),

@@ -48,7 +48,10 @@ impl Shop {
         ];
         // Where nothing but a heartbeat tells that a node is dead, it tells so soon: there are many deaths.
         let mortal: &[(&str, &str)] = match database.is_shared() {
-            true => &[("NODE__HEARTBEAT_MS", "250"), ("NODE__DEAD_AFTER_MS", "1000")],
+            true => &[
+                ("NODE__HEARTBEAT_MS", "250"),
+                ("NODE__DEAD_AFTER_MS", "1000"),
+            ],
             false => &[],
         };
         let env = own

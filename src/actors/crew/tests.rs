@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::actors::api::{CheckoutRequest, ConfirmRequest, Heard, Patience, TraceId};
 use crate::actors::toss::BreakerRules;
+use crate::domain::Rules;
 use crate::domain::{Answer, OrderId, PaymentKey, ProductId, Quantity, Status, UserId, Won};
 use crate::gateway::TossSettings;
 use crate::store::{Change, Opened, Restock, StoreSettings};
@@ -23,7 +24,7 @@ const LONG: Duration = Duration::from_secs(120);
 fn settings() -> CrewSettings {
     let second = Duration::from_secs(1);
     CrewSettings {
-        rules: Rules::default(),
+        clock: Clock::new(Rules::default()),
         flight: FlightLimits {
             budget: second,
             call: Duration::from_secs(10),
