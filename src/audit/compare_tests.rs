@@ -378,7 +378,9 @@ fn stock_sold_to_others_is_left_out_of_the_recount() {
 
 /// The sentences about this history of the order, of which these versions were told, where old rows may be gone.
 fn said(history: Vec<HistoryRow>, outbox: &[i64], terms: Terms) -> Vec<String> {
-    let status = history.last().unwrap().to.clone();
+    let status = history
+        .last()
+        .map_or_else(String::new, |row| row.to.clone());
     let (mut ours, mut toss) = clean();
     if status != "DONE" {
         (ours, toss) = unpaid(&[&status], &[]);

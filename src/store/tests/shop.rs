@@ -23,7 +23,6 @@ const PRICE: i64 = 50_000;
 
 #[path = "../../../tests/common/database.rs"]
 #[allow(dead_code, reason = "service tests use all of it")]
-#[allow(dead_code, reason = "service tests use all of it")]
 mod database;
 pub use database::TestDatabase;
 
