@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{House, Order, Other};
+use common::{House, Order, Other, SECRET_KEY, command};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -59,6 +59,22 @@ async fn age(other: &Other, by: i64) {
     ] {
         other.say(&format!("UPDATE {column} - {by}")).await;
     }
+}
+
+/// What an audit finds that is told of no retention.
+fn strict_audit(house: &House) -> String {
+    let ours = [
+        "SANDBOX__ENABLED",
+        "RETENTION__HISTORY_DAYS",
+        "RETENTION__OUTBOX_DAYS",
+    ];
+    let mut env = house.environment().to_vec();
+    env.retain(|(name, _)| !ours.iter().any(|ours| name.ends_with(ours)));
+    env.push(("PAYONCE_TOSS__BASE_URL".into(), house.toss_url().to_owned()));
+    env.push(("PAYONCE_TOSS__SECRET_KEY".into(), SECRET_KEY.into()));
+    let output = command(&["audit"], &env).output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,8 +138,43 @@ async fn what_is_old_goes_by_itself_and_what_was_paid_is_told_as_ever() {
     );
     other.close().await;
     house.audit();
+    let missed = strict_audit(&house);
+    let begins = "its history begins with version 3, IN_PROGRESS -> DONE.";
+    let news = "version 3, into DONE, has 0 outbox rows instead of 1.";
+    assert!(missed.contains(begins) && missed.contains(news), "{missed}");
+    assert_eq!(missed.matches(&paid.id).count(), 2, "{missed}");
     // What was kept goes on as ever.
     let key = house.authorize(&ready).await;
     assert_eq!(house.confirm(&ready, &key).await.status, 200);
+    house.audit();
+}
+
+/// A round is over when what is added after it goes with the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_forgets_what_happened_until_he_is_told_to() {
+    let house = House::plan()
+        .env("RETENTION__PAUSE_MS", 5)
+        .env("RETENTION__EVERY_S", 1)
+        .start();
+    let (paid, key) = house.authorized().await;
+    assert_eq!(house.confirm(&paid, &key).await.status, 200);
+    let other = Other::of(&house).await;
+    age(&other, 40_000 * DAY_US).await;
+    for round in 1..=2 {
+        other
+            .say(&format!(
+                "INSERT INTO nodes VALUES ('00000000-0000-0000-0000-00000000000{round}', 'gone', 1, 1, NULL)"
+            ))
+            .await;
+        let wanted = [
+            ("nodes", round),
+            ("payment_history", 0),
+            ("outbox", 0),
+            ("checkout_keys", 0),
+        ];
+        until_pruned(&house, wanted).await;
+    }
+    other.close().await;
+    assert_eq!(versions(&house, &paid).await, [1, 2, 3]);
     house.audit();
 }
