@@ -60,49 +60,16 @@ impl Housekeeper {
         if self.stopped {
             return;
         }
-        let now = self.hands.clock.now();
-        let Some((table, pruning)) = self.next(now) else {
+        let Some(table) = self.tables.front().copied() else {
             self.tables = Table::ALL.into();
             ctx.notify_later(Step, self.limits.every);
             return;
         };
-        let (hands, most) = (self.hands.clone(), self.limits.batch);
-        let place = self.place.clone();
-        let work = async move { hands.store.prune(pruning, place, now, most).await };
+        let work = prune(self.hands.clone(), self.limits, table, self.place.clone());
         ctx.spawn(work.into_actor(self).map(move |pruned, keeper, ctx| {
             let pause = keeper.hear(table, pruned);
             ctx.notify_later(Step, pause);
         }));
-    }
-
-    /// What is kept for ever is passed over.
-    fn next(&mut self, now: Timestamp) -> Option<(Table, Pruning)> {
-        while let Some(table) = self.tables.front() {
-            if let Some(pruning) = self.pruning(*table, now) {
-                return Some((*table, pruning));
-            }
-            self.tables.pop_front();
-        }
-        None
-    }
-
-    fn pruning(&self, table: Table, now: Timestamp) -> Option<Pruning> {
-        let ago = |age: Duration| {
-            let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            now.plus_ms(-age_ms)
-        };
-        match table {
-            Table::CheckoutKeys => Some(Pruning::CheckoutKeys),
-            Table::Nodes => Some(Pruning::Nodes),
-            Table::History => self.limits.history.map(|kept| {
-                let before = ago(kept);
-                Pruning::History { before }
-            }),
-            Table::Outbox => self.limits.outbox.map(|kept| {
-                let before = ago(kept);
-                Pruning::Outbox { before }
-            }),
-        }
     }
 
     /// Returns the pause before the next step.
@@ -123,6 +90,45 @@ impl Housekeeper {
                 }
                 AFTER_A_FAULT.max(self.limits.pause)
             }
+        }
+    }
+}
+
+/// How old is old goes by the database's clock: a host whose own is days ahead must not delete what is young.
+async fn prune(
+    hands: Arc<Hands>,
+    limits: RetentionLimits,
+    table: Table,
+    from: Option<Place>,
+) -> Result<Pruned, StoreFault> {
+    let now = hands.store.now().await?;
+    match limits.pruning(table, now) {
+        Some(pruning) => hands.store.prune(pruning, from, now, limits.batch).await,
+        None => Ok(Pruned {
+            rows: 0,
+            next: None,
+        }),
+    }
+}
+
+impl RetentionLimits {
+    /// `None` for what is kept for ever.
+    fn pruning(self, table: Table, now: Timestamp) -> Option<Pruning> {
+        let ago = |age: Duration| {
+            let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            now.plus_ms(-age_ms)
+        };
+        match table {
+            Table::CheckoutKeys => Some(Pruning::CheckoutKeys),
+            Table::Nodes => Some(Pruning::Nodes),
+            Table::History => self.history.map(|kept| {
+                let before = ago(kept);
+                Pruning::History { before }
+            }),
+            Table::Outbox => self.outbox.map(|kept| {
+                let before = ago(kept);
+                Pruning::Outbox { before }
+            }),
         }
     }
 }
