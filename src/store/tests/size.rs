@@ -420,7 +420,8 @@ async fn no_walks_in_a_file(store: &Store) {
         (keep.drop_history, 1),
         (keep.drop_outbox, 1),
     ];
-    // But the first: for new payments the file looks for keys without one only while it knows that there are some.
+    // But the first: its plan walks the checkout keys for broken references, which SQLite does only
+    // while it knows of one.
     texts.extend(together.split(';').skip(1).map(|text| (text, 1)));
     for (text, values) in texts {
         let explain: &'static str = format!("EXPLAIN QUERY PLAN {text}").leak();
@@ -431,10 +432,10 @@ async fn no_walks_in_a_file(store: &Store) {
         let walks = |step: &&Plan| {
             let table = step.detail.strip_prefix("SCAN ");
             let table = table.and_then(|rest| rest.split(' ').next());
-            // In its own order from one key on, it is a search; whether there is any row at all takes one.
             let aliases = ["p", "l", "a", "h", "o", "k"];
             table.is_some_and(|name| GROWING.contains(&name) || aliases.contains(&name))
         };
+        // Whether there is any row at all is known after the first one.
         let walk = plan.iter().find(walks).filter(|_| text != sql.is_empty);
         assert!(
             walk.is_none(),
