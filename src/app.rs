@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::actors::{
     BreakerRules, CheckoutRules, Clock, Crew, CrewSettings, DoorBounds, FlightLimits,
-    JournalLimits, RecoveryLimits, ShardLimits, TossLimits, host_micros,
+    JournalLimits, RecoveryLimits, RetentionLimits, ShardLimits, TossLimits, host_micros,
 };
 use crate::domain::{Incarnation, Rules};
 use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
@@ -385,6 +385,7 @@ fn crew_settings(settings: &Settings, clock: Clock, demo_data: bool) -> CrewSett
             batch: recovery.batch,
             per_second: recovery.per_second,
         },
+        retention: retention_limits(settings),
         checkout: CheckoutRules {
             expires_after: Duration::from_secs(settings.checkout.expires_after_s),
             known_users_only: settings.checkout.known_users_only.unwrap_or(demo_data),
@@ -399,6 +400,17 @@ fn crew_settings(settings: &Settings, clock: Clock, demo_data: bool) -> CrewSett
         node_name: settings.node_name().into(),
         heartbeat: ms(settings.node.heartbeat_ms),
         dead_after: ms(settings.node.dead_after_ms),
+    }
+}
+
+fn retention_limits(settings: &Settings) -> RetentionLimits {
+    let kept = &settings.retention;
+    RetentionLimits {
+        history: kept.history(),
+        outbox: kept.outbox(),
+        batch: kept.batch,
+        pause: Duration::from_millis(kept.pause_ms),
+        every: Duration::from_secs(kept.every_s),
     }
 }
 

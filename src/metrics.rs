@@ -16,7 +16,7 @@ use crate::domain::Status;
 
 mod labels;
 
-pub use labels::{BreakerState, CallEnd, Operation, Shed};
+pub use labels::{BreakerState, CallEnd, Operation, Shed, Table};
 
 /// The breaker before the gateway, as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ struct Series {
     waiters: IntGauge,
     actors: IntGauge,
     shed: IntCounterVec,
+    pruned: IntCounterVec,
 }
 
 /// From a commit of one change on a fast disk to the longest that a call to the gateway may take.
@@ -83,6 +84,7 @@ impl Metrics {
             waiters: new.gauge("payonce_waiters", WAITERS)?,
             actors: new.gauge("payonce_live_actors", ACTORS)?,
             shed: new.counters("payonce_shed_total", SHED, &["where"])?,
+            pruned: new.counters("payonce_pruned_rows_total", PRUNED, &["table"])?,
             registry: new.0,
         };
         let metrics = Metrics(Arc::new(series));
@@ -103,6 +105,9 @@ impl Metrics {
         }
         for place in Shed::ALL {
             _ = self.0.shed.with_label_values(&[place.name()]);
+        }
+        for table in Table::ALL {
+            self.pruned(table, 0);
         }
         self.breaker(Breaker {
             state: BreakerState::Closed,
@@ -184,6 +189,12 @@ impl Metrics {
         self.0.shed.with_label_values(&[place.name()]).inc();
     }
 
+    /// Rows that housekeeping has deleted.
+    pub fn pruned(&self, table: Table, rows: u64) {
+        let pruned = &self.0.pruned;
+        pruned.with_label_values(&[table.name()]).inc_by(rows);
+    }
+
     /// The Prometheus text format, version 0.0.4.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
@@ -235,6 +246,7 @@ const QUARANTINED: &str = "Payments that wait for a human.";
 const WAITERS: &str = "Callers who wait for the outcome of a confirm.";
 const ACTORS: &str = "PaymentActors that are loaded.";
 const SHED: &str = "Requests turned away before anything was written.";
+const PRUNED: &str = "Rows that were deleted because they were old enough.";
 
 /// Makes series and enters them into the registry.
 struct Register(Registry);
@@ -305,6 +317,7 @@ mod tests {
         assert_eq!(named("payonce_gateway_call_seconds_count{"), 3);
         assert_eq!(named("payonce_breaker_state{"), 3);
         assert_eq!(named("payonce_shed_total{"), Shed::ALL.len());
+        assert_eq!(named("payonce_pruned_rows_total{"), Table::ALL.len());
         for alone in [
             "payonce_journal_batch_changes_count 0",
             "payonce_journal_commit_seconds_count 0",

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -56,6 +57,7 @@ pub struct Settings {
     pub journal: Journal,
     pub products: Products,
     pub recovery: Recovery,
+    pub retention: Retention,
     pub actors: Actors,
     pub node: Node,
     pub toss: Toss,
@@ -133,6 +135,16 @@ pub struct Recovery {
     pub batch: usize,
     pub per_second: usize,
     pub quarantine_ask_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    pub history_days: u64,
+    pub outbox_days: u64,
+    pub batch: u32,
+    pub pause_ms: u64,
+    pub every_s: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -293,6 +305,21 @@ impl Settings {
         };
         self.node.name.clone().unwrap_or_else(default)
     }
+}
+
+impl Retention {
+    /// How long it is kept; `None`: for ever.
+    pub fn history(&self) -> Option<Duration> {
+        days(self.history_days)
+    }
+
+    pub fn outbox(&self) -> Option<Duration> {
+        days(self.outbox_days)
+    }
+}
+
+fn days(days: u64) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_secs(days * 86_400))
 }
 
 impl Database {

@@ -49,6 +49,7 @@ async fn an_operator_sees_what_became_of_payments() {
         called("confirm", "approved"),
         "payonce_quarantined".to_owned(),
         r#"payonce_shed_total{where="door"}"#.to_owned(),
+        r#"payonce_pruned_rows_total{table="payment_history"}"#.to_owned(),
     ] {
         assert_eq!(series(&house, &zero).await, 0.0, "{zero}");
     }

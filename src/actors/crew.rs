@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
 use super::directory::{CheckoutRules, Directory, DoorBounds};
+use super::housekeeper::{Housekeeper, RetentionLimits};
 use super::journal::{Flush, JournalActor, JournalLimits};
 use super::membership::Membership;
 use super::node::{CloseNode, NodeActor};
@@ -36,6 +37,7 @@ pub struct CrewSettings {
     pub journal: JournalLimits,
     pub shard: ShardLimits,
     pub recovery: RecoveryLimits,
+    pub retention: RetentionLimits,
     pub checkout: CheckoutRules,
     pub door: DoorBounds,
     pub shards: usize,
@@ -62,6 +64,7 @@ pub struct Crew {
     flights: Flights,
     journal: Addr<JournalActor>,
     recovery: Addr<RecoveryTimer>,
+    housekeeper: Addr<Housekeeper>,
     node: Addr<NodeActor>,
 }
 
@@ -86,8 +89,6 @@ impl Crew {
         let toss = TossActor::new(toss, settings.toss, &front, metrics.clone());
         let toss = TossActor::start_in_arbiter(&common.handle(), |_| toss);
         let membership = Membership::new(incarnation, store.is_shared(), settings.dead_after);
-        let versions = Versions::new(store.clone());
-        let versions = Versions::start_in_arbiter(&common.handle(), |_| versions);
         let hands = Arc::new(Hands {
             membership,
             gateway,
@@ -98,7 +99,7 @@ impl Crew {
             look_up: toss.recipient(),
             journal: journal.clone().recipient(),
             products,
-            versions: versions.recipient(),
+            versions: start_versions(&common, store).recipient(),
             store: store.clone(),
             most_waiters: settings.most_waiters,
             flights: Flights::default(),
@@ -117,12 +118,14 @@ impl Crew {
         let (name, vitals) = (settings.node_name, directory.vitals().clone());
         let node = NodeActor::new(&hands, name, settings.heartbeat, vitals);
         let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
+        let housekeeper = start_housekeeper(&common, &hands, settings.retention);
         let timer = RecoveryTimer::new(directory.clone(), hands, settings.recovery);
         Crew {
             directory,
             flights,
             journal,
             recovery: RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer),
+            housekeeper,
             node,
             arbiters: workers.into_iter().chain([common]).collect(),
         }
@@ -132,10 +135,11 @@ impl Crew {
         &self.directory
     }
 
-    /// Nothing is begun any more: no attempt, no recovery. What is in flight goes on.
+    /// Nothing is begun any more: no attempt, no recovery, no housekeeping. What is in flight goes on.
     pub fn last_call(&self) {
         self.flights.close();
         self.recovery.do_send(Cease);
+        self.housekeeper.do_send(Cease);
     }
 
     /// Flights may land until the bound. What does not land is left for recovery: its intent is journaled.
@@ -175,6 +179,20 @@ fn arbiter(runtime: &Arc<tokio::runtime::Runtime>) -> Arbiter {
 fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> (Vec<Arbiter>, Arbiter) {
     let workers = (0..shards.max(1)).map(|_| arbiter(runtime)).collect();
     (workers, arbiter(runtime))
+}
+
+fn start_versions(common: &Arbiter, store: &Store) -> Addr<Versions> {
+    let versions = Versions::new(store.clone());
+    Versions::start_in_arbiter(&common.handle(), |_| versions)
+}
+
+fn start_housekeeper(
+    common: &Arbiter,
+    hands: &Arc<Hands>,
+    limits: RetentionLimits,
+) -> Addr<Housekeeper> {
+    let housekeeper = Housekeeper::new(hands.clone(), limits);
+    Housekeeper::start_in_arbiter(&common.handle(), |_| housekeeper)
 }
 
 fn start_shards(workers: &[Arbiter], hands: &Arc<Hands>, limits: ShardLimits) -> Vec<Addr<Shard>> {

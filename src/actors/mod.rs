@@ -6,6 +6,7 @@ mod clock;
 mod crew;
 mod directory;
 mod fallen;
+mod housekeeper;
 mod journal;
 mod membership;
 mod node;
@@ -26,6 +27,7 @@ pub use api::{
 pub use clock::{Clock, host_micros};
 pub use crew::{Crew, CrewSettings};
 pub use directory::{CheckoutRules, Directory, DoorBounds};
+pub use housekeeper::RetentionLimits;
 pub use journal::JournalLimits;
 pub use payment::FlightLimits;
 pub use recovery::RecoveryLimits;

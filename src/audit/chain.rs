@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::compare::Kept;
 use super::record::{HistoryRow, OrderRecord, OutboxRow};
 use super::violation::{Invariant, Violation};
+use crate::domain::Timestamp;
 
 /// Where a payment may go from a status. `None`: a status that nobody knows.
 fn legal_next(from: &str) -> Option<&'static [&'static str]> {
@@ -53,8 +55,8 @@ fn is_news(status: &str) -> bool {
 }
 
 /// I7: versions 1, 2, 3 .. without a gap, each row beginning where the former one ended, by a legal step, and the
-/// last one ending where the payment is.
-pub(super) fn check_history(order: &OrderRecord, found: &mut Vec<Violation>) {
+/// last one ending where the payment is. What came before a payment's old rest may have been deleted.
+pub(super) fn check_history(order: &OrderRecord, kept: Kept, found: &mut Vec<Violation>) {
     let Some(history) = &order.history else {
         return;
     };
@@ -63,9 +65,15 @@ pub(super) fn check_history(order: &OrderRecord, found: &mut Vec<Violation>) {
     if history.is_empty() {
         return broken("it has no history.".into());
     }
+    let late = begins_late(history, kept);
     let mut before: Option<&HistoryRow> = None;
     for row in history {
-        if let Some(what) = broken_link(before, row) {
+        let what = match before {
+            None if late => broken_step(row),
+            None => broken_beginning(row),
+            Some(before) => broken_link(before, row),
+        };
+        if let Some(what) = what {
             broken(what);
         }
         before = Some(row);
@@ -76,34 +84,58 @@ pub(super) fn check_history(order: &OrderRecord, found: &mut Vec<Violation>) {
     }
 }
 
-fn broken_link(before: Option<&HistoryRow>, row: &HistoryRow) -> Option<String> {
+fn is_older(row: &HistoryRow, since: Option<Timestamp>) -> bool {
+    matches!((row.at, since), (Some(at), Some(since)) if at < since)
+}
+
+/// Whether the rows before the first one were deleted, as they may be: a payment had rested there for long, and left it, if
+/// it did, for no new attempt.
+fn begins_late(history: &[HistoryRow], kept: Kept) -> bool {
+    let rests = |row: &HistoryRow| matches!(row.to.as_str(), "DONE" | "FAILED" | "EXPIRED");
+    let Some((first, others)) = history.split_first() else {
+        return false;
+    };
+    let tried_again = others.first().is_some_and(|next| next.to == "IN_PROGRESS");
+    first.version > 1 && rests(first) && is_older(first, kept.history_since) && !tried_again
+}
+
+fn broken_beginning(row: &HistoryRow) -> Option<String> {
     let HistoryRow { version, to, .. } = row;
     let from = row.from.as_deref();
-    let Some(before) = before else {
-        let begins = *version == 1 && from.is_none() && to == "READY";
-        let was = from.unwrap_or("nothing");
-        let what = format!("its history begins with version {version}, {was} -> {to}.");
-        return (!begins).then_some(what);
-    };
-    if *version != before.version + 1 {
+    let begins = *version == 1 && from.is_none() && to == "READY";
+    let was = from.unwrap_or("nothing");
+    (!begins).then(|| format!("its history begins with version {version}, {was} -> {to}."))
+}
+
+fn broken_link(before: &HistoryRow, row: &HistoryRow) -> Option<String> {
+    let version = row.version;
+    if version != before.version + 1 {
         let last = before.version;
         return Some(format!("version {version} follows version {last}."));
     }
-    let Some(from) = from else {
+    match row.from.as_deref().filter(|from| *from != before.to) {
+        Some(from) => {
+            let ended = &before.to;
+            Some(format!(
+                "version {version} begins at {from}, but the one before ended at {ended}."
+            ))
+        }
+        None => broken_step(row),
+    }
+}
+
+fn broken_step(row: &HistoryRow) -> Option<String> {
+    let HistoryRow { version, to, .. } = row;
+    let Some(from) = row.from.as_deref() else {
         return Some(format!("version {version} begins nowhere."));
     };
-    if from != before.to {
-        let ended = &before.to;
-        return Some(format!(
-            "version {version} begins at {from}, but the one before ended at {ended}."
-        ));
-    }
     let legal = legal_next(from).is_some_and(|next| next.contains(&to.as_str()));
     (!legal).then(|| format!("version {version} goes from {from} to {to}, which is not legal."))
 }
 
-/// I8: exactly one outbox row for each piece of news, and none for anything else.
-pub(super) fn check_outbox(order: &OrderRecord, found: &mut Vec<Violation>) {
+/// I8: exactly one outbox row for each piece of news, and none for anything else. Old news may have been deleted, and news
+/// of what was deleted from the history may still be there.
+pub(super) fn check_outbox(order: &OrderRecord, kept: Kept, found: &mut Vec<Violation>) {
     let (Some(history), Some(outbox)) = (&order.history, &order.outbox) else {
         return;
     };
@@ -113,10 +145,15 @@ pub(super) fn check_outbox(order: &OrderRecord, found: &mut Vec<Violation>) {
     }
     let mut broken =
         |what: String| found.push(Violation::of_order(Invariant::I8, &order.order_id, what));
-    for HistoryRow { version, to, .. } in history {
+    if let Some(first) = history.first().filter(|_| begins_late(history, kept)) {
+        rows.retain(|version, _| *version >= first.version);
+    }
+    for row in history {
+        let HistoryRow { version, to, .. } = row;
         let told = rows.remove(version).unwrap_or(0);
         let wanted = usize::from(is_news(to));
-        if told != wanted {
+        let deleted = told == 0 && is_older(row, kept.outbox_since);
+        if told != wanted && !deleted {
             broken(format!(
                 "version {version}, into {to}, has {told} outbox rows instead of {wanted}."
             ));

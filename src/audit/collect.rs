@@ -74,6 +74,7 @@ fn order(found: AuditRecord) -> OrderRecord {
         from: row.from.map(|status| status.name().to_owned()),
         to: row.to.name().to_owned(),
         event: row.event.into(),
+        at: Some(row.at),
     };
     OrderRecord {
         order_id: payment.order.id.to_string(),

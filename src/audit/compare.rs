@@ -9,6 +9,7 @@ use super::record::{
     TossLedger,
 };
 use super::violation::{Invariant, Violation};
+use crate::domain::Timestamp;
 
 /// What may be expected of the two sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,14 @@ pub struct Terms {
     pub settled: bool,
     /// The record holds all orders there are: an approval for any other order is lost.
     pub complete: bool,
+    pub kept: Kept,
+}
+
+/// From when on everything is still there; without an instant, all of it is. What is older may have been deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub history_since: Option<Timestamp>,
+    pub outbox_since: Option<Timestamp>,
 }
 
 /// Everything that disagrees, sorted by invariant; empty means clean.
@@ -34,8 +43,8 @@ pub fn compare(ours: &OurRecord, toss: &TossLedger, terms: Terms) -> Vec<Violati
         let entries = entries.map_or(&[][..], Vec::as_slice);
         check_not_lost(order, entries, terms, &mut found);
         check_no_phantom(order, entries, &mut found);
-        check_history(order, &mut found);
-        check_outbox(order, &mut found);
+        check_history(order, terms.kept, &mut found);
+        check_outbox(order, terms.kept, &mut found);
     }
     if terms.complete {
         check_no_stranger(ours, &at_toss, &mut found);

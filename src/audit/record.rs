@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Timestamp;
+
 /// What we say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OurRecord {
@@ -55,6 +57,9 @@ pub struct HistoryRow {
     pub to: String,
     #[serde(default)]
     pub event: String,
+    /// Absent where the collector could not tell, and then nobody takes it for old.
+    #[serde(skip)]
+    pub at: Option<Timestamp>,
 }
 
 /// One event told to the shop.

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::app;
 use crate::audit::collect::{self, Collected};
-use crate::audit::{Terms, TossLedger, Violation, compare};
+use crate::audit::{Kept, Terms, TossLedger, Violation, compare};
 use crate::domain::Timestamp;
 use crate::gateway::{GatewayKind, Toss};
 use crate::settings::Settings;
@@ -70,9 +70,23 @@ async fn look(
     let terms = Terms {
         settled: false,
         complete: true,
+        kept: kept(store, settings).await?,
     };
     let violations = compare(&collected.ours, &ledger, terms);
     Ok((collected, violations))
+}
+
+/// By the settings of this process, and by the clock that those go by who delete.
+async fn kept(store: &Store, settings: &Settings) -> anyhow::Result<Kept> {
+    let now = store.now().await?;
+    let ago = |kept: Duration| {
+        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        now.plus_ms(-kept_ms)
+    };
+    Ok(Kept {
+        history_since: settings.retention.history().map(ago),
+        outbox_since: settings.retention.outbox().map(ago),
+    })
 }
 
 async fn ledger(

@@ -100,6 +100,34 @@ impl BreakerState {
     }
 }
 
+/// What housekeeping deletes rows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    CheckoutKeys,
+    Nodes,
+    History,
+    Outbox,
+}
+
+impl Table {
+    pub const ALL: [Table; 4] = [
+        Table::CheckoutKeys,
+        Table::Nodes,
+        Table::History,
+        Table::Outbox,
+    ];
+
+    /// As the database has it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Table::CheckoutKeys => "checkout_keys",
+            Table::Nodes => "nodes",
+            Table::History => "payment_history",
+            Table::Outbox => "outbox",
+        }
+    }
+}
+
 /// Where a request was turned away before anything was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {

@@ -133,6 +133,7 @@ fn work_ranges(s: &Settings) -> Result<(), SettingsFault> {
         s.recovery.quarantine_ask_s,
         1..=86_400,
     )?;
+    retention_ranges(s)?;
     within("actors.idle_s", s.actors.idle_s, 1..=86_400)?;
     within(
         "actors.shards",
@@ -140,6 +141,17 @@ fn work_ranges(s: &Settings) -> Result<(), SettingsFault> {
         1..=256,
     )?;
     within("actors.loading", s.actors.loading as u64, 1..=1_000_000)
+}
+
+/// Nothing that happened is forgotten within a day: nodes that doubt what they wrote, and Toss itself, still ask about it.
+fn retention_ranges(s: &Settings) -> Result<(), SettingsFault> {
+    let keep = &s.retention;
+    let century = 0..=36_500;
+    within("retention.history_days", keep.history_days, century.clone())?;
+    within("retention.outbox_days", keep.outbox_days, century)?;
+    within("retention.batch", u64::from(keep.batch), 1..=10_000)?;
+    within("retention.pause_ms", keep.pause_ms, 1..=HOUR_MS)?;
+    within("retention.every_s", keep.every_s, 1..=86_400)
 }
 
 fn world_ranges(s: &Settings) -> Result<(), SettingsFault> {

@@ -126,7 +126,28 @@ fn a_value_of_the_wrong_kind_is_named_with_what_it_wants_and_what_it_got() {
     }
 }
 
-/// Every number has a range, and zero is in none of them.
+#[test]
+fn everything_is_kept_for_ever_until_somebody_says_for_how_many_days() {
+    let days = |environment: Variables| {
+        let settings = with(environment).unwrap();
+        let days = |kept: std::time::Duration| kept.as_secs() / 86_400;
+        let kept = &settings.retention;
+        (kept.history().map(days), kept.outbox().map(days))
+    };
+    assert_eq!(days(&[]), (None, None));
+    let some: Variables = &[
+        ("RETENTION__HISTORY_DAYS", "365"),
+        ("RETENTION__OUTBOX_DAYS", "1"),
+    ];
+    assert_eq!(days(some), (Some(365), Some(1)));
+    for name in ["RETENTION__HISTORY_DAYS", "RETENTION__OUTBOX_DAYS"] {
+        let said = refusal(&[(name, "36501")]);
+        let wanted = format!("PAYONCE_{name} wants 0 to 36500, got \"36501\"");
+        assert_eq!(said, wanted);
+    }
+}
+
+/// Every number has a range, and where zero is not a meaning of its own, it is in none of them.
 #[test]
 fn zero_and_too_much_are_refused_with_the_range() {
     for name in [
@@ -152,6 +173,9 @@ fn zero_and_too_much_are_refused_with_the_range() {
         "RECOVERY__BATCH",
         "RECOVERY__PER_SECOND",
         "RECOVERY__QUARANTINE_ASK_S",
+        "RETENTION__BATCH",
+        "RETENTION__PAUSE_MS",
+        "RETENTION__EVERY_S",
         "ACTORS__IDLE_S",
         "ACTORS__SHARDS",
         "ACTORS__LOADING",

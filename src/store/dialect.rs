@@ -143,10 +143,35 @@ pub(super) struct Sql {
     /// name, value
     pub insert_secret: &'static str,
     pub ping: &'static str,
+    pub retention: &'static Retention,
     /// Whoever migrates waits here for whoever already does: until the transaction ends, or until it is unlocked. `None`: a
     /// transaction is alone.
     pub lock_schema: Option<&'static str>,
     pub unlock_schema: Option<&'static str>,
+}
+
+/// What housekeeping deletes: each table is read along its primary key, a few rows at a time, and pruned by keys that were
+/// read. Several nodes may do so at once: a row that is not there any more, or that somebody else has, is nobody's loss.
+pub(super) struct Retention {
+    /// the last user and key seen, limit
+    pub checkout_keys: &'static str,
+    /// user, key and age of each
+    pub drop_checkout_keys: &'static str,
+    /// The silent: closed or dead for so long, and without a payment that is unfinished.
+    /// the last incarnation seen, for how long in microseconds, limit
+    pub nodes: &'static str,
+    /// incarnations, for how long
+    pub drop_nodes: &'static str,
+    /// With each row, when its order was made, the payment's version, and since when the payment rests for good: nothing,
+    /// if it does not, or if the row is its last.
+    /// the last order and version seen, now, limit
+    pub history: &'static str,
+    /// order and version of each payment whose former rows go
+    pub drop_history: &'static str,
+    /// the last id seen, limit
+    pub outbox: &'static str,
+    /// ids
+    pub drop_outbox: &'static str,
 }
 
 /// The text with its values as this database wants them. MySQL knows no numbers: each `?1` becomes a `?` with a copy of the

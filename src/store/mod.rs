@@ -14,6 +14,7 @@ mod migrations;
 mod mysql;
 mod postgres;
 mod read;
+mod retention;
 mod rows;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -30,6 +31,7 @@ pub use read::{
     AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, Living, OrderSummary, OutboxRow,
     PaymentRecord, Quarantined, Share, Unreadable,
 };
+pub use retention::{Place, Pruned, Pruning};
 
 use dialect::Sql;
 

@@ -63,6 +63,13 @@ fn settings() -> CrewSettings {
             batch: 10,
             per_second: 1_000,
         },
+        retention: RetentionLimits {
+            history: None,
+            outbox: None,
+            batch: 100,
+            pause: LONG,
+            every: LONG,
+        },
         checkout: CheckoutRules {
             expires_after: Duration::from_secs(600),
             known_users_only: true,

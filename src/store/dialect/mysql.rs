@@ -4,7 +4,7 @@
 //! all the same. Any other plan would read, and lock, every row of the table. The columns of the batch have the tables' own
 //! collation, or their keys could not be looked up.
 
-use super::{Batch, Sql, Together};
+use super::{Batch, Retention, Sql, Together};
 
 mod verdict;
 
@@ -184,6 +184,8 @@ macro_rules! now {
         "CAST(unix_timestamp(sysdate(6)) * 1000000 AS SIGNED)"
     };
 }
+
+mod retention;
 
 /// The open rows with a heartbeat that is younger than the parameter, in microseconds; and not of a future that a clock
 /// which was set back has left behind.
@@ -493,6 +495,7 @@ pub(super) static SQL: Sql = Sql {
     secret: "SELECT value FROM secrets WHERE name = ?1",
     insert_secret: "INSERT INTO secrets (name, value) VALUES (?1, ?2)",
     ping: "SELECT 1 AS one",
+    retention: &retention::SQL,
     // The longest in seconds that somebody else's migration is waited for.
     lock_schema: Some(concat!(
         "SELECT coalesce(get_lock(",

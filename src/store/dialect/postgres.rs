@@ -7,7 +7,7 @@
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 
-use super::{Batch, Sql, Together, Verdict, is_constraint};
+use super::{Batch, Retention, Sql, Together, Verdict, is_constraint};
 
 pub(super) fn verdict(answer: &PgDatabaseError) -> Verdict {
     /// Serialization failure and deadlock.
@@ -142,6 +142,8 @@ macro_rules! now {
         "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
     };
 }
+
+mod retention;
 
 /// The open rows with a heartbeat that is younger than the parameter, in microseconds; and not of a future that a clock
 /// which was set back has left behind.
@@ -431,6 +433,7 @@ pub(super) static SQL: Sql = Sql {
     secret: "SELECT value FROM secrets WHERE name = $1",
     insert_secret: "INSERT INTO secrets (name, value) VALUES ($1, $2)",
     ping: "SELECT 1::bigint AS one",
+    retention: &retention::SQL,
     // Any number will do that nobody else on this database uses.
     lock_schema: Some(
         "SELECT 1::bigint AS had FROM (SELECT pg_advisory_xact_lock(7205759403792794)) AS locked",

@@ -2,7 +2,7 @@
 
 use sea_orm::sqlx::error::DatabaseError;
 
-use super::{Batch, Sql, Together, Verdict, is_constraint};
+use super::{Batch, Retention, Sql, Together, Verdict, is_constraint};
 
 fn primary_code(answer: &dyn DatabaseError) -> Option<i64> {
     let code = answer.code().and_then(|code| code.parse::<i64>().ok());
@@ -142,6 +142,8 @@ macro_rules! now {
         "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
     };
 }
+
+mod retention;
 
 /// The open rows with a heartbeat that is younger than the parameter, in microseconds; and not of a future that a clock
 /// which was set back has left behind.
@@ -425,6 +427,7 @@ pub(super) static SQL: Sql = Sql {
     secret: "SELECT value FROM secrets WHERE name = ?1",
     insert_secret: "INSERT INTO secrets (name, value) VALUES (?1, ?2)",
     ping: "SELECT 1 AS one",
+    retention: &retention::SQL,
     lock_schema: None,
     unlock_schema: None,
 };

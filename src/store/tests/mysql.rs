@@ -94,6 +94,20 @@ async fn every_statement_of_a_commit_or_a_load_looks_rows_up() {
         (sql.recent, vec![10_i64.into()]),
         (sql.quarantined, vec![10_i64.into()]),
     ];
+    let (keep, zero) = (sql.retention, || Value::from(0_i64));
+    statements.extend([
+        (
+            keep.checkout_keys,
+            vec!["0".into(), "0".into(), 5_i64.into()],
+        ),
+        (keep.nodes, vec!["0".into(), zero(), 5_i64.into()]),
+        (keep.history, vec!["0".into(), zero(), zero(), 5_i64.into()]),
+        (keep.outbox, vec![zero(), 5_i64.into()]),
+        (keep.drop_checkout_keys, json(1)),
+        (keep.drop_history, json(1)),
+        (keep.drop_outbox, json(1)),
+        (keep.drop_nodes, vec!["[]".into(), zero()]),
+    ]);
     let Together::Each(texts) = sql.write_payments else {
         panic!("a server of MySQL takes one statement at a time");
     };

@@ -30,6 +30,8 @@ fn walks(plan: &[String]) -> bool {
         "o",
         "order_lines",
         "attempts",
+        "payment_history",
+        "outbox",
     ];
     let walk = |step: &String| {
         let mut words = step.split(' ');
@@ -77,6 +79,22 @@ async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
         let plan = plan(&shop, sql, values).await;
         assert!(!walks(&plan), "{sql}\n{plan:#?}");
     }
+    let keep = sql.retention;
+    for (sql, values) in [
+        (keep.checkout_keys, 3),
+        (keep.nodes, 3),
+        (keep.history, 4),
+        (keep.outbox, 2),
+        (keep.drop_history, 1),
+        (keep.drop_outbox, 1),
+        (keep.drop_nodes, 2),
+    ] {
+        let plan = plan(&shop, sql, values).await;
+        assert!(!walks(&plan), "{sql}\n{plan:#?}");
+    }
+    let keys = plan(&shop, keep.checkout_keys, 3).await;
+    let searches = |step: &String| step.contains("SEARCH checkout_keys USING PRIMARY KEY");
+    assert!(keys.iter().all(searches), "{keys:#?}");
     let dropped = plan(&shop, sql.drop_checkout_keys, 1).await;
     let searches = |step: &String| step.starts_with("SEARCH checkout_keys USING PRIMARY KEY");
     assert!(dropped.iter().any(searches), "{dropped:#?}");
