@@ -207,29 +207,7 @@ impl House {
         let metrics = Metrics::new()?;
         let crew = Crew::start(crew, incarnation, &store, toss, &metrics, &runtime);
         fault_point!(CrewStarted);
-        let door = DoorSettings {
-            bind: settings.server.bind,
-            api_keys: settings
-                .server
-                .api_keys
-                .iter()
-                .map(ApiKeyHash::bytes)
-                .collect(),
-            allow_anonymous: settings.allow_anonymous(),
-            allowed_origins: settings.server.allowed_origins.clone(),
-            workers: settings.server.workers,
-            max_connections: settings.server.max_connections,
-            keep_alive: Duration::from_millis(settings.server.keep_alive_ms),
-            head_timeout: Duration::from_millis(settings.server.head_timeout_ms),
-            body_timeout: Duration::from_millis(settings.server.body_timeout_ms),
-            max_in_flight: settings.server.max_in_flight,
-            body_limit_bytes: settings.server.body_limit_bytes,
-            patience: Duration::from_millis(settings.confirm.patience_ms),
-            shutdown_s: settings.server.shutdown_ms.div_ceil(1_000),
-            token_secret,
-            gateway: gateway_name(kind),
-            metrics,
-        };
+        let door = door_settings(settings, kind, token_secret, metrics);
         let door = crate::http::open(door, crew.directory().clone())?;
         fault_point!(DoorOpen);
         let shutdown = Duration::from_millis(settings.server.shutdown_ms);
@@ -359,6 +337,37 @@ pub fn rules(settings: &Settings) -> Rules {
         backoff_min_ms: signed(recovery.backoff_min_ms),
         backoff_max_ms: signed(recovery.backoff_max_ms),
         quarantine_ask_ms: signed(recovery.quarantine_ask_s.saturating_mul(1_000)),
+    }
+}
+
+fn door_settings(
+    settings: &Settings,
+    kind: GatewayKind,
+    token_secret: [u8; 32],
+    metrics: Metrics,
+) -> DoorSettings {
+    DoorSettings {
+        bind: settings.server.bind,
+        api_keys: settings
+            .server
+            .api_keys
+            .iter()
+            .map(ApiKeyHash::bytes)
+            .collect(),
+        allow_anonymous: settings.allow_anonymous(),
+        allowed_origins: settings.server.allowed_origins.clone(),
+        workers: settings.server.workers,
+        max_connections: settings.server.max_connections,
+        keep_alive: Duration::from_millis(settings.server.keep_alive_ms),
+        head_timeout: Duration::from_millis(settings.server.head_timeout_ms),
+        body_timeout: Duration::from_millis(settings.server.body_timeout_ms),
+        max_in_flight: settings.server.max_in_flight,
+        body_limit_bytes: settings.server.body_limit_bytes,
+        patience: Duration::from_millis(settings.confirm.patience_ms),
+        shutdown_s: settings.server.shutdown_ms.div_ceil(1_000),
+        token_secret,
+        gateway: gateway_name(kind),
+        metrics,
     }
 }
 

@@ -370,51 +370,7 @@ const QUARANTINED: &str = concat!(
     " FROM payments AS p WHERE p.status = 'QUARANTINED' ORDER BY p.order_id LIMIT ?1"
 );
 
-const PRODUCTS: &str = concat!(
-    "SELECT p.id, p.name, p.price, p.stock, p.received, p.seller_id FROM ",
-    keys!("?1": whole id "$"),
-    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id"
-);
-
-const ALL_PRODUCTS: &str =
-    "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
-
-/// Held: off the shelf and not yet sold. The three statuses are those in which goods can be held.
-macro_rules! held_lines {
-    () => {
-        "SELECT l.product_id, CAST(sum(l.quantity) AS SIGNED) AS held
-    FROM payments AS p STRAIGHT_JOIN order_lines AS l ON l.order_id = p.order_id
-    WHERE p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') AND p.stock_held"
-    };
-}
-
-macro_rules! wanted_lines {
-    () => {
-        concat!(
-            " AND l.product_id IN (SELECT j.id FROM ",
-            keys!("?1": whole id "$"),
-            ") GROUP BY l.product_id"
-        )
-    };
-}
-
-const HELD: &str = concat!(held_lines!(), wanted_lines!());
-
-const COUNTED: &str = concat!(
-    "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held FROM ",
-    keys!("?1": whole id "$"),
-    " STRAIGHT_JOIN products AS s FORCE INDEX (PRIMARY) ON s.id = j.id LEFT JOIN (",
-    held_lines!(),
-    wanted_lines!(),
-    ") AS h ON h.product_id = s.id ORDER BY s.id"
-);
-
-const ALL_COUNTED: &str = concat!(
-    "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
-    FROM products AS s LEFT JOIN (",
-    held_lines!(),
-    " GROUP BY l.product_id) AS h ON h.product_id = s.id ORDER BY s.id"
-);
+mod catalogue;
 
 const CHECKOUT_KEY: &str = "
     SELECT user_id, `key`, body_hash, order_id, created_at
@@ -482,11 +438,11 @@ pub(super) static SQL: Sql = Sql {
     recent: RECENT,
     quarantined: QUARANTINED,
     audit_page: AUDIT_PAGE,
-    products: PRODUCTS,
-    all_products: ALL_PRODUCTS,
-    counted: COUNTED,
-    all_counted: ALL_COUNTED,
-    held: HELD,
+    products: catalogue::PRODUCTS,
+    all_products: catalogue::ALL_PRODUCTS,
+    counted: catalogue::COUNTED,
+    all_counted: catalogue::ALL_COUNTED,
+    held: catalogue::HELD,
     checkout_key: CHECKOUT_KEY,
     user: "SELECT 1 AS one FROM users WHERE id = ?1",
     is_empty: IS_EMPTY,
