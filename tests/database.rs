@@ -272,7 +272,9 @@ impl Disk {
     /// The signal that goes with the limit would end the process: a full disk sends none.
     fn start(&mut self) {
         let mut shell = Command::new("sh");
+        // It is for the tests, and no setting.
         shell
+            .env_remove("PAYONCE_TEST_DATABASE")
             .args(["-c", "trap '' XFSZ && exec \"$0\" serve"])
             .arg(env!("CARGO_BIN_EXE_payonce"))
             .envs(self.house.environment().iter().cloned());
