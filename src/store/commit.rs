@@ -56,7 +56,7 @@ impl From<Silent> for Aborted {
 }
 
 impl Store {
-    /// `Refused` and `Unavailable` are surely not written; after `Doubtful`, [`Store::read_back`] tells. Meant for one caller
+    /// After `Doubtful`, [`Store::read_back`] tells; after any other fault it is surely not written. Meant for one caller
     /// at a time: two of them take turns.
     pub async fn commit(&self, batch: &[Change]) -> Result<Committed, CommitFault> {
         let writer = self

@@ -39,12 +39,15 @@ pub enum StoreFault {
     Refused(String),
 }
 
-/// Why a batch was not acknowledged. `Refused` and `Unavailable` are surely not written.
+/// Why a batch was not acknowledged. After `Doubtful` alone it may be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitFault {
     /// Something in the batch itself cannot be written: split it until the poison is alone.
     #[error("refused: {0}")]
     Refused(String),
+    /// Somebody holds a row of it and does not let go: split it, so that the others need not wait.
+    #[error("blocked: {0}")]
+    Blocked(String),
     #[error("unavailable: {0}")]
     Unavailable(String),
     /// COMMIT was sent and not acknowledged: it may have happened. Read back before deciding anything.
@@ -101,9 +104,8 @@ impl From<DbErr> for CommitFault {
     /// For errors before COMMIT only.
     fn from(error: DbErr) -> CommitFault {
         match verdict(&error) {
-            Verdict::Refused | Verdict::Taken | Verdict::Blocked => {
-                CommitFault::Refused(error.to_string())
-            }
+            Verdict::Refused | Verdict::Taken => CommitFault::Refused(error.to_string()),
+            Verdict::Blocked => CommitFault::Blocked(error.to_string()),
             Verdict::Collided | Verdict::Unwell => CommitFault::Unavailable(error.to_string()),
         }
     }

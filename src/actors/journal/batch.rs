@@ -43,9 +43,9 @@ impl Bench {
                     self.settle(&changes, waiting, committed);
                     fault_point!(Batch(Told): &changes);
                 }
-                Err(CommitFault::Refused(why)) if changes.len() > 1 => {
+                Err(CommitFault::Refused(why) | CommitFault::Blocked(why)) if changes.len() > 1 => {
                     let changes_in_all = changes.len();
-                    tracing::warn!(changes_in_all, why, "a batch was refused: halving it");
+                    tracing::warn!(changes_in_all, why, "a batch was not taken: halving it");
                     let mut entries = rejoin(changes, waiting);
                     let second = entries.split_off(entries.len() / 2);
                     todo.push(second);
@@ -54,6 +54,10 @@ impl Bench {
                 Err(CommitFault::Refused(why)) => {
                     tracing::error!(why, "the database refused a change");
                     answer_all(waiting, NoVerdict::Fault);
+                }
+                Err(CommitFault::Blocked(why)) => {
+                    tracing::warn!(why, "somebody holds a row; nothing was written");
+                    answer_all(waiting, NoVerdict::Busy);
                 }
                 Err(CommitFault::Unavailable(why)) => {
                     tracing::error!(why, "the database is not available; nothing was written");

@@ -124,7 +124,9 @@ async fn commit(store: &Store, transition: &Transition) -> anyhow::Result<()> {
     };
     let verdict = match store.commit(&[Change::Advance(transition.clone())]).await {
         Ok(committed) => committed.verdicts.into_iter().next(),
-        Err(CommitFault::Unavailable(why) | CommitFault::Refused(why)) => {
+        Err(
+            CommitFault::Unavailable(why) | CommitFault::Refused(why) | CommitFault::Blocked(why),
+        ) => {
             bail!("the database did not take it, and nothing was written: {why}")
         }
         Err(CommitFault::Doubtful(why)) => {
