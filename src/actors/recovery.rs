@@ -151,6 +151,8 @@ impl RecoveryTimer {
                 self.found = self.shares.pick(&part, due).into();
             }
             Err(fault) => {
+                // At the next tick: whoever is away is not asked fifty times a second.
+                self.more = false;
                 tracing::error!(%fault, "could not read the due queue; trying again");
             }
         }
@@ -168,6 +170,8 @@ impl RecoveryTimer {
             fault_point!(DueFound);
             let asks = status != Status::Ready;
             if asks && questions == 0 {
+                // Nor is a queue read again and again that nobody may be sent for from.
+                self.more = false;
                 continue;
             }
             if self.sent_for.contains_key(&order) || !self.in_hand.insert(order) {
