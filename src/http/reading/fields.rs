@@ -128,9 +128,13 @@ impl<'a> Field<'a> {
             Some(raw) if raw.starts_with('"') => string(raw),
             Some(_) | None => None,
         };
-        text.and_then(|text| UserId::parse(&text)).ok_or_else(|| {
+        // Not every database tells a name from the same name with spaces behind it.
+        let trimmed = text.filter(|text| text.trim() == text);
+        trimmed.and_then(|text| UserId::parse(&text)).ok_or_else(|| {
             let most = UserId::CHARS;
-            let wants = format!("an integer, or 1 to {most} characters without control characters");
+            let wants = format!(
+                "an integer, or 1 to {most} characters without control characters or spaces at its ends"
+            );
             self.refuse(wants)
         })
     }
@@ -267,6 +271,9 @@ mod tests {
             ("1e3", None),
             ("\"\"", None),
             ("\"a\\u0000b\"", None),
+            ("\"a b\"", Some("a b")),
+            ("\"a \"", None),
+            ("\" a\"", None),
             ("\"\\ud800\"", None),
             ("true", None),
             ("null", None),
