@@ -200,7 +200,7 @@ mod tests {
         for (body, expected) in [
             (
                 r#"{"orderedProductList": []}"#.to_owned(),
-                "userId: an integer, or 1 to 64 characters without control characters",
+                "userId: an integer, or 1 to 64 characters without control characters or spaces at its ends",
             ),
             (r#"{"userId": 1}"#.to_owned(), list),
             (lines("[]"), list),

@@ -224,7 +224,7 @@ mod tests {
         for (body, expected) in [
             (
                 all.replace("\"userId\": 1", "\"userId\": []"),
-                "userId: an integer, or 1 to 64 characters without control characters",
+                "userId: an integer, or 1 to 64 characters without control characters or spaces at its ends",
             ),
             (
                 all.replace(&format!("\"{ORDER}\""), "7"),

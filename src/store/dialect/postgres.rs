@@ -383,6 +383,13 @@ const IS_EMPTY: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM products)
        AND NOT EXISTS (SELECT 1 FROM payments) AS empty";
 
+/// Any number will do that nobody else on this database uses. Somebody else's migration is waited for longer than a row:
+/// the patience is set before the number is known.
+const LOCK_SCHEMA: &str = "
+    SELECT 1::bigint AS had FROM (
+        SELECT pg_advisory_xact_lock(
+            CASE WHEN set_config('lock_timeout', '60s', true) IS NULL THEN 0 ELSE 7205759403792794 END)) AS locked";
+
 pub(super) static SQL: Sql = Sql {
     shared: true,
     batch: Batch::Columns,
@@ -434,9 +441,6 @@ pub(super) static SQL: Sql = Sql {
     insert_secret: "INSERT INTO secrets (name, value) VALUES ($1, $2)",
     ping: "SELECT 1::bigint AS one",
     retention: &retention::SQL,
-    // Any number will do that nobody else on this database uses.
-    lock_schema: Some(
-        "SELECT 1::bigint AS had FROM (SELECT pg_advisory_xact_lock(7205759403792794)) AS locked",
-    ),
+    lock_schema: Some(LOCK_SCHEMA),
     unlock_schema: None,
 };

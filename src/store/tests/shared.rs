@@ -326,6 +326,30 @@ async fn nodes_that_start_together_migrate_once_and_share_what_they_make() {
     }
 }
 
+#[derive(sea_orm::FromQueryResult)]
+struct Had {
+    had: i64,
+}
+
+/// A long migration elsewhere is no reason to give up a start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_elsewhere_is_waited_for_longer_than_a_row() {
+    let Some((shop, other)) = two_nodes(1, 1).await else {
+        return;
+    };
+    let sql = shop.store.0.sql;
+    let txn = transaction::begin(shop.writer()).await.unwrap();
+    let lock: Vec<Had> = rows_of(&txn, sql.lock_schema.unwrap(), []).await.unwrap();
+    assert_eq!(lock[0].had, 1);
+    let waiting = tokio::spawn(async move { other.migrate().await });
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    if let Some(unlock) = sql.unlock_schema {
+        let _: Vec<Had> = rows_of(&txn, unlock, []).await.unwrap();
+    }
+    txn.rollback().await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), 0);
+}
+
 async fn beginning(node: Store) -> Result<(usize, bool, [u8; 32]), StoreFault> {
     let steps = node.migrate().await?;
     let loaded = node.load_demo_data().await?;
