@@ -1,8 +1,8 @@
 -- The baseline that the journal is measured against: what a confirm costs a database that is asked one order at a time.
 -- Two durable transactions each, with no more in them than they need: status, stock and history; then status and history.
 --   psql "$DATABASE" -f tests/pgbench/schema.sql
---   pgbench -n -c 64 -j 2 -T 20 -f tests/pgbench/distinct.sql "$DATABASE"
---   pgbench -n -c 64 -j 2 -T 20 -f tests/pgbench/hot.sql "$DATABASE"
+--   pgbench -n -c 64 -j 2 -T 20 -D products=1000 -f tests/pgbench/confirm.sql "$DATABASE"
+-- and with -D products=1 for the one product that everybody wants.
 -- pgbench's "tps" are confirms per second. No HTTP, no gateway, no attempts, no news: the real thing does more.
 DROP TABLE IF EXISTS bench_history, bench_payments, bench_products;
 CREATE TABLE bench_products (

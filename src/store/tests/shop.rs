@@ -22,7 +22,7 @@ pub const FREE: Verdict = Verdict::Committed { held: false };
 const PRICE: i64 = 50_000;
 
 #[path = "../../../tests/common/database.rs"]
-#[allow(dead_code, reason = "service tests use all of it")]
+#[expect(dead_code, reason = "service tests use all of it")]
 mod database;
 pub use database::TestDatabase;
 

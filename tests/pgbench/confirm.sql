@@ -1,6 +1,6 @@
--- One confirm of a random order for one of 1,000 products.
+-- One confirm of a random order for one of :products products.
 \set number random(1, 200000)
-\set product random(1, 1000)
+\set product random(1, :products)
 BEGIN;
 UPDATE bench_payments SET status = 'IN_PROGRESS', version = version + 1 WHERE number = :number;
 UPDATE bench_products SET stock = stock - 1 WHERE id = :product;
