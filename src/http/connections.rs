@@ -3,13 +3,15 @@
 //! asks about all of them together, the last words of those who have left included, is `layers::Traffic`'s to know.
 
 use std::any::Any;
-use std::net::{Shutdown, TcpStream};
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Extensions;
+use tokio::net::TcpSocket;
 
 /// Each connection has two descriptors, ours and the framework's; half of all are left for the store and for Toss.
 const DESCRIPTORS_EACH: u64 = 4;
@@ -27,6 +29,27 @@ pub fn most_each(wanted: usize, workers: usize) -> usize {
         );
     }
     (wanted.min(bearable) / workers.max(1)).max(1)
+}
+
+/// What the kernel takes of a connection before we read it. The framework makes requests of all that it has read, up to
+/// 128 KiB, before it answers the first: of the smallest ones that is 3,000 and some 20 MB. Five hundred clients that
+/// ask without listening cost 160 MB with this window and 860 MB with the kernel's own.
+const UNREAD_BYTES: u32 = 8 << 10;
+
+const BACKLOG: u32 = 1_024;
+
+/// Must be called within a runtime; fails where the address cannot be had.
+pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if bind.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    // Each connection inherits it.
+    socket.set_recv_buffer_size(UNREAD_BYTES)?;
+    socket.bind(bind)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// One connection. Dropped with it, since the framework holds the only strong reference beside its requests.

@@ -113,6 +113,8 @@ where
     // Who begins a request at the very end of an idle time may still send its head.
     let reaper = Reaper::new(settings.keep_alive + settings.head_timeout);
     let watch = reaper.clone();
+    let unbound = |why| DoorFault::Bind { address: bind, why };
+    let listener = connections::listen(bind).map_err(unbound)?;
     let server = HttpServer::new(move || app(layers.clone(), also.clone()))
         .workers(workers)
         .max_connections(connections::most_each(settings.max_connections, workers))
@@ -127,8 +129,8 @@ where
         .h1_allow_half_closed(false)
         .shutdown_timeout(settings.shutdown_s)
         .disable_signals()
-        .bind(bind)
-        .map_err(|why| DoorFault::Bind { address: bind, why })?;
+        .listen(listener)
+        .map_err(unbound)?;
     let address = server.addrs().first().copied().unwrap_or(bind);
     let server = server.run();
     let handle = server.handle();
