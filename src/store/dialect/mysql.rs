@@ -3,6 +3,9 @@
 //! `STRAIGHT_JOIN` pins the loop order: the batch outside, the key inside; `FORCE INDEX`, because a small table would be walked
 //! all the same. Any other plan would read, and lock, every row of the table. The columns of the batch have the tables' own
 //! collation, or their keys could not be looked up.
+//!
+//! MySQL would lock the JSON_TABLE too, and fails: it must be told which table it is. MariaDB knows no such word, and skips what
+//! a comment says to a MySQL of version 8.
 
 use super::{Batch, Retention, Sql, Together};
 
@@ -81,24 +84,26 @@ const LOCK_ROWS: &str = concat!(
     array_of!("JSON_ARRAY(p.order_id, p.version, p.stock_held)"),
     " FROM ",
     keys!("?1": id order_id "$"),
-    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id FOR UPDATE) AS payments,
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id FOR UPDATE /*!80001 OF p */) AS payments,
             (SELECT ",
     array_of!("JSON_ARRAY(p.id, p.name, p.price, p.stock, p.received, p.seller_id)"),
     " FROM ",
     keys!("?2": whole id "$"),
-    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id FOR UPDATE) AS products"
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id FOR UPDATE /*!80001 OF p */) AS products"
 );
 
 const LOCK_CHECKOUT_KEYS: &str = concat!(
     "SELECT k.user_id, k.`key`, k.body_hash, k.order_id, k.created_at FROM ",
     keys!("?1": text user_id "$[0]", text key "$[1]"),
-    " STRAIGHT_JOIN checkout_keys AS k FORCE INDEX (PRIMARY) ON k.user_id = j.user_id AND k.`key` = j.`key` FOR UPDATE"
+    " STRAIGHT_JOIN checkout_keys AS k FORCE INDEX (PRIMARY) ON k.user_id = j.user_id AND k.`key` = j.`key`
+      FOR UPDATE /*!80001 OF k */"
 );
 
 const LOCK_NODES: &str = concat!(
     "SELECT n.incarnation FROM ",
     keys!("?1": id incarnation "$"),
-    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation WHERE n.closed_at IS NULL FOR UPDATE"
+    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation WHERE n.closed_at IS NULL
+      FOR UPDATE /*!80001 OF n */"
 );
 
 const INSERT_PAYMENTS: &str = insert!("payments":
