@@ -190,17 +190,21 @@ impl Store {
         let values = self.0.sql.batch.values(rows);
         let mut values = values.map_err(StoreFault::Refused)?;
         values.extend(more.map(Value::from));
-        let txn = transaction::begin(self.writer()?).await?;
-        match execute(&txn, sql, values).await {
-            Ok(rows) => {
-                txn.commit().await?;
-                Ok(rows)
+        let writer = self.writer()?;
+        let deleted = self.answered(async {
+            let txn = transaction::begin(writer).await?;
+            match execute(&txn, sql, values).await {
+                Ok(rows) => {
+                    txn.commit().await?;
+                    Ok(rows)
+                }
+                Err(error) => {
+                    let _ = txn.rollback().await;
+                    Err(error.into())
+                }
             }
-            Err(error) => {
-                let _ = txn.rollback().await;
-                Err(error.into())
-            }
-        }
+        });
+        deleted.await?
     }
 }
 

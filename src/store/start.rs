@@ -52,8 +52,25 @@ impl Store {
     }
 
     /// What nodes that live no more were working on is due now. Where the lock on a file is ours, that is everybody else.
-    /// Returns how many payments that were.
+    /// On a server some at a time, so that whoever wants one of the rows does not wait for all of them. Returns how many
+    /// payments that were.
     pub async fn make_orphans_due(
+        &self,
+        me: Incarnation,
+        now: Timestamp,
+        dead_after: Duration,
+    ) -> Result<u64, StoreFault> {
+        let mut orphans = 0;
+        loop {
+            let step = self.answered(self.make_some_orphans_due(me, now, dead_after));
+            match step.await?? {
+                0 => return Ok(orphans),
+                some => orphans += some,
+            }
+        }
+    }
+
+    async fn make_some_orphans_due(
         &self,
         me: Incarnation,
         now: Timestamp,

@@ -388,7 +388,8 @@ const MAKE_ORPHANS_DUE: &str = concat!(
       AND (owner IS NULL OR owner NOT IN (",
     living!("incarnation", "?3"),
     "))
-      AND (next_attempt_at IS NULL OR next_attempt_at > ?1)"
+      AND (next_attempt_at IS NULL OR next_attempt_at > ?1)
+    LIMIT 1000"
 );
 
 const IS_EMPTY: &str = "

@@ -372,11 +372,14 @@ const CHECKOUT_KEY: &str = r#"
 const MAKE_ORPHANS_DUE: &str = concat!(
     "
     UPDATE payments SET next_attempt_at = $1
-    WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND owner IS DISTINCT FROM $2
-      AND (owner IS NULL OR owner NOT IN (",
+    WHERE order_id IN (
+        SELECT order_id FROM payments
+        WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND owner IS DISTINCT FROM $2
+          AND (owner IS NULL OR owner NOT IN (",
     living!("incarnation", "$3"),
     "))
-      AND (next_attempt_at IS NULL OR next_attempt_at > $1)"
+          AND (next_attempt_at IS NULL OR next_attempt_at > $1)
+        LIMIT 1000 FOR UPDATE)"
 );
 
 const IS_EMPTY: &str = "

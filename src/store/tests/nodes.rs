@@ -122,6 +122,28 @@ async fn only_the_orphans_of_the_dead_are_made_due() {
     assert_eq!(due(&shop, 0, other).await, 2);
 }
 
+/// More of them than are made due in one transaction.
+#[tokio::test]
+async fn the_orphans_of_a_busy_node_are_all_made_due() {
+    let shop = Shop::with(10_000, 10_000).await;
+    shop.store.share();
+    let orphans: Vec<Change> = (0..1_100)
+        .flat_map(|_| {
+            let first = checkout(order(&[(1, 1)]));
+            let opened = started(&first.next, "k");
+            let claimed = step(&opened.next, Event::OwnerLost { claim: claim() });
+            [
+                new_order(&first),
+                Change::Advance(opened),
+                Change::Advance(claimed),
+            ]
+        })
+        .collect();
+    shop.commit(&orphans).await;
+    let made = shop.store.make_orphans_due(node(2), NOW, DEAD_AFTER);
+    assert_eq!(made.await.unwrap(), 1_100);
+}
+
 #[tokio::test]
 async fn every_order_is_in_exactly_one_share() {
     let shop = Shop::with(1_000, 1_000).await;
