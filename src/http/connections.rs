@@ -6,7 +6,7 @@ use std::any::Any;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,7 @@ struct Connection {
     /// The same socket under another descriptor: the framework gives its own away to nobody.
     socket: TcpStream,
     began: Instant,
+    has_asked: AtomicBool,
     asking: AtomicUsize,
     /// When the last request ended, in ms since `began`.
     quiet_since_ms: AtomicU64,
@@ -85,6 +86,7 @@ impl Asking {
     pub fn on(connection: Option<&Watched>) -> Option<Asking> {
         let connection = Arc::clone(&connection?.0);
         connection.asking.fetch_add(1, Ordering::AcqRel);
+        connection.has_asked.store(true, Ordering::Release);
         Some(Asking(connection))
     }
 }
@@ -100,20 +102,25 @@ impl Drop for Asking {
 /// What a request finds of its connection.
 pub struct Watched(Arc<Connection>);
 
-/// The framework times the first head of a connection and its idleness, but not a later head that drips, nor an
-/// unwanted body that does, nor an answer that is not taken. All three look the same from here: no request is in
-/// hand, and yet the connection stays.
+/// The framework times the idleness of a connection, but not a later head that drips, nor an unwanted body that does, nor
+/// an answer that is not taken. All three look the same from here: no request is in hand, and yet the connection stays.
+/// A first head the framework does time, and answers with 408; to a client whose pool has opened a connection and not used
+/// it yet, that is an answer to nothing, just as it may begin to ask. So we are quicker, and say nothing.
 #[derive(Clone)]
 pub struct Reaper {
     watched: Arc<Mutex<Vec<Weak<Connection>>>>,
+    /// Until the first request.
+    head_timeout: Duration,
     most_quiet: Duration,
 }
 
 impl Reaper {
-    pub fn new(most_quiet: Duration) -> Reaper {
+    pub fn new(head_timeout: Duration, keep_alive: Duration) -> Reaper {
         Reaper {
             watched: Arc::default(),
-            most_quiet,
+            head_timeout,
+            // Who begins a request at the very end of an idle time may still send its head.
+            most_quiet: keep_alive + head_timeout,
         }
     }
 
@@ -126,6 +133,7 @@ impl Reaper {
         let connection = Arc::new(Connection {
             socket: TcpStream::from(own),
             began: Instant::now(),
+            has_asked: AtomicBool::new(false),
             asking: AtomicUsize::new(0),
             quiet_since_ms: AtomicU64::new(0),
         });
@@ -137,7 +145,8 @@ impl Reaper {
 
     /// Cuts who has been quiet for too long, until it is dropped.
     pub async fn run(self) {
-        let pause = (self.most_quiet / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
+        let pause =
+            (self.head_timeout / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
         loop {
             tokio::time::sleep(pause).await;
             self.cut();
@@ -150,7 +159,11 @@ impl Reaper {
             let Some(connection) = connection.upgrade() else {
                 return false;
             };
-            let stays = connection.quiet() < self.most_quiet;
+            let most = match connection.has_asked.load(Ordering::Acquire) {
+                true => self.most_quiet,
+                false => self.head_timeout,
+            };
+            let stays = connection.quiet() < most;
             if !stays {
                 tracing::debug!("a connection that neither asked nor heard is cut");
                 _ = connection.socket.shutdown(Shutdown::Both);

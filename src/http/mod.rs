@@ -45,7 +45,7 @@ pub struct DoorSettings {
     pub max_connections: usize,
     /// How long an idle connection stays open.
     pub keep_alive: Duration,
-    /// For the head of a request; who drips longer is cut.
+    /// For the head of a connection's first request; who drips longer, or has not begun, is cut.
     pub head_timeout: Duration,
     /// For the body of a request; who drips longer is refused, and cut.
     pub body_timeout: Duration,
@@ -110,8 +110,7 @@ where
     let (terms, traffic) = (Arc::clone(&layers.terms), layers.traffic.clone());
     let lines = traffic.clone();
     let workers = settings.workers.max(1);
-    // Who begins a request at the very end of an idle time may still send its head.
-    let reaper = Reaper::new(settings.keep_alive + settings.head_timeout);
+    let reaper = Reaper::new(settings.head_timeout, settings.keep_alive);
     let watch = reaper.clone();
     let unbound = |why| DoorFault::Bind { address: bind, why };
     let listener = connections::listen(bind).map_err(unbound)?;
@@ -123,7 +122,8 @@ where
             _ = data.insert(lines.connected());
         })
         .keep_alive(settings.keep_alive)
-        .client_request_timeout(settings.head_timeout)
+        // For whom the reaper does not know.
+        .client_request_timeout(settings.head_timeout * 2)
         .client_disconnect_timeout(CLOSE_DEADLINE)
         // Whoever hangs up is gone: nobody's answer holds a slot. The payment itself goes on without its caller.
         .h1_allow_half_closed(false)

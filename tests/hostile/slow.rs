@@ -132,6 +132,19 @@ fn whoever_drips_a_head_or_a_body_is_cut_within_the_configured_time() {
     fort.stands();
 }
 
+/// A client's pool may open a connection ahead of its use: an answer to nothing would spoil its first request.
+#[test]
+fn a_connection_that_is_not_used_is_closed_without_a_word() {
+    use std::io::Read as _;
+    let fort = Fort::build(plan());
+    let mut unused = Wire::to(fort.address()).stream;
+    unused.set_read_timeout(Some(CUT)).unwrap();
+    let mut said = Vec::new();
+    unused.read_to_end(&mut said).unwrap();
+    assert_eq!(String::from_utf8_lossy(&said), "");
+    fort.stands();
+}
+
 /// Sixteen requests may be in hand; ninety-six that drip, renewed as soon as they are cut, take none of these places.
 #[test]
 fn a_hundred_that_drip_stop_nobody() {
