@@ -54,12 +54,14 @@ fn over_time(
     panel: &Panel<'_>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let last = curve.windows.last().map_or(0.0, |window| window.from_s);
+    // Room for the names of the lines behind their ends.
+    let until = (last + curve.window_s) * 1.1;
     let mut chart = ChartBuilder::on(panel)
         .caption(title, (FONT, 22))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..last + curve.window_s, range(curve).log_scale())?;
+        .build_cartesian_2d(0.0..until, range(curve).log_scale())?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
