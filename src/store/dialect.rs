@@ -147,6 +147,8 @@ pub(super) struct Sql {
     /// Whoever migrates waits here for whoever already does: until the transaction ends, or until it is unlocked. `None`: a
     /// transaction is alone.
     pub lock_schema: Option<&'static str>,
+    /// Once the lock is had: a step that waits for somebody's table makes everybody else wait behind it.
+    pub impatient_again: Option<&'static str>,
     pub unlock_schema: Option<&'static str>,
 }
 

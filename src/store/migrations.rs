@@ -4,7 +4,7 @@
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use sea_orm_migration::MigratorTrait;
 
-use super::{Store, StoreFault, rows_of, transaction};
+use super::{Store, StoreFault, execute, rows_of, transaction};
 
 #[path = "../../migrations/mod.rs"]
 mod numbered;
@@ -40,6 +40,9 @@ impl Store {
                 let why = "somebody else has been migrating it for a long time";
                 return Err(StoreFault::Unavailable(why.to_owned()));
             }
+        }
+        if let Some(again) = self.0.sql.impatient_again {
+            execute(txn, again, []).await?;
         }
         let pending = Migrator::get_pending_migrations(txn).await?.len();
         Migrator::up(txn, None).await?;

@@ -2,7 +2,6 @@
 //! per change goes out; everything else only reads, on connections of its own. sea-orm lives here and nowhere else.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement, Value};
 
@@ -19,6 +18,7 @@ mod rows;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 pub mod sabotage;
+mod silence;
 mod sqlite;
 mod start;
 #[cfg(test)]
@@ -34,6 +34,7 @@ pub use read::{
 pub use retention::{Place, Pruned, Pruning};
 
 use dialect::Sql;
+use silence::{Silence, Silent};
 
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -67,6 +68,7 @@ struct Inner {
     writer: Option<DatabaseConnection>,
     readers: DatabaseConnection,
     sql: &'static Sql,
+    silence: Silence,
     /// Fit to be printed.
     name: String,
     /// Of a SQLite file, held as long as the store is open: who has it is the only one who writes.
@@ -127,31 +129,6 @@ impl Store {
     ) -> Result<Vec<T>, StoreFault> {
         let found = self.answered(rows_of(self.readers(), sql, values)).await?;
         found.map_err(Into::into)
-    }
-
-    /// What a database server answers, if it does. A host that has lost its power says nothing at all, and a connection
-    /// that waits for it would wait for ever. A file has no such silence.
-    async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, Silent> {
-        match self.0.sql.shared {
-            true => tokio::time::timeout(PATIENCE, work)
-                .await
-                .map_err(|_| Silent),
-            false => Ok(work.await),
-        }
-    }
-}
-
-/// Longer than any lock is waited for, and than any disk takes that is worth waiting for.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The database server has not answered.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the database has not answered within {} s", PATIENCE.as_secs())]
-struct Silent;
-
-impl From<Silent> for StoreFault {
-    fn from(silent: Silent) -> StoreFault {
-        StoreFault::Unavailable(silent.to_string())
     }
 }
 

@@ -9,6 +9,7 @@ use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxMySqlConnector};
 
+use super::silence::Silence;
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 mod server;
@@ -47,11 +48,12 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         options.get_port(),
         options.get_database().unwrap_or_default()
     );
-    let readers = connect(options.clone(), Work::Reads, &settings).await?;
+    let silence = Silence::default();
+    let readers = connect(options.clone(), Work::Reads, &settings, silence.clone()).await?;
     verify(&readers).await?;
     let writer = match opened {
         Opened::Serving | Opened::Tool | Opened::Beside => {
-            Some(connect(options, Work::Writes, &settings).await?)
+            Some(connect(options, Work::Writes, &settings, silence.clone()).await?)
         }
         Opened::ReadOnly => None,
     };
@@ -59,6 +61,7 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         writer,
         readers,
         sql: dialect::MYSQL,
+        silence,
         name,
         lock: Default::default(),
         #[cfg(test)]
@@ -112,6 +115,7 @@ async fn connect(
     options: MySqlConnectOptions,
     work: Work,
     settings: &StoreSettings,
+    silence: Silence,
 ) -> Result<DatabaseConnection, StoreFault> {
     let most = match work {
         Work::Reads => settings.readers.max(1),
@@ -126,6 +130,10 @@ async fn connect(
         .after_connect(move |connection, _| {
             let manners = AssertSqlSafe(manners.clone());
             Box::pin(async move { connection.execute(manners).await.map(drop) })
+        })
+        .after_release(move |connection, _| {
+            let silence = silence.clone();
+            Box::pin(async move { silence.lets_go_of(connection.ping()).await })
         })
         .before_acquire(|connection, known| {
             Box::pin(async move {

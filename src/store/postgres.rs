@@ -8,6 +8,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, Connection};
 use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, RuntimeErr, SqlxPostgresConnector};
 
+use super::silence::Silence;
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 /// A connection that cannot be had in this time means a database that is not there.
@@ -51,16 +52,20 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     let readers = options
         .clone()
         .options([("default_transaction_read_only", "on")]);
-    let readers = connect(readers, settings.readers.max(1)).await?;
+    let silence = Silence::default();
+    let readers = connect(readers, settings.readers.max(1), silence.clone()).await?;
     verify(&readers).await?;
     let writer = match opened {
-        Opened::Serving | Opened::Tool | Opened::Beside => Some(connect(options, WRITERS).await?),
+        Opened::Serving | Opened::Tool | Opened::Beside => {
+            Some(connect(options, WRITERS, silence.clone()).await?)
+        }
         Opened::ReadOnly => None,
     };
     Ok(Inner {
         writer,
         readers,
         sql: dialect::POSTGRES,
+        silence,
         name,
         lock: Default::default(),
         #[cfg(test)]
@@ -90,12 +95,20 @@ fn options(settings: &StoreSettings) -> Result<PgConnectOptions, StoreFault> {
         .disable_statement_logging())
 }
 
-async fn connect(options: PgConnectOptions, most: u32) -> Result<DatabaseConnection, StoreFault> {
+async fn connect(
+    options: PgConnectOptions,
+    most: u32,
+    silence: Silence,
+) -> Result<DatabaseConnection, StoreFault> {
     let pool = PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(MAX_LIFETIME)
         .test_before_acquire(false)
+        .after_release(move |connection, _| {
+            let silence = silence.clone();
+            Box::pin(async move { silence.lets_go_of(connection.ping()).await })
+        })
         .before_acquire(|connection, known| {
             Box::pin(async move {
                 if known.idle_for >= DOUBTFUL_AFTER {

@@ -19,6 +19,8 @@ pub enum Fate {
     Vanished,
     /// It does not land now; [`Store::land_late`] makes it.
     Late,
+    /// Somebody else holds a row, and is waited for in vain.
+    Blocked,
 }
 
 #[derive(Debug, Default)]
@@ -47,8 +49,13 @@ impl Sabotage {
         batch: &[Change],
     ) -> Result<CommitFault, DatabaseTransaction> {
         let fate = self.plot().fates.pop_front();
+        if fate == Some(Fate::Blocked) {
+            let _ = txn.rollback().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return Ok(CommitFault::Blocked("sabotaged".to_owned()));
+        }
         let ended = match fate {
-            None | Some(Fate::Acknowledged) => return Err(txn),
+            None | Some(Fate::Acknowledged | Fate::Blocked) => return Err(txn),
             Some(Fate::Landed) => txn.commit().await,
             Some(Fate::Vanished) => txn.rollback().await,
             Some(Fate::Late) => {
@@ -115,6 +122,11 @@ impl Store {
         );
         let aged = super::execute(self.writer().unwrap(), sql.leak(), []).await;
         assert_eq!(aged.unwrap(), 1);
+    }
+
+    /// How many fates are left.
+    pub fn fates(&self) -> usize {
+        self.0.sabotage.plot().fates.len()
     }
 
     /// Whether all that was ordered has happened.

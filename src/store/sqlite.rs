@@ -36,6 +36,7 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         writer,
         readers,
         sql: dialect::SQLITE,
+        silence: Default::default(),
         name: path.display().to_string(),
         lock: Mutex::new(lock),
         #[cfg(test)]

@@ -11,5 +11,6 @@ mod retention;
 mod shared;
 mod shelf;
 mod shop;
+mod silent;
 mod size;
 mod views;

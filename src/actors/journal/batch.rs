@@ -2,6 +2,7 @@
 //! then the gates hear what became of their goods, and the writers what became of their changes.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -21,6 +22,12 @@ pub(super) struct Bench {
     pub metrics: Metrics,
 }
 
+/// How long a batch is halved around rows that somebody else holds. Each half waits for them, and everybody else for it.
+#[cfg(not(test))]
+const HALVING: Duration = Duration::from_secs(5);
+#[cfg(test)]
+const HALVING: Duration = Duration::from_millis(300);
+
 /// How a batch found the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Database {
@@ -32,6 +39,7 @@ pub(super) enum Database {
 impl Bench {
     /// Commits a batch; where the batch itself is refused, halves it until the poison is alone.
     pub async fn commit(self, batch: Vec<Entry>) -> Database {
+        let begun = Instant::now();
         let mut todo = vec![batch];
         while let Some(entries) = todo.pop() {
             let (changes, waiting) = part(entries);
@@ -43,13 +51,13 @@ impl Bench {
                     self.settle(&changes, waiting, committed);
                     fault_point!(Batch(Told): &changes);
                 }
-                Err(CommitFault::Refused(why) | CommitFault::Blocked(why)) if changes.len() > 1 => {
-                    let changes_in_all = changes.len();
-                    tracing::warn!(changes_in_all, why, "a batch was not taken: halving it");
-                    let mut entries = rejoin(changes, waiting);
-                    let second = entries.split_off(entries.len() / 2);
-                    todo.push(second);
-                    todo.push(entries);
+                Err(CommitFault::Refused(why)) if changes.len() > 1 => {
+                    todo.extend(halves(changes, waiting, &why));
+                }
+                Err(CommitFault::Blocked(why))
+                    if changes.len() > 1 && begun.elapsed() < HALVING =>
+                {
+                    todo.extend(halves(changes, waiting, &why));
                 }
                 Err(CommitFault::Refused(why)) => {
                     tracing::error!(why, "the database refused a change");
@@ -232,6 +240,15 @@ fn part(entries: Vec<Entry>) -> (Vec<Change>, Waiting) {
         (change, writer)
     });
     parts.unzip()
+}
+
+/// The first half last: it is taken first.
+fn halves(changes: Vec<Change>, waiting: Waiting, why: &str) -> [Vec<Entry>; 2] {
+    let changes_in_all = changes.len();
+    tracing::warn!(changes_in_all, why, "a batch was not taken: halving it");
+    let mut first = rejoin(changes, waiting);
+    let second = first.split_off(first.len() / 2);
+    [second, first]
 }
 
 fn rejoin(changes: Vec<Change>, waiting: Waiting) -> Vec<Entry> {

@@ -141,6 +141,32 @@ async fn a_failing_batch_is_split_until_the_poison_is_alone() {
     assert_eq!(stock(&stage).await, 59 + 1 + 58);
 }
 
+/// Halved to the end, sixty-four changes of one held row would wait for it 127 times, and everybody else behind them.
+#[actix::test]
+async fn a_row_that_is_held_for_long_holds_up_the_journal_only_for_a_while() {
+    let stage = stage(PLAN, None).await;
+    let mut queue = Queue::of(&stage, 64);
+    let held = stage.hands.store.hold().await;
+    queue.push(restock(Uuid::now_v7()));
+    for _ in 0..64 {
+        queue.push(restock(Uuid::now_v7()));
+    }
+    queue.taken_in().await;
+    let mut fates = vec![Fate::Blocked; 200];
+    fates[0] = Fate::Acknowledged;
+    stage.hands.store.sabotage(&fates, 0);
+    held.release().await;
+    let heard = queue.drain().await;
+    let waits = 199 - stage.hands.store.fates();
+    assert!((2..=16).contains(&waits), "{waits} waits");
+    let busy = heard
+        .iter()
+        .filter(|(_, written)| *written == Err(NoVerdict::Busy));
+    assert_eq!(busy.count(), 64);
+    stage.hands.store.sabotage(&[], 0);
+    assert_eq!(stock(&stage).await, 59 + 1);
+}
+
 /// One wait for a database that is locked, not one for each batch in the queue.
 #[actix::test]
 async fn what_would_open_something_is_turned_away_while_the_database_is_away() {

@@ -464,6 +464,7 @@ pub(super) static SQL: Sql = Sql {
         migration_lock!(),
         ", 60), 0) AS had"
     )),
+    impatient_again: None,
     unlock_schema: Some(concat!(
         "SELECT coalesce(release_lock(",
         migration_lock!(),

@@ -445,5 +445,6 @@ pub(super) static SQL: Sql = Sql {
     ping: "SELECT 1::bigint AS one",
     retention: &retention::SQL,
     lock_schema: Some(LOCK_SCHEMA),
+    impatient_again: Some("SET LOCAL lock_timeout TO DEFAULT"),
     unlock_schema: None,
 };

@@ -429,5 +429,6 @@ pub(super) static SQL: Sql = Sql {
     ping: "SELECT 1 AS one",
     retention: &retention::SQL,
     lock_schema: None,
+    impatient_again: None,
     unlock_schema: None,
 };

@@ -199,6 +199,10 @@ impl Shop {
         self
     }
 
+    pub fn url(&self) -> &str {
+        &self.settings.as_ref().unwrap().url
+    }
+
     /// Another node on the same database, where there can be one.
     pub async fn another(&self) -> Store {
         let settings = self.settings.clone().unwrap();

@@ -1,0 +1,104 @@
+//! A database server that falls silent without closing a connection, and one that takes over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::shop::*;
+use crate::store::silence::PATIENCE;
+use crate::store::{Opened, Store};
+
+/// Between a store and its server. While it is cut, what runs over it stays open and moves no more.
+struct Cable {
+    address: String,
+    cut: Arc<AtomicBool>,
+    running: Arc<AtomicUsize>,
+}
+
+impl Cable {
+    async fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        while self.running.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn mend(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+    }
+
+    async fn to(server: String) -> Cable {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let cut = Arc::new(AtomicBool::new(false));
+        let running = Arc::new(AtomicUsize::new(0));
+        let (is_cut, runs) = (Arc::clone(&cut), Arc::clone(&running));
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut server = TcpStream::connect(&server).await.unwrap();
+                let (is_cut, runs) = (Arc::clone(&is_cut), Arc::clone(&runs));
+                runs.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let closed = tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => true,
+                        () = until(&is_cut) => false,
+                    };
+                    runs.fetch_sub(1, Ordering::SeqCst);
+                    if closed {
+                        return;
+                    }
+                    // Both ends stay open: nobody hears that nobody is there.
+                    std::future::pending::<()>().await;
+                });
+            }
+        });
+        Cable {
+            address,
+            cut,
+            running,
+        }
+    }
+}
+
+async fn until(flag: &AtomicBool) {
+    while !flag.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The pool itself would ask each dead connection whether it lives, until the kernel gives it up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_silence_the_next_server_is_written_to_at_once() {
+    let shop = Shop::with(10, 10).await;
+    if !shop.store.is_shared() {
+        return;
+    }
+    let url = shop.url().to_owned();
+    let (before, host) = url.split_once('@').unwrap();
+    let (host, name) = host.split_once('/').unwrap();
+    let cable = Cable::to(host.to_owned()).await;
+    let through = settings(&format!("{before}@{}/{name}", cable.address));
+    let store = Store::open(through, Opened::Serving).await.unwrap();
+    // As many as may write at once.
+    let (first, second) = (store.hold().await, store.hold().await);
+    first.release().await;
+    second.release().await;
+    while !one_more(&store).await {}
+    cable.cut().await;
+    let began = Instant::now();
+    let (first, second) = tokio::join!(one_more(&store), one_more(&store));
+    assert!(!first && !second, "the cable is cut");
+    assert!(began.elapsed() < PATIENCE * 2, "{:?}", began.elapsed());
+    cable.mend();
+    let back = Instant::now();
+    while !one_more(&store).await {
+        assert!(back.elapsed() < Duration::from_secs(30), "still shut out");
+    }
+}
+
+async fn one_more(store: &Store) -> bool {
+    store.commit(&[restock(2, 1)]).await.is_ok()
+}
