@@ -40,9 +40,8 @@ impl From<DbErr> for Aborted {
     fn from(error: DbErr) -> Aborted {
         let tries = match verdict(&error) {
             dialect::Verdict::Collided => 8,
-            dialect::Verdict::Taken => 2,
-            // It has waited already, and its halves wait again.
-            dialect::Verdict::Blocked | dialect::Verdict::Refused | dialect::Verdict::Unwell => 1,
+            dialect::Verdict::Taken | dialect::Verdict::Blocked => 2,
+            dialect::Verdict::Refused | dialect::Verdict::Unwell => 1,
         };
         let fault = error.into();
         Aborted { fault, tries }
