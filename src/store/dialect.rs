@@ -60,14 +60,14 @@ pub(super) enum Batch {
     Columns,
 }
 
-/// What payments write, in the order in which rows point at one another: new payments and their lines, states, attempts,
-/// history, news, stock.
+/// What payments write, in the order in which rows point at one another: new payments and their lines, states, new attempts,
+/// attempts, history, news, stock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Together {
-    /// One round trip that takes all seven, empty or not.
+    /// One round trip that takes all eight, empty or not.
     One(&'static str),
     /// Each by itself, and nothing is said about one with nothing to write.
-    Each([&'static str; 7]),
+    Each([&'static str; 8]),
 }
 
 /// `lock_*` read under the locks of what they read, in key order; the rest of the first block writes. All take the rows of a

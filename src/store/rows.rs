@@ -16,29 +16,32 @@ use crate::domain::{
 /// The facts of a new order.
 #[derive(Serialize)]
 pub(super) struct NewPaymentRow<'a> {
-    pub user_id: &'a str,
-    pub order_name: &'a str,
-    pub total_amount: i64,
-    pub created_at: i64,
     #[serde(flatten)]
     pub state: StateRow<'a>,
+    pub total_amount: i64,
+    pub created_at: i64,
+    pub user_id: &'a str,
+    pub order_name: &'a str,
 }
 
 /// Everything of a payment that a transition may change, attempts aside.
+///
+/// Here as in each row of a batch, what is short comes first: to find a field, a database that reads JSON reads all that
+/// stands before it.
 #[derive(Serialize)]
 pub(super) struct StateRow<'a> {
-    pub order_id: Uuid,
     /// The version that must be there.
     pub replaces: i64,
-    pub status: &'a str,
-    pub stock_held: u8,
     pub version: i64,
-    pub owner: Option<Uuid>,
-    pub next_attempt_at: Option<i64>,
-    pub expires_at: i64,
+    pub stock_held: u8,
     pub rounds: u32,
     pub questions: u32,
+    pub next_attempt_at: Option<i64>,
+    pub expires_at: i64,
+    pub status: &'a str,
     pub quarantine: Option<&'a str>,
+    pub order_id: Uuid,
+    pub owner: Option<Uuid>,
 }
 
 impl StateRow<'_> {
@@ -61,39 +64,47 @@ impl StateRow<'_> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct LineRow {
-    #[serde(default)]
-    pub order_id: Uuid,
     pub product_id: i64,
     pub quantity: i64,
     pub amount: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct AttemptRow<'a> {
     #[serde(default)]
     pub order_id: Uuid,
-    pub number: u8,
-    #[serde(borrow)]
-    pub payment_key: Cow<'a, str>,
-    pub n: u32,
-    pub answered: u8,
+}
+
+/// All of an attempt: what never changes after its first write comes last.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AttemptRow<'a> {
+    #[serde(flatten, borrow)]
+    pub state: AttemptStateRow<'a>,
+    pub started_at: i64,
+    pub owner: Uuid,
     #[serde(borrow)]
     pub gateway: Cow<'a, str>,
-    pub started_at: i64,
+    #[serde(borrow)]
+    pub payment_key: Cow<'a, str>,
+}
+
+/// What a transition may change of an attempt that is there.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AttemptStateRow<'a> {
+    pub number: u8,
+    pub n: u32,
+    pub answered: u8,
     pub may_send_until: i64,
-    pub owner: Uuid,
     pub many_owners: u8,
     pub foreign_seen: u8,
     #[serde(with = "SignName")]
     pub approval_sign: ApprovalSign,
-    pub doubted_code: Option<Cow<'a, str>>,
-    pub doubted_message: Option<Cow<'a, str>>,
     pub outcome: Option<OutcomeName>,
-    pub gateway_code: Option<Cow<'a, str>>,
-    pub gateway_message: Option<Cow<'a, str>>,
     pub approved_at: Option<i64>,
+    #[serde(default)]
+    pub order_id: Uuid,
     pub method: Option<Cow<'a, str>>,
     pub receipt_url: Option<Cow<'a, str>>,
+    pub doubted_code: Option<Cow<'a, str>>,
+    pub doubted_message: Option<Cow<'a, str>>,
+    pub gateway_code: Option<Cow<'a, str>>,
+    pub gateway_message: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,8 +124,8 @@ pub(super) enum OutcomeName {
     Overruled,
 }
 
-impl<'a> AttemptRow<'a> {
-    pub fn of(order: OrderId, attempt: &'a Attempt) -> AttemptRow<'a> {
+impl<'a> AttemptStateRow<'a> {
+    pub fn of(order: OrderId, attempt: &'a Attempt) -> AttemptStateRow<'a> {
         let doubted = attempt.doubted_decline.as_ref();
         let (declined, approved) = match &attempt.settled {
             Some(Settled::Declined(decline)) => (Some(decline), None),
@@ -127,64 +138,73 @@ impl<'a> AttemptRow<'a> {
             Settled::Declined(_) => OutcomeName::Declined,
             Settled::Overruled { .. } => OutcomeName::Overruled,
         });
-        AttemptRow {
-            order_id: order.uuid(),
+        AttemptStateRow {
             number: attempt.number,
-            payment_key: attempt.payment_key.reveal().into(),
             n: attempt.n,
             answered: attempt.answered.into(),
-            gateway: (&*attempt.gateway.0).into(),
-            started_at: attempt.started_at.micros(),
             may_send_until: attempt.may_send_until.micros(),
-            owner: attempt.owner.0,
             many_owners: attempt.many_owners.into(),
             foreign_seen: attempt.foreign_seen.into(),
             approval_sign: attempt.approval_sign,
-            doubted_code: doubted.map(|decline| (&*decline.code).into()),
-            doubted_message: doubted.map(|decline| (&*decline.message).into()),
             outcome,
-            gateway_code: declined.map(|decline| (&*decline.code).into()),
-            gateway_message: declined.map(|decline| (&*decline.message).into()),
             approved_at: approved.and_then(|a| a.approved_at.map(Timestamp::micros)),
+            order_id: order.uuid(),
             method: approved.and_then(|a| a.method.as_deref().map(Cow::from)),
             receipt_url: approved.and_then(|a| a.receipt_url.as_deref().map(Cow::from)),
+            doubted_code: doubted.map(|decline| (&*decline.code).into()),
+            doubted_message: doubted.map(|decline| (&*decline.message).into()),
+            gateway_code: declined.map(|decline| (&*decline.code).into()),
+            gateway_message: declined.map(|decline| (&*decline.message).into()),
+        }
+    }
+}
+
+impl<'a> AttemptRow<'a> {
+    pub fn of(order: OrderId, attempt: &'a Attempt) -> AttemptRow<'a> {
+        AttemptRow {
+            state: AttemptStateRow::of(order, attempt),
+            started_at: attempt.started_at.micros(),
+            owner: attempt.owner.0,
+            gateway: (&*attempt.gateway.0).into(),
+            payment_key: attempt.payment_key.reveal().into(),
         }
     }
 
     fn attempt(self) -> Result<Attempt, String> {
+        let state = self.state;
         let key = PaymentKey::parse(&self.payment_key).ok_or("a paymentKey that is none")?;
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Box::from(&*text));
         let told = Decline {
-            code: owned(self.gateway_code).unwrap_or_default(),
-            message: owned(self.gateway_message).unwrap_or_default(),
+            code: owned(state.gateway_code).unwrap_or_default(),
+            message: owned(state.gateway_message).unwrap_or_default(),
         };
         let approval = Approval {
-            approved_at: self.approved_at.map(Timestamp::from_micros),
-            method: owned(self.method),
-            receipt_url: owned(self.receipt_url),
+            approved_at: state.approved_at.map(Timestamp::from_micros),
+            method: owned(state.method),
+            receipt_url: owned(state.receipt_url),
         };
-        let settled = self.outcome.map(|outcome| match outcome {
+        let settled = state.outcome.map(|outcome| match outcome {
             OutcomeName::Approved => Settled::Approved(approval),
             OutcomeName::Declined => Settled::Declined(told),
             OutcomeName::Overruled => Settled::Overruled { told, approval },
         });
-        let doubted_message = owned(self.doubted_message);
-        let doubted_decline = owned(self.doubted_code).map(|code| Decline {
+        let doubted_message = owned(state.doubted_message);
+        let doubted_decline = owned(state.doubted_code).map(|code| Decline {
             code,
             message: doubted_message.unwrap_or_default(),
         });
         Ok(Attempt {
-            number: self.number,
+            number: state.number,
             payment_key: key,
-            n: self.n,
-            answered: self.answered != 0,
+            n: state.n,
+            answered: state.answered != 0,
             gateway: GatewayIdentity(self.gateway.into()),
             started_at: Timestamp::from_micros(self.started_at),
-            may_send_until: Timestamp::from_micros(self.may_send_until),
+            may_send_until: Timestamp::from_micros(state.may_send_until),
             owner: Incarnation(self.owner),
-            many_owners: self.many_owners != 0,
-            foreign_seen: self.foreign_seen != 0,
-            approval_sign: self.approval_sign,
+            many_owners: state.many_owners != 0,
+            foreign_seen: state.foreign_seen != 0,
+            approval_sign: state.approval_sign,
             doubted_decline,
             settled,
         })

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::super::moment::Timestamp;
 use super::super::order::OrderId;
-use super::{Event, Payment, Status};
+use super::{Attempt, Event, Payment, Status};
 
 /// The transition's own name: reading it back proves that *this* write landed, not somebody else's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +48,8 @@ pub struct Transition {
     /// The version that this one replaces; a write that names another one is stale and changes nothing.
     pub replaces: i64,
     pub next: Payment,
+    /// How many of its attempts were there before; the others begin with it.
+    pub attempts_before: usize,
     pub stock: StockMove,
     pub history: History,
     pub outbox: Option<Outbox>,
@@ -77,6 +79,7 @@ impl Transition {
             id,
             replaces: before.version,
             next,
+            attempts_before: before.attempts.len(),
             stock,
             history,
             outbox,
@@ -97,6 +100,7 @@ impl Transition {
             id,
             replaces: 0,
             next: payment,
+            attempts_before: 0,
             stock: StockMove::None,
             history,
             outbox: None,
@@ -105,5 +109,11 @@ impl Transition {
 
     pub fn order_id(&self) -> OrderId {
         self.next.order.id
+    }
+
+    /// Whether the attempt was not there before.
+    pub fn begins(&self, attempt: &Attempt) -> bool {
+        let mut known = self.next.attempts.iter().take(self.attempts_before);
+        known.all(|known| known.number != attempt.number)
     }
 }

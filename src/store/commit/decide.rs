@@ -69,6 +69,7 @@ pub(super) struct Writes<'a> {
     pub checkout_keys: BTreeMap<(&'a str, &'a str), Made>,
     pub postponed: BTreeMap<OrderId, (i64, Timestamp)>,
     pub states: BTreeMap<OrderId, State<'a>>,
+    pub new_attempts: BTreeMap<(OrderId, u8), &'a Attempt>,
     pub attempts: BTreeMap<(OrderId, u8), &'a Attempt>,
     /// Accepted transitions: each has a history row, and some an outbox row.
     pub transitions: BTreeMap<(OrderId, i64), &'a Transition>,
@@ -242,9 +243,12 @@ impl<'a> Running<'a> {
         });
         (state.payment, state.held, state.postponed) = (payment, held, None);
         for attempt in touched(transition) {
-            self.writes
-                .attempts
-                .insert((order, attempt.number), attempt);
+            let key = (order, attempt.number);
+            // One that begins with this batch is written once, as it is at the end.
+            match transition.begins(attempt) || self.writes.new_attempts.contains_key(&key) {
+                true => self.writes.new_attempts.insert(key, attempt),
+                false => self.writes.attempts.insert(key, attempt),
+            };
         }
         self.writes.transitions.insert((order, version), transition);
     }

@@ -14,7 +14,9 @@ use super::decide::{State, Writes};
 use crate::domain::{Status, Timestamp, Transition};
 use crate::store::dialect::{Sql, Together};
 use crate::store::execute;
-use crate::store::rows::{AttemptRow, LineRow, ListingRow, NewPaymentRow, StateRow, StockRow};
+use crate::store::rows::{
+    AttemptRow, AttemptStateRow, LineRow, ListingRow, NewPaymentRow, StateRow, StockRow,
+};
 
 #[derive(Serialize)]
 struct CheckoutKeyRow<'a> {
@@ -41,23 +43,23 @@ struct PostponedRow {
 
 #[derive(Serialize)]
 struct HistoryRow<'a> {
-    order_id: Uuid,
     version: i64,
-    transition_id: Uuid,
+    at: i64,
     from_status: Option<&'static str>,
     to_status: &'static str,
     event: &'static str,
+    order_id: Uuid,
+    transition_id: Uuid,
     reason: Option<&'a str>,
-    at: i64,
 }
 
 #[derive(Serialize)]
 struct OutboxRow {
-    order_id: Uuid,
     version: i64,
-    event: &'static str,
-    payload: String,
     at: i64,
+    event: &'static str,
+    order_id: Uuid,
+    payload: String,
 }
 
 /// What the shop is told. Without the paymentKey: news travels further than money should.
@@ -122,6 +124,7 @@ async fn write_payments(
         Part::of(sql, &payments)?,
         Part::of(sql, &lines)?,
         Part::of(sql, &states)?,
+        Part::of(sql, &new_attempts(writes))?,
         Part::of(sql, &attempts(writes))?,
         Part::of(sql, &history(writes))?,
         Part::of(sql, &outbox(writes)?)?,
@@ -198,11 +201,11 @@ async fn put_all<T: Serialize>(
 fn new_payment(transition: &Transition) -> NewPaymentRow<'_> {
     let payment = &transition.next;
     NewPaymentRow {
-        user_id: payment.order.user.as_str(),
-        order_name: &payment.order.name,
+        state: StateRow::of(payment, transition.replaces, payment.stock_held),
         total_amount: payment.order.total.get(),
         created_at: transition.history.at.micros(),
-        state: StateRow::of(payment, transition.replaces, payment.stock_held),
+        user_id: payment.order.user.as_str(),
+        order_name: &payment.order.name,
     }
 }
 
@@ -259,10 +262,17 @@ fn expired_keys<'a>(writes: &Writes<'a>) -> Vec<ExpiredKeyRow<'a>> {
     .collect()
 }
 
-fn attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptRow<'a>> {
-    let attempts = writes.attempts.iter();
+fn new_attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptRow<'a>> {
+    let attempts = writes.new_attempts.iter();
     attempts
         .map(|((order, _), attempt)| AttemptRow::of(*order, attempt))
+        .collect()
+}
+
+fn attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptStateRow<'a>> {
+    let attempts = writes.attempts.iter();
+    attempts
+        .map(|((order, _), attempt)| AttemptStateRow::of(*order, attempt))
         .collect()
 }
 
@@ -270,14 +280,14 @@ fn history<'a>(writes: &Writes<'a>) -> Vec<HistoryRow<'a>> {
     let row = |transition: &&'a Transition| {
         let history = &transition.history;
         HistoryRow {
-            order_id: transition.order_id().uuid(),
             version: transition.next.version,
-            transition_id: transition.id.0,
+            at: history.at.micros(),
             from_status: history.from.map(Status::name),
             to_status: history.to.name(),
             event: history.event,
+            order_id: transition.order_id().uuid(),
+            transition_id: transition.id.0,
             reason: history.reason.as_deref(),
-            at: history.at.micros(),
         }
     };
     writes.transitions.values().map(row).collect()
@@ -302,11 +312,11 @@ fn news(transition: &Transition) -> Result<Option<OutboxRow>, Aborted> {
     };
     let payload = serde_json::to_string(&payload).map_err(|e| Aborted::refused(e.to_string()))?;
     Ok(Some(OutboxRow {
-        order_id: payment.order.id.uuid(),
         version: payment.version,
-        event: outbox.to.name(),
-        payload,
         at: outbox.at.micros(),
+        event: outbox.to.name(),
+        order_id: payment.order.id.uuid(),
+        payload,
     }))
 }
 

@@ -107,46 +107,52 @@ const LOCK_NODES: &str = concat!(
 );
 
 const INSERT_PAYMENTS: &str = insert!("payments":
-    0 text user_id, 1 text order_name, 2 whole total_amount, 3 whole created_at, 4 id order_id, 6 word status, 7 whole stock_held,
-    8 whole version, 9 id owner, 10 whole next_attempt_at, 11 whole expires_at, 12 whole rounds, 13 whole questions, 14 word quarantine);
+    1 whole version, 2 whole stock_held, 3 whole rounds, 4 whole questions, 5 whole next_attempt_at, 6 whole expires_at,
+    7 word status, 8 word quarantine, 9 id order_id, 10 id owner, 11 whole total_amount, 12 whole created_at, 13 text user_id,
+    14 text order_name);
 
 /// In place of a foreign key, which would lock the products: a line whose product is not there is not written, and then the
 /// rows are too few.
 const INSERT_LINES: &str = concat!(
-    insert!("order_lines": 0 id order_id, 1 whole product_id, 2 whole quantity, 3 whole amount),
+    insert!("order_lines": 0 whole product_id, 1 whole quantity, 2 whole amount, 3 id order_id),
     " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.product_id"
 );
 
 const UPDATE_PAYMENTS: &str = concat!(
     "UPDATE ",
-    batch!(0 id order_id, 1 whole replaces, 2 word status, 3 whole stock_held, 4 whole version, 5 id owner, 6 whole next_attempt_at,
-           7 whole expires_at, 8 whole rounds, 9 whole questions, 10 word quarantine),
+    batch!(0 whole replaces, 1 whole version, 2 whole stock_held, 3 whole rounds, 4 whole questions, 5 whole next_attempt_at,
+           6 whole expires_at, 7 word status, 8 word quarantine, 9 id order_id, 10 id owner),
     " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.replaces
     SET p.status = j.status, p.stock_held = j.stock_held, p.version = j.version, p.owner = j.owner,
         p.next_attempt_at = j.next_attempt_at, p.expires_at = j.expires_at, p.rounds = j.rounds,
         p.questions = j.questions, p.quarantine = j.quarantine"
 );
 
-const PUT_ATTEMPTS: &str = concat!(
-    insert!("attempts":
-        0 id order_id, 1 whole number, 2 text payment_key, 3 whole n, 4 whole answered, 5 text gateway, 6 whole started_at,
-        7 whole may_send_until, 8 id owner, 9 whole many_owners, 10 whole foreign_seen, 11 word approval_sign, 12 long doubted_code,
-        13 long doubted_message, 14 word outcome, 15 long gateway_code, 16 long gateway_message, 17 whole approved_at, 18 long method,
-        19 long receipt_url),
-    " ON DUPLICATE KEY UPDATE
-        n = VALUES(n), answered = VALUES(answered), may_send_until = VALUES(may_send_until),
-        many_owners = VALUES(many_owners), foreign_seen = VALUES(foreign_seen),
-        approval_sign = VALUES(approval_sign), doubted_code = VALUES(doubted_code),
-        doubted_message = VALUES(doubted_message), outcome = VALUES(outcome),
-        gateway_code = VALUES(gateway_code), gateway_message = VALUES(gateway_message),
-        approved_at = VALUES(approved_at), method = VALUES(method), receipt_url = VALUES(receipt_url)"
+const INSERT_ATTEMPTS: &str = insert!("attempts":
+    0 whole number, 1 whole n, 2 whole answered, 3 whole may_send_until, 4 whole many_owners, 5 whole foreign_seen,
+    6 word approval_sign, 7 word outcome, 8 whole approved_at, 9 id order_id, 10 long method, 11 long receipt_url,
+    12 long doubted_code, 13 long doubted_message, 14 long gateway_code, 15 long gateway_message, 16 whole started_at,
+    17 id owner, 18 text gateway, 19 text payment_key);
+
+const UPDATE_ATTEMPTS: &str = concat!(
+    "UPDATE ",
+    batch!(0 whole number, 1 whole n, 2 whole answered, 3 whole may_send_until, 4 whole many_owners, 5 whole foreign_seen,
+           6 word approval_sign, 7 word outcome, 8 whole approved_at, 9 id order_id, 10 long method, 11 long receipt_url,
+           12 long doubted_code, 13 long doubted_message, 14 long gateway_code, 15 long gateway_message),
+    " STRAIGHT_JOIN attempts AS a FORCE INDEX (PRIMARY) ON a.order_id = j.order_id AND a.number = j.number
+    SET a.n = j.n, a.answered = j.answered, a.may_send_until = j.may_send_until,
+        a.many_owners = j.many_owners, a.foreign_seen = j.foreign_seen, a.approval_sign = j.approval_sign,
+        a.outcome = j.outcome, a.approved_at = j.approved_at, a.method = j.method, a.receipt_url = j.receipt_url,
+        a.doubted_code = j.doubted_code, a.doubted_message = j.doubted_message, a.gateway_code = j.gateway_code,
+        a.gateway_message = j.gateway_message"
 );
 
 const INSERT_HISTORY: &str = insert!("payment_history":
-    0 id order_id, 1 whole version, 2 id transition_id, 3 word from_status, 4 word to_status, 5 word event, 6 long reason, 7 whole at);
+    0 whole version, 1 whole at, 2 word from_status, 3 word to_status, 4 word event, 5 id order_id, 6 id transition_id,
+    7 long reason);
 
 const INSERT_OUTBOX: &str =
-    insert!("outbox": 0 id order_id, 1 whole version, 2 word event, 3 long payload, 4 whole at);
+    insert!("outbox": 0 whole version, 1 whole at, 2 word event, 3 id order_id, 4 long payload);
 
 const MOVE_STOCK: &str = concat!(
     "UPDATE ",
@@ -413,7 +419,8 @@ pub(super) static SQL: Sql = Sql {
         INSERT_PAYMENTS,
         INSERT_LINES,
         UPDATE_PAYMENTS,
-        PUT_ATTEMPTS,
+        INSERT_ATTEMPTS,
+        UPDATE_ATTEMPTS,
         INSERT_HISTORY,
         INSERT_OUTBOX,
         MOVE_STOCK,

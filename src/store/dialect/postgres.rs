@@ -52,59 +52,65 @@ const LOCK_NODES: &str = "
         SELECT incarnation FROM nodes WHERE incarnation = j.key AND closed_at IS NULL FOR UPDATE) AS n";
 
 const INSERT_PAYMENTS: &str = "
-    INSERT INTO payments (user_id, order_name, total_amount, created_at, order_id, status, stock_held, version, owner,
+    INSERT INTO payments (order_id, user_id, order_name, total_amount, created_at, status, stock_held, version, owner,
                           next_attempt_at, expires_at, rounds, questions, quarantine)
-    SELECT user_id, order_name, total_amount, created_at, order_id, status, stock_held::boolean, version, owner,
+    SELECT order_id, user_id, order_name, total_amount, created_at, status, stock_held::boolean, version, owner,
            next_attempt_at, expires_at, rounds, questions, quarantine
-    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::int[],
-                $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::text[])
-        AS j (user_id, order_name, total_amount, created_at, order_id, replaces, status, stock_held, version, owner,
-              next_attempt_at, expires_at, rounds, questions, quarantine)";
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+                $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
+        AS j (replaces, version, stock_held, rounds, questions, next_attempt_at, expires_at, status, quarantine, order_id,
+              owner, total_amount, created_at, user_id, order_name)";
 
 const INSERT_LINES: &str = "
-    INSERT INTO order_lines (order_id, product_id, quantity, amount)
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])";
+    INSERT INTO order_lines (product_id, quantity, amount, order_id)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])";
 
 const UPDATE_PAYMENTS: &str = "
     UPDATE payments AS p
     SET status = j.status, stock_held = j.stock_held::boolean, version = j.version, owner = j.owner,
         next_attempt_at = j.next_attempt_at, expires_at = j.expires_at, rounds = j.rounds,
         questions = j.questions, quarantine = j.quarantine
-    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[],
-                $9::bigint[], $10::bigint[], $11::text[])
-        AS j (order_id, replaces, status, stock_held, version, owner, next_attempt_at, expires_at, rounds, questions,
-              quarantine)
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+                $9::text[], $10::text[], $11::text[])
+        AS j (replaces, version, stock_held, rounds, questions, next_attempt_at, expires_at, status, quarantine, order_id,
+              owner)
     WHERE p.order_id = j.order_id AND p.version = j.replaces";
 
-const PUT_ATTEMPTS: &str = "
-    INSERT INTO attempts (order_id, number, payment_key, n, answered, gateway, started_at, may_send_until, owner,
-                          many_owners, foreign_seen, approval_sign, doubted_code, doubted_message, outcome,
-                          gateway_code, gateway_message, approved_at, method, receipt_url)
-    SELECT order_id, number, payment_key, n, answered::boolean, gateway, started_at, may_send_until, owner,
-           many_owners::boolean, foreign_seen::boolean, approval_sign, doubted_code, doubted_message, outcome,
-           gateway_code, gateway_message, approved_at, method, receipt_url
-    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::int[], $6::text[], $7::bigint[], $8::bigint[],
-                $9::text[], $10::int[], $11::int[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-                $17::text[], $18::bigint[], $19::text[], $20::text[])
-        AS j (order_id, number, payment_key, n, answered, gateway, started_at, may_send_until, owner, many_owners,
-              foreign_seen, approval_sign, doubted_code, doubted_message, outcome, gateway_code, gateway_message,
-              approved_at, method, receipt_url)
-    ON CONFLICT (order_id, number) DO UPDATE
-    SET n = excluded.n, answered = excluded.answered, may_send_until = excluded.may_send_until,
-        many_owners = excluded.many_owners, foreign_seen = excluded.foreign_seen,
-        approval_sign = excluded.approval_sign, doubted_code = excluded.doubted_code,
-        doubted_message = excluded.doubted_message, outcome = excluded.outcome,
-        gateway_code = excluded.gateway_code, gateway_message = excluded.gateway_message,
-        approved_at = excluded.approved_at, method = excluded.method, receipt_url = excluded.receipt_url";
+const INSERT_ATTEMPTS: &str = "
+    INSERT INTO attempts (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome,
+                          approved_at, order_id, method, receipt_url, doubted_code, doubted_message, gateway_code,
+                          gateway_message, started_at, owner, gateway, payment_key)
+    SELECT number, n, answered::boolean, may_send_until, many_owners::boolean, foreign_seen::boolean, approval_sign, outcome,
+           approved_at, order_id, method, receipt_url, doubted_code, doubted_message, gateway_code,
+           gateway_message, started_at, owner, gateway, payment_key
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[],
+                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+                $17::bigint[], $18::text[], $19::text[], $20::text[])
+        AS j (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome, approved_at, order_id,
+              method, receipt_url, doubted_code, doubted_message, gateway_code, gateway_message, started_at, owner, gateway,
+              payment_key)";
+
+const UPDATE_ATTEMPTS: &str = "
+    UPDATE attempts AS a
+    SET n = j.n, answered = j.answered::boolean, may_send_until = j.may_send_until,
+        many_owners = j.many_owners::boolean, foreign_seen = j.foreign_seen::boolean, approval_sign = j.approval_sign,
+        outcome = j.outcome, approved_at = j.approved_at, method = j.method, receipt_url = j.receipt_url,
+        doubted_code = j.doubted_code, doubted_message = j.doubted_message, gateway_code = j.gateway_code,
+        gateway_message = j.gateway_message
+    FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[],
+                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[])
+        AS j (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome, approved_at, order_id,
+              method, receipt_url, doubted_code, doubted_message, gateway_code, gateway_message)
+    WHERE a.order_id = j.order_id AND a.number = j.number";
 
 const INSERT_HISTORY: &str = "
-    INSERT INTO payment_history (order_id, version, transition_id, from_status, to_status, event, reason, at)
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::bigint[])";
+    INSERT INTO payment_history (version, at, from_status, to_status, event, order_id, transition_id, reason)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::text[])";
 
 const INSERT_OUTBOX: &str = "
-    INSERT INTO outbox (order_id, version, event, payload, at)
-    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])";
+    INSERT INTO outbox (version, at, event, order_id, payload)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])";
 
 const MOVE_STOCK: &str = "
     UPDATE products AS p SET stock = p.stock + j.stock, received = p.received + j.received
@@ -403,7 +409,8 @@ pub(super) static SQL: Sql = Sql {
         INSERT_PAYMENTS,
         INSERT_LINES,
         UPDATE_PAYMENTS,
-        PUT_ATTEMPTS,
+        INSERT_ATTEMPTS,
+        UPDATE_ATTEMPTS,
         INSERT_HISTORY,
         INSERT_OUTBOX,
         MOVE_STOCK,

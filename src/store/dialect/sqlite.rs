@@ -56,53 +56,48 @@ macro_rules! move_stock {
     };
 }
 
-/// One round trip: seven would each wait for a turn of two threads. The parameters have no
+/// One round trip: eight would each wait for a turn of two threads. The parameters have no
 /// numbers, because sqlx counts on from statement to statement and loses its way among numbered ones.
 const WRITE_PAYMENTS: &str = concat!(
     "
     INSERT INTO payments (order_id, user_id, order_name, status, stock_held, total_amount, version, owner,
                           next_attempt_at, expires_at, rounds, questions, quarantine, created_at)
-    SELECT j.value ->> 4, j.value ->> 0, j.value ->> 1, j.value ->> 6,
-           j.value ->> 7, j.value ->> 2, j.value ->> 8, j.value ->> 9,
-           j.value ->> 10, j.value ->> 11, j.value ->> 12,
-           j.value ->> 13, j.value ->> 14, j.value ->> 3
+    SELECT j.value ->> 9, j.value ->> 13, j.value ->> 14, j.value ->> 7, j.value ->> 2, j.value ->> 11,
+           j.value ->> 1, j.value ->> 10, j.value ->> 5, j.value ->> 6, j.value ->> 3, j.value ->> 4,
+           j.value ->> 8, j.value ->> 12
     FROM jsonb_each(?) AS j;
-    INSERT INTO order_lines (order_id, product_id, quantity, amount)
+    INSERT INTO order_lines (product_id, quantity, amount, order_id)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3
     FROM jsonb_each(?) AS j;
     UPDATE payments
-    SET status = j.value ->> 2, stock_held = j.value ->> 3, version = j.value ->> 4,
-        owner = j.value ->> 5, next_attempt_at = j.value ->> 6,
-        expires_at = j.value ->> 7, rounds = j.value ->> 8,
-        questions = j.value ->> 9, quarantine = j.value ->> 10
+    SET version = j.value ->> 1, stock_held = j.value ->> 2, rounds = j.value ->> 3,
+        questions = j.value ->> 4, next_attempt_at = j.value ->> 5,
+        expires_at = j.value ->> 6, status = j.value ->> 7, quarantine = j.value ->> 8,
+        owner = j.value ->> 10
     FROM jsonb_each(?) AS j
-    WHERE payments.order_id = j.value ->> 0 AND payments.version = j.value ->> 1;
-    INSERT INTO attempts (order_id, number, payment_key, n, answered, gateway, started_at, may_send_until, owner,
-                          many_owners, foreign_seen, approval_sign, doubted_code, doubted_message, outcome,
-                          gateway_code, gateway_message, approved_at, method, receipt_url)
-    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3,
-           j.value ->> 4, j.value ->> 5, j.value ->> 6,
-           j.value ->> 7, j.value ->> 8, j.value ->> 9,
-           j.value ->> 10, j.value ->> 11, j.value ->> 12,
-           j.value ->> 13, j.value ->> 14, j.value ->> 15,
-           j.value ->> 16, j.value ->> 17, j.value ->> 18,
-           j.value ->> 19
-    FROM jsonb_each(?) AS j WHERE true
-    ON CONFLICT (order_id, number) DO UPDATE
-    SET n = excluded.n, answered = excluded.answered, may_send_until = excluded.may_send_until,
-        many_owners = excluded.many_owners, foreign_seen = excluded.foreign_seen,
-        approval_sign = excluded.approval_sign, doubted_code = excluded.doubted_code,
-        doubted_message = excluded.doubted_message, outcome = excluded.outcome,
-        gateway_code = excluded.gateway_code, gateway_message = excluded.gateway_message,
-        approved_at = excluded.approved_at, method = excluded.method, receipt_url = excluded.receipt_url;
-    INSERT INTO payment_history (order_id, version, transition_id, from_status, to_status, event, reason, at)
-    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2,
-           j.value ->> 3, j.value ->> 4, j.value ->> 5, j.value ->> 6,
-           j.value ->> 7
+    WHERE payments.order_id = j.value ->> 9 AND payments.version = j.value ->> 0;
+    INSERT INTO attempts (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome,
+                          approved_at, order_id, method, receipt_url, doubted_code, doubted_message, gateway_code,
+                          gateway_message, started_at, owner, gateway, payment_key)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
+           j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11,
+           j.value ->> 12, j.value ->> 13, j.value ->> 14, j.value ->> 15, j.value ->> 16, j.value ->> 17,
+           j.value ->> 18, j.value ->> 19
     FROM jsonb_each(?) AS j;
-    INSERT INTO outbox (order_id, version, event, payload, at)
-    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3,
-           j.value ->> 4
+    UPDATE attempts
+    SET n = j.value ->> 1, answered = j.value ->> 2, may_send_until = j.value ->> 3,
+        many_owners = j.value ->> 4, foreign_seen = j.value ->> 5, approval_sign = j.value ->> 6,
+        outcome = j.value ->> 7, approved_at = j.value ->> 8, method = j.value ->> 10,
+        receipt_url = j.value ->> 11, doubted_code = j.value ->> 12, doubted_message = j.value ->> 13,
+        gateway_code = j.value ->> 14, gateway_message = j.value ->> 15
+    FROM jsonb_each(?) AS j
+    WHERE attempts.order_id = j.value ->> 9 AND attempts.number = j.value ->> 0;
+    INSERT INTO payment_history (version, at, from_status, to_status, event, order_id, transition_id, reason)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
+           j.value ->> 6, j.value ->> 7
+    FROM jsonb_each(?) AS j;
+    INSERT INTO outbox (version, at, event, order_id, payload)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4
     FROM jsonb_each(?) AS j;",
     move_stock!("?")
 );

@@ -71,6 +71,7 @@ fn full_transition(ready: &Payment) -> Transition {
         id: TransitionId(Uuid::now_v7()),
         replaces: 1,
         next: full(ready),
+        attempts_before: 0,
         stock: StockMove::TakeIfAvailable,
         history: History {
             from: Some(Status::Ready),
@@ -101,6 +102,65 @@ async fn a_payment_comes_back_as_it_was_written_with_every_field() {
     let bare = shop.in_progress(&[(1, 1)], "bare").await;
     assert_eq!(shop.load(&bare).await, bare);
     assert_eq!(shop.store.load(order(&[(1, 1)]).id).await.unwrap(), None);
+}
+
+/// Replaces what `before` wrote, while a human rules: about all of the attempts.
+fn ruling(before: &Transition, attempts: Vec<Attempt>) -> Transition {
+    let mut next = Payment {
+        attempts,
+        ..before.next.clone()
+    };
+    next.version += 1;
+    Transition {
+        id: TransitionId(Uuid::now_v7()),
+        replaces: before.next.version,
+        attempts_before: before.next.attempts.len(),
+        next,
+        stock: StockMove::None,
+        history: History {
+            from: Some(Status::Quarantined),
+            ..before.history.clone()
+        },
+        outbox: None,
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_changes_comes_back_with_every_field() {
+    let shop = Shop::with(59, 59).await;
+    let ready = shop.ready(&[(1, 3), (2, 2)]).await;
+    let first = full_transition(&ready);
+    shop.commit(&[Change::Advance(first.clone())]).await;
+
+    let mut attempts = first.next.attempts.clone();
+    for attempt in &mut attempts {
+        attempt.n += 1;
+        attempt.answered = false;
+        attempt.may_send_until = attempt.may_send_until.plus_ms(1);
+        attempt.many_owners = false;
+        attempt.foreign_seen = false;
+        attempt.approval_sign = ApprovalSign::Seen;
+        attempt.doubted_decline = None;
+    }
+    let settled: Vec<_> = attempts.iter().map(|a| a.settled.clone()).collect();
+    let next = settled.into_iter().cycle().skip(1);
+    attempts
+        .iter_mut()
+        .zip(next)
+        .for_each(|(a, s)| a.settled = s);
+    let second = ruling(&first, attempts.clone());
+    shop.commit(&[Change::Advance(second.clone())]).await;
+    assert_eq!(shop.load(&ready).await, second.next);
+
+    // One that begins and changes in the same batch, beside one that only changes.
+    attempts.push(attempt(5, None));
+    let third = ruling(&second, attempts.clone());
+    attempts[0].n += 1;
+    attempts[4].n += 1;
+    let fourth = ruling(&third, attempts);
+    let batch = [Change::Advance(third), Change::Advance(fourth.clone())];
+    assert_eq!(shop.commit(&batch).await, [HELD, HELD]);
+    assert_eq!(shop.load(&ready).await, fourth.next);
 }
 
 #[tokio::test]
@@ -212,6 +272,7 @@ async fn what_was_never_taken_is_never_given_back() {
     let release = Transition {
         id: TransitionId(Uuid::now_v7()),
         replaces: 2,
+        attempts_before: believed.attempts.len(),
         next: believed,
         stock: StockMove::Return,
         history,

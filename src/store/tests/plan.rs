@@ -102,7 +102,7 @@ async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
         panic!("a file is written in one trip");
     };
     let parts: Vec<&str> = text.split(';').collect();
-    assert_eq!(parts.len(), 7);
+    assert_eq!(parts.len(), 8);
     for part in parts {
         let plan = plan(&shop, part, 1).await;
         assert!(!walks(&plan), "{part}\n{plan:#?}");
