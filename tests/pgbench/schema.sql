@@ -16,9 +16,9 @@ CREATE TABLE bench_payments (
     version bigint NOT NULL,
     next_attempt_at bigint
 );
-CREATE INDEX bench_payments_due ON bench_payments (status, next_attempt_at);
+CREATE INDEX bench_payments_unfinished ON bench_payments (status, next_attempt_at) WHERE status <> 'DONE';
 CREATE TABLE bench_history (
-    order_id varchar(36) COLLATE "C" NOT NULL REFERENCES bench_payments,
+    order_id varchar(36) COLLATE "C" NOT NULL,
     version bigint NOT NULL,
     to_status varchar(40) COLLATE "C" NOT NULL,
     at bigint NOT NULL,

@@ -1,0 +1,19 @@
+//! Where the index of the unfinished has taken its place.
+
+use sea_orm::DbBackend;
+use sea_orm_migration::prelude::*;
+
+use super::drop_index;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        match manager.get_database_backend() {
+            DbBackend::Postgres => drop_index(manager, "payments_due", "payments").await,
+            _ => Ok(()),
+        }
+    }
+}
