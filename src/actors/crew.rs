@@ -78,16 +78,16 @@ impl Crew {
         metrics: &Metrics,
         runtime: &Arc<tokio::runtime::Runtime>,
     ) -> Crew {
-        let (workers, common) = arbiters(settings.shards, runtime);
-        let gates = workers.iter().map(Arbiter::handle).collect();
-        let products = Products::new(gates, settings.product_recheck);
+        let rooms = arbiters(settings.shards, runtime);
+        let common = &rooms.common;
+        let products = Products::new(rooms.shards.clone(), settings.product_recheck);
         let (record, gates) = (store.clone(), products.clone());
         let writer = JournalActor::new(record, gates, metrics.clone(), settings.journal);
-        let journal = JournalActor::start_in_arbiter(&common.handle(), |_| writer);
+        let journal = JournalActor::start_in_arbiter(common, |_| writer);
         let gateway = toss.identity().clone();
         let front = Front::new(&settings.toss);
         let toss = TossActor::new(toss, settings.toss, &front, metrics.clone());
-        let toss = TossActor::start_in_arbiter(&common.handle(), |_| toss);
+        let toss = TossActor::start_in_arbiter(common, |_| toss);
         let membership = Membership::new(incarnation, store.is_shared(), settings.dead_after);
         let hands = Arc::new(Hands {
             membership,
@@ -99,7 +99,7 @@ impl Crew {
             look_up: toss.recipient(),
             journal: journal.clone().recipient(),
             products,
-            versions: start_versions(&common, store).recipient(),
+            versions: start_versions(common, store).recipient(),
             store: store.clone(),
             most_waiters: settings.most_waiters,
             flights: Flights::default(),
@@ -110,24 +110,24 @@ impl Crew {
             sabotage: Default::default(),
         });
         let flights = hands.flights.clone();
-        let shards = start_shards(&workers, &hands, settings.shard);
+        let shards = start_shards(&rooms.shards, &hands, settings.shard);
         let (theirs, shared) = (hands.clone(), runtime.handle().clone());
         let (rules, room) = (settings.checkout, settings.door);
         let directory = Directory::new(theirs, shards, rules, room, shared);
 
         let (name, vitals) = (settings.node_name, directory.vitals().clone());
         let node = NodeActor::new(&hands, name, settings.heartbeat, vitals);
-        let node = NodeActor::start_in_arbiter(&common.handle(), |_| node);
-        let housekeeper = start_housekeeper(&common, &hands, settings.retention);
+        let node = NodeActor::start_in_arbiter(common, |_| node);
+        let housekeeper = start_housekeeper(common, &hands, settings.retention);
         let timer = RecoveryTimer::new(directory.clone(), hands, settings.recovery);
         Crew {
             directory,
             flights,
             journal,
-            recovery: RecoveryTimer::start_in_arbiter(&common.handle(), |_| timer),
+            recovery: RecoveryTimer::start_in_arbiter(common, |_| timer),
             housekeeper,
             node,
-            arbiters: workers.into_iter().chain([common]).collect(),
+            arbiters: rooms.all,
         }
     }
 
@@ -175,30 +175,55 @@ fn arbiter(runtime: &Arc<tokio::runtime::Runtime>) -> Arbiter {
     Arbiter::with_tokio_rt(move || runtime)
 }
 
-/// One for each shard, and one for the actors that all share.
-fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> (Vec<Arbiter>, Arbiter) {
-    let workers = (0..shards.max(1)).map(|_| arbiter(runtime)).collect();
-    (workers, arbiter(runtime))
+/// Who lives where.
+struct Arbiters {
+    all: Vec<Arbiter>,
+    shards: Vec<ArbiterHandle>,
+    /// Of the actors that all shards share.
+    common: ArbiterHandle,
 }
 
-fn start_versions(common: &Arbiter, store: &Store) -> Addr<Versions> {
+/// One for each shard, and one for the actors that all share. A single shard lives with them: a message to an actor on the same
+/// arbiter wakes no thread, and to be woken is most of what a message costs.
+fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> Arbiters {
+    let more = if shards > 1 { shards } else { 0 };
+    let mut all: Vec<Arbiter> = (0..more).map(|_| arbiter(runtime)).collect();
+    let last = arbiter(runtime);
+    let common = last.handle();
+    let shards = match &all[..] {
+        [] => vec![common.clone()],
+        all => all.iter().map(Arbiter::handle).collect(),
+    };
+    all.push(last);
+    Arbiters {
+        all,
+        shards,
+        common,
+    }
+}
+
+fn start_versions(common: &ArbiterHandle, store: &Store) -> Addr<Versions> {
     let versions = Versions::new(store.clone());
-    Versions::start_in_arbiter(&common.handle(), |_| versions)
+    Versions::start_in_arbiter(common, |_| versions)
 }
 
 fn start_housekeeper(
-    common: &Arbiter,
+    common: &ArbiterHandle,
     hands: &Arc<Hands>,
     limits: RetentionLimits,
 ) -> Addr<Housekeeper> {
     let housekeeper = Housekeeper::new(hands.clone(), limits);
-    Housekeeper::start_in_arbiter(&common.handle(), |_| housekeeper)
+    Housekeeper::start_in_arbiter(common, |_| housekeeper)
 }
 
-fn start_shards(workers: &[Arbiter], hands: &Arc<Hands>, limits: ShardLimits) -> Vec<Addr<Shard>> {
-    let start = |worker: &Arbiter| {
+fn start_shards(
+    shards: &[ArbiterHandle],
+    hands: &Arc<Hands>,
+    limits: ShardLimits,
+) -> Vec<Addr<Shard>> {
+    let start = |shard: &ArbiterHandle| {
         let hands = Arc::clone(hands);
-        Shard::start_in_arbiter(&worker.handle(), move |_| Shard::new(hands, limits))
+        Shard::start_in_arbiter(shard, move |_| Shard::new(hands, limits))
     };
-    workers.iter().map(start).collect()
+    shards.iter().map(start).collect()
 }

@@ -98,7 +98,10 @@ pub(super) fn crew_settings(settings: &Settings, clock: Clock, demo_data: bool) 
             confirms: settings.max_confirms(),
             readers: (settings.server.max_in_flight / 8).max(1),
         },
-        shards: settings.actors.shards.unwrap_or_else(cores),
+        shards: settings
+            .actors
+            .shards
+            .unwrap_or_else(|| (cores() / 2).max(1)),
         most_waiters: confirm.max_waiters,
         product_recheck: ms(settings.products.recheck_ms),
         node_name: settings.node_name().into(),
