@@ -17,11 +17,9 @@ mod m0010_create_outbox;
 mod m0011_create_nodes;
 mod m0012_create_secrets;
 mod m0013_create_stock_changes;
-mod m0014_index_payments_unfinished;
-mod m0015_drop_payments_due;
-mod m0016_drop_payments_user;
-mod m0017_free_attempts;
-mod m0018_free_payment_history;
+mod m0014_drop_payments_user;
+mod m0015_free_attempts;
+mod m0016_free_payment_history;
 
 #[derive(Debug)]
 pub struct Migrator;
@@ -43,11 +41,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_create_nodes::Migration),
             Box::new(m0012_create_secrets::Migration),
             Box::new(m0013_create_stock_changes::Migration),
-            Box::new(m0014_index_payments_unfinished::Migration),
-            Box::new(m0015_drop_payments_due::Migration),
-            Box::new(m0016_drop_payments_user::Migration),
-            Box::new(m0017_free_attempts::Migration),
-            Box::new(m0018_free_payment_history::Migration),
+            Box::new(m0014_drop_payments_user::Migration),
+            Box::new(m0015_free_attempts::Migration),
+            Box::new(m0016_free_payment_history::Migration),
         ]
     }
 }
@@ -155,7 +151,8 @@ fn primary_key(columns: [&'static str; 2]) -> IndexCreateStatement {
     index
 }
 
-/// To the payment of the same order: a row about an order that does not exist is a bug.
+/// To the payment of the same order: a row about an order that does not exist is a bug. Two tables lost theirs again on servers,
+/// see [`drop_key_to_payment`].
 fn of_payment(table: &'static str) -> ForeignKeyCreateStatement {
     let mut key = ForeignKey::create();
     key.from(table, "order_id").to("payments", "order_id");
@@ -167,7 +164,7 @@ struct Constraint {
     name: String,
 }
 
-/// Rows of the table are written in the transaction that has read their payment, and under its lock. To look for it again for
+/// The one foreign key of the table. Its rows are written in the transaction that has read their payment, and under its lock. To look for it again for
 /// each of them was a seventh of what a commit costs PostgreSQL. The lines keep their key: so no payment can be deleted
 /// that has any. SQLite keeps this one too: there it costs next to nothing, and only a copy of the table would be without it.
 async fn drop_key_to_payment(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {

@@ -20,8 +20,11 @@ const SETTLED: Duration = Duration::from_secs(20);
 const WHILE: Duration = Duration::from_secs(5);
 
 fn plan() -> Plan {
+    anywhere().in_file()
+}
+
+fn anywhere() -> Plan {
     House::plan()
-        .in_file()
         .own_toss()
         .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
         .env("CONFIRM__PATIENCE_MS", 1_000)
@@ -148,6 +151,42 @@ async fn a_locked_database_answers_not_now_and_settles_when_it_is_free() {
     assert_eq!(house.confirm(&waiting, &key).await.status, 200);
     assert_eq!(house.approvals(&flying).await, 1);
     assert_eq!(house.approvals(&waiting).await, 1);
+    assert_eq!(house.shelf(1).await, (57, 0, 2, 59));
+    assert_calm(&house);
+}
+
+/// A server that has become somebody's follower: it answers every question, and takes nothing.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: PAYONCE_TEST_DATABASE=postgres://..."]
+async fn a_database_that_only_reads_answers_not_now_and_settles_when_it_takes_writes() {
+    let house = anywhere().start();
+    let url = &house.store.url;
+    assert!(url.starts_with("postgres"), "PAYONCE_TEST_DATABASE={url}");
+    let other = Other::of(&house).await;
+    let (waiting, key) = house.authorized().await;
+    green(&house).await;
+    let (flying, caller) = in_flight(&house, WHILE).await;
+    other.only_reads(true).await;
+
+    let pending = caller.await.unwrap();
+    assert_eq!((pending.code(), pending.status.as_u16()), ("E03009", 503));
+    for reply in [
+        house.confirm(&waiting, &key).await,
+        try_checkout(&house).await,
+        try_restock(&house, 5).await,
+    ] {
+        assert!(is_later(&reply), "{reply:?}");
+    }
+    until_approved(&house, &flying).await;
+    red(&house).await;
+    assert_eq!(house.status(&flying).await["status"], "IN_PROGRESS");
+    assert_eq!(house.counted(&waiting, "confirmCalls").await, 0);
+
+    other.only_reads(false).await;
+    green(&house).await;
+    house.wait_for(&flying, &["DONE"], SETTLED).await;
+    assert_eq!(house.confirm(&waiting, &key).await.status, 200);
+    assert_eq!(house.approvals(&flying).await, 1);
     assert_eq!(house.shelf(1).await, (57, 0, 2, 59));
     assert_calm(&house);
 }

@@ -186,14 +186,17 @@ struct Arbiters {
 /// One for each shard, and one for the actors that all share. A single shard lives with them: a message to an actor on the same
 /// arbiter wakes no thread, and to be woken is most of what a message costs.
 fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> Arbiters {
-    let more = if shards > 1 { shards } else { 0 };
-    let mut all: Vec<Arbiter> = (0..more).map(|_| arbiter(runtime)).collect();
     let last = arbiter(runtime);
     let common = last.handle();
-    let shards = match &all[..] {
-        [] => vec![common.clone()],
-        all => all.iter().map(Arbiter::handle).collect(),
-    };
+    if shards <= 1 {
+        return Arbiters {
+            all: vec![last],
+            shards: vec![common.clone()],
+            common,
+        };
+    }
+    let mut all: Vec<Arbiter> = (0..shards).map(|_| arbiter(runtime)).collect();
+    let shards = all.iter().map(Arbiter::handle).collect();
     all.push(last);
     Arbiters {
         all,

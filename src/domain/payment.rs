@@ -316,6 +316,12 @@ impl Payment {
         }
     }
 
+    /// Of the attempt that would begin now.
+    fn next_number(&self) -> Option<u8> {
+        let last = self.attempts.last().map_or(0, |last| last.number);
+        last.checked_add(1)
+    }
+
     pub fn current_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
     }

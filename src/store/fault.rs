@@ -34,6 +34,9 @@ pub enum StoreFault {
     /// Locked, closed, out of space, out of connections: may pass.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// A step of the schema waits for somebody's table, and everybody else would wait behind it.
+    #[error("somebody holds a table that is to be changed: {0}")]
+    Held(String),
     /// The statement itself was refused: a bug, or a schema that was not migrated.
     #[error("the database refused: {0}")]
     Refused(String),

@@ -1,15 +1,23 @@
 //! Brings the schema up to date, forward only, in one transaction, and says what is still missing. MySQL commits each step by
 //! itself: there a lock keeps others out, and a step that was made and not noted is not made again.
 
+use std::time::Duration;
+
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use sea_orm_migration::MigratorTrait;
 
+use super::dialect::Verdict;
+use super::fault::verdict;
 use super::{Store, StoreFault, execute, rows_of, transaction};
 
 #[path = "../../migrations/mod.rs"]
 mod numbered;
 
 use numbered::Migrator;
+
+/// How often a start tries to change a table that is held, and the pause in between.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(FromQueryResult)]
 struct Lock {
@@ -18,8 +26,22 @@ struct Lock {
 
 impl Store {
     /// Applies what is missing and returns how many steps that was. Two that migrate at once take turns: the
-    /// second finds nothing to do.
+    /// second finds nothing to do. Beside nodes that serve, a table may be held: then again, a little later.
     pub async fn migrate(&self) -> Result<usize, StoreFault> {
+        let mut tries = 1;
+        loop {
+            match self.try_to_migrate().await {
+                Err(StoreFault::Held(why)) if tries < TRIES => {
+                    tracing::warn!(why, tries, "a table is held; the schema waits");
+                    tokio::time::sleep(PAUSE).await;
+                    tries += 1;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn try_to_migrate(&self) -> Result<usize, StoreFault> {
         let txn = transaction::begin(self.writer()?).await?;
         let applied = self.apply(&txn).await;
         // This lock belongs to the connection, which may live on.
@@ -45,7 +67,12 @@ impl Store {
             execute(txn, again, []).await?;
         }
         let pending = Migrator::get_pending_migrations(txn).await?.len();
-        Migrator::up(txn, None).await?;
+        Migrator::up(txn, None)
+            .await
+            .map_err(|error| match verdict(&error) {
+                Verdict::Blocked | Verdict::Collided => StoreFault::Held(error.to_string()),
+                Verdict::Refused | Verdict::Taken | Verdict::Unwell => error.into(),
+            })?;
         Ok(pending)
     }
 

@@ -71,7 +71,7 @@ pub(super) struct LineRow {
     pub order_id: Uuid,
 }
 
-/// All of an attempt: what never changes after its first write comes last.
+/// All of an attempt: what never changes after its first write stands at the end.
 #[derive(Serialize, Deserialize)]
 pub(super) struct AttemptRow<'a> {
     #[serde(flatten, borrow)]
@@ -80,11 +80,9 @@ pub(super) struct AttemptRow<'a> {
     pub owner: Uuid,
     #[serde(borrow)]
     pub gateway: Cow<'a, str>,
-    #[serde(borrow)]
-    pub payment_key: Cow<'a, str>,
 }
 
-/// What a transition may change of an attempt that is there.
+/// What a transition may change of an attempt that is there, and what it must be found by.
 #[derive(Serialize, Deserialize)]
 pub(super) struct AttemptStateRow<'a> {
     pub number: u8,
@@ -105,6 +103,8 @@ pub(super) struct AttemptStateRow<'a> {
     pub doubted_message: Option<Cow<'a, str>>,
     pub gateway_code: Option<Cow<'a, str>>,
     pub gateway_message: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub payment_key: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,6 +155,7 @@ impl<'a> AttemptStateRow<'a> {
             doubted_message: doubted.map(|decline| (&*decline.message).into()),
             gateway_code: declined.map(|decline| (&*decline.code).into()),
             gateway_message: declined.map(|decline| (&*decline.message).into()),
+            payment_key: attempt.payment_key.reveal().into(),
         }
     }
 }
@@ -166,13 +167,12 @@ impl<'a> AttemptRow<'a> {
             started_at: attempt.started_at.micros(),
             owner: attempt.owner.0,
             gateway: (&*attempt.gateway.0).into(),
-            payment_key: attempt.payment_key.reveal().into(),
         }
     }
 
     fn attempt(self) -> Result<Attempt, String> {
         let state = self.state;
-        let key = PaymentKey::parse(&self.payment_key).ok_or("a paymentKey that is none")?;
+        let key = PaymentKey::parse(&state.payment_key).ok_or("a paymentKey that is none")?;
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Box::from(&*text));
         let told = Decline {
             code: owned(state.gateway_code).unwrap_or_default(),

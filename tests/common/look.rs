@@ -85,6 +85,22 @@ impl Other {
         }
     }
 
+    /// PostgreSQL's own word for it, for whoever connects from now on; and all others must connect anew.
+    pub async fn only_reads(&self, only: bool) {
+        let only = if only { "on" } else { "off" };
+        self.say(&format!(
+            "DO $$ BEGIN
+                 EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {only}', current_database());
+             END $$"
+        ))
+        .await;
+        self.say(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    }
+
     pub async fn close(self) {
         self.0.close().await.unwrap();
     }

@@ -16,7 +16,7 @@ CREATE TABLE bench_payments (
     version bigint NOT NULL,
     next_attempt_at bigint
 );
-CREATE INDEX bench_payments_unfinished ON bench_payments (status, next_attempt_at) WHERE status <> 'DONE';
+CREATE INDEX bench_payments_due ON bench_payments (status, next_attempt_at);
 CREATE TABLE bench_history (
     order_id varchar(36) COLLATE "C" NOT NULL,
     version bigint NOT NULL,

@@ -125,7 +125,7 @@ fn start(
     }
     let mut next = payment.clone();
     next.attempts.push(Attempt {
-        number: u8::try_from(payment.attempts.len() + 1).ok()?,
+        number: payment.next_number()?,
         payment_key: key.clone(),
         n: 1,
         answered: false,
@@ -346,8 +346,11 @@ fn quarantine_evidence(
     let known = next.attempts.iter_mut().find(named);
     match (known, key) {
         (Some(known), _) => known.approval_sign = sign,
-        // Our record lost the attempt (a restored backup); Toss remembers. Keep what it said.
-        (None, Some(key)) => next.attempts.push(forgotten(attempt, key, now)),
+        // Our record lost the attempt (a restored backup); Toss remembers. Keep what it said, under a number of its own: another
+        // may have begun since the question was asked.
+        (None, Some(key)) => next
+            .attempts
+            .push(forgotten(payment.next_number()?, key, now)),
         (None, None) => return None,
     }
     let stock = if next.stock_held {

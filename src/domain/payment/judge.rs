@@ -193,7 +193,7 @@ fn is_our_order(payment: &Payment, report: &Report) -> bool {
 /// Our record does not say so: an approval of an older attempt, or of one that our database forgot.
 fn paid_under_another_key(payment: &Payment, report: Report) -> Event {
     let known = payment.attempt_with(&report.payment_key);
-    let next = u8::try_from(payment.attempts.len() + 1).unwrap_or(u8::MAX);
+    let next = payment.next_number().unwrap_or(u8::MAX);
     let Report {
         payment_key,
         approved_at,

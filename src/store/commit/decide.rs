@@ -70,7 +70,7 @@ pub(super) struct Writes<'a> {
     pub postponed: BTreeMap<OrderId, (i64, Timestamp)>,
     pub states: BTreeMap<OrderId, State<'a>>,
     pub new_attempts: BTreeMap<(OrderId, u8), &'a Attempt>,
-    pub attempts: BTreeMap<(OrderId, u8), &'a Attempt>,
+    pub changed_attempts: BTreeMap<(OrderId, u8), &'a Attempt>,
     /// Accepted transitions: each has a history row, and some an outbox row.
     pub transitions: BTreeMap<(OrderId, i64), &'a Transition>,
     pub listings: BTreeMap<ProductId, &'a Listing>,
@@ -244,11 +244,19 @@ impl<'a> Running<'a> {
         (state.payment, state.held, state.postponed) = (payment, held, None);
         for attempt in touched(transition) {
             let key = (order, attempt.number);
+            let Writes {
+                new_attempts,
+                changed_attempts,
+                ..
+            } = &mut self.writes;
             // One that begins with this batch is written once, as it is at the end.
-            match transition.begins(attempt) || self.writes.new_attempts.contains_key(&key) {
-                true => self.writes.new_attempts.insert(key, attempt),
-                false => self.writes.attempts.insert(key, attempt),
+            let is_new = transition.begins(attempt) || new_attempts.contains_key(&key);
+            let rows = if is_new {
+                new_attempts
+            } else {
+                changed_attempts
             };
+            rows.insert(key, attempt);
         }
         self.writes.transitions.insert((order, version), transition);
     }

@@ -125,7 +125,7 @@ async fn write_payments(
         Part::of(sql, &lines)?,
         Part::of(sql, &states)?,
         Part::of(sql, &new_attempts(writes))?,
-        Part::of(sql, &attempts(writes))?,
+        Part::of(sql, &changed_attempts(writes))?,
         Part::of(sql, &history(writes))?,
         Part::of(sql, &outbox(writes)?)?,
         Part::of(sql, &stock(writes))?,
@@ -165,13 +165,12 @@ impl Part {
     }
 }
 
-/// Updates must find each of their rows: they were read, under the lock, a moment ago. MySQL counts a row twice that is
-/// there already and changes.
+/// Updates must find each of their rows: they were read, under the lock, a moment ago.
 fn all_of(wanted: usize, wrote: u64) -> Result<(), Aborted> {
-    if wrote >= wanted as u64 {
+    if u64::try_from(wanted) == Ok(wrote) {
         return Ok(());
     }
-    let why = format!("{wrote} of {wanted} rows were there to write");
+    let why = format!("{wanted} rows were to be written, and {wrote} were");
     Err(Aborted::refused(why))
 }
 
@@ -269,8 +268,8 @@ fn new_attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptRow<'a>> {
         .collect()
 }
 
-fn attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptStateRow<'a>> {
-    let attempts = writes.attempts.iter();
+fn changed_attempts<'a>(writes: &Writes<'a>) -> Vec<AttemptStateRow<'a>> {
+    let attempts = writes.changed_attempts.iter();
     attempts
         .map(|((order, _), attempt)| AttemptStateRow::of(*order, attempt))
         .collect()

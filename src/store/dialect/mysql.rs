@@ -131,15 +131,16 @@ const UPDATE_PAYMENTS: &str = concat!(
 const INSERT_ATTEMPTS: &str = insert!("attempts":
     0 whole number, 1 whole n, 2 whole answered, 3 whole may_send_until, 4 whole many_owners, 5 whole foreign_seen,
     6 word approval_sign, 7 word outcome, 8 whole approved_at, 9 id order_id, 10 long method, 11 long receipt_url,
-    12 long doubted_code, 13 long doubted_message, 14 long gateway_code, 15 long gateway_message, 16 whole started_at,
-    17 id owner, 18 text gateway, 19 text payment_key);
+    12 long doubted_code, 13 long doubted_message, 14 long gateway_code, 15 long gateway_message, 16 text payment_key,
+    17 whole started_at, 18 id owner, 19 text gateway);
 
 const UPDATE_ATTEMPTS: &str = concat!(
     "UPDATE ",
     batch!(0 whole number, 1 whole n, 2 whole answered, 3 whole may_send_until, 4 whole many_owners, 5 whole foreign_seen,
            6 word approval_sign, 7 word outcome, 8 whole approved_at, 9 id order_id, 10 long method, 11 long receipt_url,
-           12 long doubted_code, 13 long doubted_message, 14 long gateway_code, 15 long gateway_message),
-    " STRAIGHT_JOIN attempts AS a FORCE INDEX (PRIMARY) ON a.order_id = j.order_id AND a.number = j.number
+           12 long doubted_code, 13 long doubted_message, 14 long gateway_code, 15 long gateway_message, 16 text payment_key),
+    " STRAIGHT_JOIN attempts AS a FORCE INDEX (PRIMARY)
+      ON a.order_id = j.order_id AND a.number = j.number AND a.payment_key = j.payment_key
     SET a.n = j.n, a.answered = j.answered, a.may_send_until = j.may_send_until,
         a.many_owners = j.many_owners, a.foreign_seen = j.foreign_seen, a.approval_sign = j.approval_sign,
         a.outcome = j.outcome, a.approved_at = j.approved_at, a.method = j.method, a.receipt_url = j.receipt_url,

@@ -79,16 +79,16 @@ const UPDATE_PAYMENTS: &str = "
 const INSERT_ATTEMPTS: &str = "
     INSERT INTO attempts (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome,
                           approved_at, order_id, method, receipt_url, doubted_code, doubted_message, gateway_code,
-                          gateway_message, started_at, owner, gateway, payment_key)
+                          gateway_message, payment_key, started_at, owner, gateway)
     SELECT number, n, answered::boolean, may_send_until, many_owners::boolean, foreign_seen::boolean, approval_sign, outcome,
            approved_at, order_id, method, receipt_url, doubted_code, doubted_message, gateway_code,
-           gateway_message, started_at, owner, gateway, payment_key
+           gateway_message, payment_key, started_at, owner, gateway
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[],
                 $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-                $17::bigint[], $18::text[], $19::text[], $20::text[])
+                $17::text[], $18::bigint[], $19::text[], $20::text[])
         AS j (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome, approved_at, order_id,
-              method, receipt_url, doubted_code, doubted_message, gateway_code, gateway_message, started_at, owner, gateway,
-              payment_key)";
+              method, receipt_url, doubted_code, doubted_message, gateway_code, gateway_message, payment_key, started_at, owner,
+              gateway)";
 
 const UPDATE_ATTEMPTS: &str = "
     UPDATE attempts AS a
@@ -98,10 +98,11 @@ const UPDATE_ATTEMPTS: &str = "
         doubted_code = j.doubted_code, doubted_message = j.doubted_message, gateway_code = j.gateway_code,
         gateway_message = j.gateway_message
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[],
-                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[])
+                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+                $17::text[])
         AS j (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome, approved_at, order_id,
-              method, receipt_url, doubted_code, doubted_message, gateway_code, gateway_message)
-    WHERE a.order_id = j.order_id AND a.number = j.number";
+              method, receipt_url, doubted_code, doubted_message, gateway_code, gateway_message, payment_key)
+    WHERE a.order_id = j.order_id AND a.number = j.number AND a.payment_key = j.payment_key";
 
 const INSERT_HISTORY: &str = "
     INSERT INTO payment_history (version, at, from_status, to_status, event, order_id, transition_id, reason)
@@ -452,6 +453,7 @@ pub(super) static SQL: Sql = Sql {
     ping: "SELECT 1::bigint AS one",
     retention: &retention::SQL,
     lock_schema: Some(LOCK_SCHEMA),
-    impatient_again: Some("SET LOCAL lock_timeout TO DEFAULT"),
+    // Longer than a deadlock goes unnoticed: only then is a vacuum of the server's own sent away.
+    impatient_again: Some("SET LOCAL lock_timeout = '2s'"),
     unlock_schema: None,
 };

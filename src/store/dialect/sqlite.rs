@@ -78,7 +78,7 @@ const WRITE_PAYMENTS: &str = concat!(
     WHERE payments.order_id = j.value ->> 9 AND payments.version = j.value ->> 0;
     INSERT INTO attempts (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome,
                           approved_at, order_id, method, receipt_url, doubted_code, doubted_message, gateway_code,
-                          gateway_message, started_at, owner, gateway, payment_key)
+                          gateway_message, payment_key, started_at, owner, gateway)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
            j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11,
            j.value ->> 12, j.value ->> 13, j.value ->> 14, j.value ->> 15, j.value ->> 16, j.value ->> 17,
@@ -91,7 +91,8 @@ const WRITE_PAYMENTS: &str = concat!(
         receipt_url = j.value ->> 11, doubted_code = j.value ->> 12, doubted_message = j.value ->> 13,
         gateway_code = j.value ->> 14, gateway_message = j.value ->> 15
     FROM jsonb_each(?) AS j
-    WHERE attempts.order_id = j.value ->> 9 AND attempts.number = j.value ->> 0;
+    WHERE attempts.order_id = j.value ->> 9 AND attempts.number = j.value ->> 0
+      AND attempts.payment_key = j.value ->> 16;
     INSERT INTO payment_history (version, at, from_status, to_status, event, order_id, transition_id, reason)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4, j.value ->> 5,
            j.value ->> 6, j.value ->> 7

@@ -18,8 +18,7 @@ pub(super) fn resolved(payment: &Payment, resolution: &Resolution, now: &Moment<
         && next.attempt_with(key).is_none()
     {
         // Our record lost the attempt; Toss remembers, and it paid.
-        let number = u8::try_from(next.attempts.len() + 1).ok()?;
-        next.attempts.push(forgotten(number, key, now));
+        next.attempts.push(forgotten(next.next_number()?, key, now));
     }
     for (number, decline) in ended {
         let mut open = next.attempts.iter_mut();

@@ -142,6 +142,27 @@ fn an_approval_under_a_forgotten_key_stops_the_second_charge() {
     assert!(kept.stock_held && !kept.may_settle_itself());
 }
 
+/// The question was asked before another attempt began; its answer is heard after.
+#[test]
+fn a_late_approval_does_not_take_the_number_of_another_attempt() {
+    let rules = Rules::default();
+    let now = moment(&rules, MINUTE_MS);
+    let first = sample(Status::Unknown);
+    let found = Finding::PaidUnder(report(|r| r.payment_key = key("key-z")));
+    let attempt = first.current_attempt().unwrap();
+    let event = judge_finding(&first, attempt, found, &gateway(), at(0), claim(1, 0));
+    let failed = sample(Status::Failed);
+    let second = after(&failed, started("key-b", MINUTE_MS), &now)
+        .unwrap()
+        .next;
+    let warned = after(&second, event, &now).unwrap();
+    let names = |a: &Attempt| (a.number, a.payment_key.clone());
+    let named: Vec<_> = warned.next.attempts.iter().map(names).collect();
+    let wanted = [(1, key("key-a")), (2, key("key-b")), (3, key("key-z"))];
+    assert_eq!(named, wanted);
+    assert!(warned.begins(&warned.next.attempts[2]) && !warned.begins(&warned.next.attempts[1]));
+}
+
 /// An answer that was held up for long says nothing about the time in which it is read.
 #[test]
 fn an_early_not_found_that_is_read_late_is_no_evidence() {
