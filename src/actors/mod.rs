@@ -13,6 +13,7 @@ mod node;
 mod payment;
 mod product;
 mod recovery;
+mod rounds;
 mod shard;
 #[cfg(test)]
 mod tests;

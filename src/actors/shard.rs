@@ -16,6 +16,7 @@ use super::payment::{
     AreYouIdle, Checkout, Confirm, Ended, Hands, Idle, PaymentActor, Retry, ShardPort, Stop,
     Timeout,
 };
+use super::rounds::{Rounds, Stay};
 use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
 use crate::metrics::Shed;
 use crate::store::StoreFault;
@@ -65,6 +66,7 @@ enum Entry {
         actor: Addr<PaymentActor>,
         sent: u64,
         last: Instant,
+        stay: Stay,
     },
 }
 
@@ -72,6 +74,7 @@ pub struct Shard {
     hands: Arc<Hands>,
     limits: ShardLimits,
     orders: HashMap<OrderId, Entry>,
+    rounds: Rounds,
     port: Option<Arc<ShardPort>>,
     queued: usize,
     fallen: Fallen,
@@ -83,6 +86,7 @@ impl Shard {
             hands,
             limits,
             orders: HashMap::new(),
+            rounds: Rounds::default(),
             port: None,
             queued: 0,
             fallen: Fallen::default(),
@@ -98,13 +102,23 @@ impl Shard {
         self.port.get_or_insert_with(open).clone()
     }
 
+    /// Starts its actor and hands it what has come for it.
     fn start_actor(
         &mut self,
         payment: Payment,
         as_of: Instant,
+        first: impl FnOnce(&Addr<PaymentActor>) -> u64,
         ctx: &Context<Self>,
-    ) -> Addr<PaymentActor> {
-        PaymentActor::new(self.hands.clone(), self.port(ctx), payment, as_of).start()
+    ) {
+        let order = payment.order.id;
+        let actor = PaymentActor::new(self.hands.clone(), self.port(ctx), payment, as_of).start();
+        let live = Entry::Live {
+            sent: first(&actor),
+            actor,
+            last: Instant::now(),
+            stay: self.rounds.begin(order),
+        };
+        self.orders.insert(order, live);
     }
 
     fn deliver(&mut self, order: OrderId, message: ForOrder, ctx: &mut Context<Self>) {
@@ -114,7 +128,9 @@ impl Shard {
         }
         match self.orders.get_mut(&order) {
             // On our own arbiter: an actor that is connected here will take the message.
-            Some(Entry::Live { actor, sent, last }) if actor.connected() => {
+            Some(Entry::Live {
+                actor, sent, last, ..
+            }) if actor.connected() => {
                 *sent += 1;
                 // The timer's messages keep nobody in memory.
                 if !from_timer {
@@ -186,10 +202,12 @@ impl Shard {
         self.queued -= queue.len();
         let refusal = match loaded {
             Ok(Some(payment)) => {
-                let actor = self.start_actor(payment, as_of, ctx);
-                let (sent, last) = (queue.len() as u64, Instant::now());
-                queue.into_iter().for_each(|message| send(&actor, message));
-                self.orders.insert(order, Entry::Live { actor, sent, last });
+                let first = |actor: &Addr<PaymentActor>| {
+                    let sent = queue.len() as u64;
+                    queue.into_iter().for_each(|message| send(actor, message));
+                    sent
+                };
+                self.start_actor(payment, as_of, first, ctx);
                 return;
             }
             Ok(None) => Heard::Rejected(Rejection::PaymentNotFound(Some(order))),
@@ -207,14 +225,28 @@ impl Shard {
         }
     }
 
+    /// Asks those of the next few that have heard nothing for long. Whoever is gone is forgotten.
     fn ask_the_quiet(&mut self) {
-        let idle = self.limits.idle;
-        self.orders.retain(|_, entry| match entry {
-            Entry::Live { actor, last, .. } if last.elapsed() >= idle => {
-                actor.do_send(AreYouIdle);
-                actor.connected()
+        let (now, idle, orders) = (Instant::now(), self.limits.idle, &mut self.orders);
+        self.rounds.step(|order, of| {
+            let Some(Entry::Live {
+                actor, last, stay, ..
+            }) = orders.get(&order)
+            else {
+                return false;
+            };
+            if *stay != of {
+                return false;
             }
-            Entry::Live { .. } | Entry::Loading(_) => true,
+            if now.duration_since(*last) < idle {
+                return true;
+            }
+            actor.do_send(AreYouIdle);
+            let stays = actor.connected();
+            if !stays {
+                orders.remove(&order);
+            }
+            stays
         });
         if self.orders.capacity() > 4 * self.orders.len().max(1_024) {
             self.orders.shrink_to(self.orders.len() * 2);
@@ -242,7 +274,7 @@ impl Actor for Shard {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let pace = (self.limits.idle / 4).max(Duration::from_millis(5));
+        let pace = Rounds::pace(self.limits.idle / 4);
         ctx.run_interval(pace, |shard, _| shard.ask_the_quiet());
     }
 }
@@ -265,21 +297,16 @@ impl Handler<Open> for Shard {
             reply,
             trace,
         } = order;
-        let id = payment.order.id;
-        let actor = self.start_actor(payment, Instant::now(), ctx);
-        actor.do_send(Checkout {
+        let checkout = Checkout {
             idempotency,
             reply,
             trace,
-        });
-        self.orders.insert(
-            id,
-            Entry::Live {
-                actor,
-                sent: 1,
-                last: Instant::now(),
-            },
-        );
+        };
+        let first = |actor: &Addr<PaymentActor>| {
+            actor.do_send(checkout);
+            1
+        };
+        self.start_actor(payment, Instant::now(), first, ctx);
     }
 }
 

@@ -36,7 +36,9 @@ pub fn most_each(wanted: usize, workers: usize) -> usize {
 /// ask without listening cost 160 MB with this window and 860 MB with the kernel's own.
 const UNREAD_BYTES: u32 = 8 << 10;
 
-const BACKLOG: u32 = 1_024;
+/// How many may wait to be accepted while the workers are busy. What overflows is not refused but asked again by the
+/// client's kernel, a second later and then twice that: the kernel's own bound (net.core.somaxconn) since Linux 5.4.
+const BACKLOG: u32 = 4_096;
 
 /// Must be called within a runtime; fails where the address cannot be had.
 pub fn listen(bind: SocketAddr) -> io::Result<TcpListener> {
