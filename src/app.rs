@@ -22,24 +22,22 @@ mod limits;
 pub use limits::rules;
 use limits::{crew_settings, door_settings};
 
-/// Why the house does not stand.
+/// Why the house does not stand. The source says more.
 #[derive(Debug, thiserror::Error)]
 pub enum AppFault {
-    #[error("the database: {0}")]
+    #[error("the database")]
     Store(#[from] StoreFault),
-    #[error("the gateway: {0}")]
+    #[error("the gateway")]
     Gateway(#[from] GatewayFault),
-    #[error(
-        "the sandbox: {0}; PAYONCE_SANDBOX__BIND and PAYONCE_SANDBOX__LEDGER_PATH say where it lives"
-    )]
+    #[error("the sandbox (PAYONCE_SANDBOX__BIND and PAYONCE_SANDBOX__LEDGER_PATH say where)")]
     Sandbox(#[from] SandboxFault),
-    #[error("the door: {0}; PAYONCE_SERVER__BIND says where it is")]
+    #[error("the door (PAYONCE_SERVER__BIND says where)")]
     Door(#[from] DoorFault),
-    #[error("the metrics: {0}")]
+    #[error("the metrics")]
     Metrics(#[from] MetricsFault),
-    #[error("a start-up task broke off: {0}")]
+    #[error("a start-up task broke off")]
     Join(#[from] tokio::task::JoinError),
-    #[error("signals: {0}")]
+    #[error("signals")]
     Signals(#[from] std::io::Error),
 }
 

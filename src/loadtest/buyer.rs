@@ -25,8 +25,9 @@ pub type Witness = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Longer than any patience of the server's: what is not answered by then was lost.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// Below the server's keep-alive (5 s), so that no request leaves on a connection that is being closed.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+/// Below the keep-alive of payonce (75 s) and of the sandbox, so that no request leaves on a connection that is being closed;
+/// and longer than a phase lasts that needs fewer of them: thousands closed at once would be seen in its latencies.
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub struct Buyer {

@@ -62,22 +62,22 @@ impl SandboxSettings {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxFault {
-    #[error("the sandbox cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Bind {
         address: SocketAddr,
         source: io::Error,
     },
-    #[error("the sandbox's ledger {} cannot be used: {source}", path.display())]
+    #[error("its ledger {} cannot be used", path.display())]
     Ledger { path: PathBuf, source: io::Error },
-    #[error("the sandbox's ledger {} is in use by another sandbox", path.display())]
+    #[error("its ledger {} is in use by another sandbox", path.display())]
     LedgerInUse { path: PathBuf },
-    #[error("the sandbox's ledger {} cannot be read: line {line}: {why}", path.display())]
+    #[error("its ledger {} cannot be read: line {line}: {why}", path.display())]
     LedgerBroken {
         path: PathBuf,
         line: u64,
         why: String,
     },
-    #[error("the sandbox's threads cannot be started: {0}")]
+    #[error("its threads cannot be started: {0}")]
     Thread(io::Error),
 }
 

@@ -59,12 +59,12 @@ impl Store {
     /// After `Doubtful`, [`Store::read_back`] tells; after any other fault it is surely not written. Meant for one caller
     /// at a time: two of them take turns.
     pub async fn commit(&self, batch: &[Change]) -> Result<Committed, CommitFault> {
-        let writer = self
-            .writer()
-            .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
         let mut tries = 1;
         loop {
-            match self.try_commit(writer, batch).await {
+            let writer = self
+                .writer()
+                .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
+            match self.try_commit(&writer, batch).await {
                 Ok(done) => return done,
                 Err(aborted) if tries < aborted.tries => {
                     tracing::debug!(fault = %aborted.fault, tries, "a batch collided; again");
@@ -148,7 +148,7 @@ impl Store {
             Value::from(transition.0.hyphenated().to_string()),
         ];
         let found = self.answered(async {
-            let txn = transaction::begin(writer).await?;
+            let txn = transaction::begin(&writer).await?;
             let found = landing(&txn, self.0.sql, key).await;
             let _ = txn.rollback().await;
             found
@@ -171,7 +171,7 @@ impl Store {
     }
 
     async fn try_settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
-        let txn = transaction::begin(self.writer()?).await?;
+        let txn = transaction::begin(&self.writer()?).await?;
         let values = [restock.id.hyphenated().to_string().into()];
         let found: Result<Vec<QuantityRow>, _> =
             rows_of(&txn, self.0.sql.stock_change, values).await;

@@ -11,6 +11,7 @@ mod dialect;
 mod fault;
 mod migrations;
 mod mysql;
+mod pools;
 mod postgres;
 mod read;
 mod retention;
@@ -18,7 +19,6 @@ mod rows;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 pub mod sabotage;
-mod silence;
 mod sqlite;
 mod start;
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub use read::{
 pub use retention::{Place, Pruned, Pruning};
 
 use dialect::Sql;
-use silence::{Silence, Silent};
+use pools::{Ends, Pools, Silent};
 
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -65,10 +65,8 @@ pub enum Opened {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    writer: Option<DatabaseConnection>,
-    readers: DatabaseConnection,
+    pools: Pools,
     sql: &'static Sql,
-    silence: Silence,
     /// Fit to be printed.
     name: String,
     /// Of a SQLite file, held as long as the store is open: who has it is the only one who writes.
@@ -105,21 +103,22 @@ impl Store {
 
     /// Closes every connection, the writer last so that it folds the write-ahead log into the file, and gives the lock back.
     pub async fn close(&self) {
-        let _ = self.0.readers.clone().close().await;
-        if let Some(writer) = &self.0.writer {
-            let _ = writer.clone().close().await;
+        let Ends { writer, readers } = self.0.pools.ends();
+        let _ = readers.close().await;
+        if let Some(writer) = writer {
+            let _ = writer.close().await;
         }
         if let Ok(mut lock) = self.0.lock.lock() {
             lock.take();
         }
     }
 
-    fn writer(&self) -> Result<&DatabaseConnection, StoreFault> {
-        self.0.writer.as_ref().ok_or(StoreFault::ReadOnly)
+    fn writer(&self) -> Result<DatabaseConnection, StoreFault> {
+        self.0.pools.ends().writer.ok_or(StoreFault::ReadOnly)
     }
 
-    fn readers(&self) -> &DatabaseConnection {
-        &self.0.readers
+    fn readers(&self) -> DatabaseConnection {
+        self.0.pools.ends().readers
     }
 
     async fn rows<T: FromQueryResult>(
@@ -127,7 +126,7 @@ impl Store {
         sql: &'static str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<T>, StoreFault> {
-        let found = self.answered(rows_of(self.readers(), sql, values)).await?;
+        let found = self.answered(rows_of(&self.readers(), sql, values)).await?;
         found.map_err(Into::into)
     }
 }

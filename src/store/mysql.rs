@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxMySqlConnector};
+use sea_orm::{DatabaseConnection, SqlxMySqlConnector};
 
-use super::silence::Silence;
+use super::pools::{Ends, Pools};
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 mod server;
@@ -48,20 +48,20 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         options.get_port(),
         options.get_database().unwrap_or_default()
     );
-    let silence = Silence::default();
-    let readers = connect(options.clone(), Work::Reads, &settings, silence.clone()).await?;
-    verify(&readers).await?;
-    let writer = match opened {
-        Opened::Serving | Opened::Tool | Opened::Beside => {
-            Some(connect(options, Work::Writes, &settings, silence.clone()).await?)
-        }
-        Opened::ReadOnly => None,
+    let ends = move || Ends {
+        writer: match opened {
+            Opened::Serving | Opened::Tool | Opened::Beside => {
+                Some(pool(&options, Work::Writes, &settings))
+            }
+            Opened::ReadOnly => None,
+        },
+        readers: pool(&options, Work::Reads, &settings),
     };
+    let pools = Pools::of_a_server(&name, ends).await?;
+    verify(&pools.ends().readers).await?;
     Ok(Inner {
-        writer,
-        readers,
+        pools,
         sql: dialect::MYSQL,
-        silence,
         name,
         lock: Default::default(),
         #[cfg(test)]
@@ -111,12 +111,7 @@ fn manners(work: Work, busy_timeout_ms: u64) -> String {
     )
 }
 
-async fn connect(
-    options: MySqlConnectOptions,
-    work: Work,
-    settings: &StoreSettings,
-    silence: Silence,
-) -> Result<DatabaseConnection, StoreFault> {
+fn pool(options: &MySqlConnectOptions, work: Work, settings: &StoreSettings) -> DatabaseConnection {
     let most = match work {
         Work::Reads => settings.readers.max(1),
         Work::Writes => WRITERS,
@@ -131,10 +126,6 @@ async fn connect(
             let manners = AssertSqlSafe(manners.clone());
             Box::pin(async move { connection.execute(manners).await.map(drop) })
         })
-        .after_release(move |connection, _| {
-            let silence = silence.clone();
-            Box::pin(async move { silence.lets_go_of(connection.ping()).await })
-        })
         .before_acquire(|connection, known| {
             Box::pin(async move {
                 if known.idle_for >= DOUBTFUL_AFTER {
@@ -143,10 +134,8 @@ async fn connect(
                 Ok(true)
             })
         })
-        .connect_with(options)
-        .await
-        .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
-    Ok(SqlxMySqlConnector::from_sqlx_mysql_pool(pool))
+        .connect_lazy_with(options.clone());
+    SqlxMySqlConnector::from_sqlx_mysql_pool(pool)
 }
 
 /// What was asked for is not always what is there: a proxy between us may drop it, and durability is the server's.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, Connection};
-use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, RuntimeErr, SqlxPostgresConnector};
+use sea_orm::{DatabaseConnection, FromQueryResult, SqlxPostgresConnector};
 
-use super::silence::Silence;
+use super::pools::{Ends, Pools};
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 /// A connection that cannot be had in this time means a database that is not there.
@@ -52,20 +52,18 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     let readers = options
         .clone()
         .options([("default_transaction_read_only", "on")]);
-    let silence = Silence::default();
-    let readers = connect(readers, settings.readers.max(1), silence.clone()).await?;
-    verify(&readers).await?;
-    let writer = match opened {
-        Opened::Serving | Opened::Tool | Opened::Beside => {
-            Some(connect(options, WRITERS, silence.clone()).await?)
-        }
-        Opened::ReadOnly => None,
+    let ends = move || Ends {
+        writer: match opened {
+            Opened::Serving | Opened::Tool | Opened::Beside => Some(pool(&options, WRITERS)),
+            Opened::ReadOnly => None,
+        },
+        readers: pool(&readers, settings.readers.max(1)),
     };
+    let pools = Pools::of_a_server(&name, ends).await?;
+    verify(&pools.ends().readers).await?;
     Ok(Inner {
-        writer,
-        readers,
+        pools,
         sql: dialect::POSTGRES,
-        silence,
         name,
         lock: Default::default(),
         #[cfg(test)]
@@ -95,20 +93,12 @@ fn options(settings: &StoreSettings) -> Result<PgConnectOptions, StoreFault> {
         .disable_statement_logging())
 }
 
-async fn connect(
-    options: PgConnectOptions,
-    most: u32,
-    silence: Silence,
-) -> Result<DatabaseConnection, StoreFault> {
+fn pool(options: &PgConnectOptions, most: u32) -> DatabaseConnection {
     let pool = PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(ACQUIRE)
         .max_lifetime(MAX_LIFETIME)
         .test_before_acquire(false)
-        .after_release(move |connection, _| {
-            let silence = silence.clone();
-            Box::pin(async move { silence.lets_go_of(connection.ping()).await })
-        })
         .before_acquire(|connection, known| {
             Box::pin(async move {
                 if known.idle_for >= DOUBTFUL_AFTER {
@@ -117,10 +107,8 @@ async fn connect(
                 Ok(true)
             })
         })
-        .connect_with(options)
-        .await
-        .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
-    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        .connect_lazy_with(options.clone());
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
 }
 
 #[derive(FromQueryResult)]

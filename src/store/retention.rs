@@ -192,7 +192,7 @@ impl Store {
         values.extend(more.map(Value::from));
         let writer = self.writer()?;
         let deleted = self.answered(async {
-            let txn = transaction::begin(writer).await?;
+            let txn = transaction::begin(&writer).await?;
             match execute(&txn, sql, values).await {
                 Ok(rows) => {
                     txn.commit().await?;

@@ -36,7 +36,7 @@ impl Store {
 
     /// Two buyers and two products, only into an empty database; tells whether it did.
     pub async fn load_demo_data(&self) -> Result<bool, StoreFault> {
-        let txn = transaction::begin(self.writer()?).await?;
+        let txn = transaction::begin(&self.writer()?).await?;
         let loaded = demo_data(&txn, self.0.sql).await;
         if let Ok(true) = loaded {
             txn.commit().await?;
@@ -76,7 +76,7 @@ impl Store {
         now: Timestamp,
         dead_after: Duration,
     ) -> Result<u64, StoreFault> {
-        let txn = transaction::begin(self.writer()?).await?;
+        let txn = transaction::begin(&self.writer()?).await?;
         let age = self.age(dead_after);
         let values = [now.micros().into(), me.to_string().into(), age];
         let orphans = execute(&txn, self.0.sql.make_orphans_due, values).await?;
@@ -91,7 +91,7 @@ impl Store {
             return Ok(known);
         }
         let bytes: [u8; 32] = rand::random();
-        let txn = transaction::begin(self.writer()?).await?;
+        let txn = transaction::begin(&self.writer()?).await?;
         let values = [name.into(), hex::encode(bytes).into()];
         match execute(&txn, self.0.sql.insert_secret, values).await {
             Ok(_) => txn.commit().await?,

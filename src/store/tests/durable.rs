@@ -188,17 +188,17 @@ async fn the_writer_is_durable_and_readers_cannot_write() {
     }
     let shop = Shop::file_with(0, 0).await;
     let sql = "SELECT * FROM pragma_journal_mode, pragma_synchronous, pragma_foreign_keys";
-    let found: Vec<Pragmas> = rows_of(shop.writer(), sql, []).await.unwrap();
+    let found: Vec<Pragmas> = rows_of(&shop.writer(), sql, []).await.unwrap();
     let found = &found[0];
     assert_eq!((&*found.journal_mode, found.synchronous), ("wal", 2));
     assert_eq!(found.foreign_keys, 1);
     let sql = "INSERT INTO users (id, name) VALUES ('x', 'x')";
-    assert!(execute(shop.store.readers(), sql, []).await.is_err());
+    assert!(execute(&shop.store.readers(), sql, []).await.is_err());
 }
 
 /// What SQLite does by itself when the disk is full: it rolls back, and the connection is not used again.
 async fn lose_the_connection(shop: &Shop) {
-    let txn = transaction::begin(shop.writer()).await.unwrap();
+    let txn = transaction::begin(&shop.writer()).await.unwrap();
     txn.execute_unprepared("ROLLBACK").await.unwrap();
     assert!(txn.commit().await.is_err());
 }
@@ -208,7 +208,7 @@ async fn a_connection_whose_transaction_vanished_is_replaced() {
     let shop = Shop::file_with(5, 0).await;
     lose_the_connection(&shop).await;
     // On the old connection this would be a savepoint, and would take no lock before it writes.
-    let next = transaction::begin(shop.writer()).await.unwrap();
+    let next = transaction::begin(&shop.writer()).await.unwrap();
     let others = many_writers(&shop, Duration::ZERO).await;
     assert!(transaction::begin(&others).await.is_err());
     next.rollback().await.unwrap();
@@ -275,13 +275,13 @@ async fn a_full_disk_is_unavailable_and_passes() {
         .map(|_| new_order(&checkout(order(&[(1, 1)]))))
         .collect();
     // The file may not grow any more.
-    execute(shop.writer(), "PRAGMA max_page_count = 1", [])
+    execute(&shop.writer(), "PRAGMA max_page_count = 1", [])
         .await
         .unwrap();
     let fault = shop.store.commit(&batch).await.unwrap_err();
     assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");
     assert_eq!(shop.counts().await, [0, 0, 0, 0]);
-    execute(shop.writer(), "PRAGMA max_page_count = 1000000", [])
+    execute(&shop.writer(), "PRAGMA max_page_count = 1000000", [])
         .await
         .unwrap();
     assert_eq!(shop.commit(&batch).await.len(), 200);

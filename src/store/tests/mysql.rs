@@ -29,7 +29,7 @@ async fn large_shop() -> Option<Shop> {
         .collect();
     shop.commit(&batch).await;
     let analyze = "ANALYZE TABLE payments, products, order_lines, attempts, payment_history, outbox, nodes, checkout_keys";
-    execute(shop.writer(), analyze, []).await.unwrap();
+    execute(&shop.writer(), analyze, []).await.unwrap();
     Some(shop)
 }
 
@@ -43,7 +43,7 @@ struct Step {
 
 async fn plan(shop: &Shop, sql: &str, values: Vec<Value>) -> Vec<Step> {
     let sql: &'static str = Box::leak(format!("EXPLAIN FORMAT=TRADITIONAL {sql}").into_boxed_str());
-    rows_of(shop.writer(), sql, values).await.unwrap()
+    rows_of(&shop.writer(), sql, values).await.unwrap()
 }
 
 /// A walk over a table, or over the whole of one of its indexes. What the batch and other steps made is none, and no table
@@ -201,7 +201,7 @@ async fn each_connection_is_told_about_time_isolation_and_strictness() {
                CAST(@@group_concat_max_len AS SIGNED) AS gathered_bytes,
                CAST(/*M!100300 @@tx_read_only */ /*!80000 @@transaction_read_only */ AS SIGNED) AS reads_only";
     for (pool, reads_only) in [(shop.writer(), 0), (shop.store.readers(), 1)] {
-        let found: Vec<Session> = rows_of(pool, sql, []).await.unwrap();
+        let found: Vec<Session> = rows_of(&pool, sql, []).await.unwrap();
         let mut modes: Vec<&str> = found[0].sql_mode.split(',').collect();
         modes.sort_unstable();
         let wanted = [
@@ -222,7 +222,7 @@ async fn each_connection_is_told_about_time_isolation_and_strictness() {
         assert_eq!(found, [told]);
     }
     let sql = "INSERT INTO users (id, name) VALUES ('x', 'x')";
-    assert!(execute(shop.store.readers(), sql, []).await.is_err());
+    assert!(execute(&shop.store.readers(), sql, []).await.is_err());
 }
 
 /// MariaDB's JSON_TABLE cuts what is longer than its column, and says nothing.

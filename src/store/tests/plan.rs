@@ -13,7 +13,7 @@ struct Plan {
 async fn plan(shop: &Shop, sql: &str, values: usize) -> Vec<String> {
     let sql: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
     let values = vec![Value::from("[]"); values];
-    let plan: Vec<Plan> = crate::store::rows_of(shop.writer(), sql, values)
+    let plan: Vec<Plan> = crate::store::rows_of(&shop.writer(), sql, values)
         .await
         .unwrap();
     plan.into_iter().map(|step| step.detail).collect()

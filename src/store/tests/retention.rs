@@ -219,7 +219,7 @@ async fn old_news_go_and_young_news_stay() {
     for _ in 0..5 {
         paid(&shop).await;
     }
-    execute(shop.writer(), "UPDATE outbox SET at = at - 5000000", [])
+    execute(&shop.writer(), "UPDATE outbox SET at = at - 5000000", [])
         .await
         .unwrap();
     let young = paid(&shop).await;
@@ -258,7 +258,7 @@ async fn nodes_go_that_have_been_silent_for_a_day_and_owe_nothing() {
     }
     let long_ago = "UPDATE nodes SET closed_at = heartbeat_at
                     WHERE incarnation = '00000000-0000-0000-0000-000000000004'";
-    assert_eq!(execute(shop.writer(), long_ago, []).await.unwrap(), 1);
+    assert_eq!(execute(&shop.writer(), long_ago, []).await.unwrap(), 1);
 
     let gone = round(&shop.store, Pruning::Nodes, NOW, 1).await;
     assert_eq!(gone.iter().sum::<u64>(), 2, "{gone:?}");

@@ -24,7 +24,7 @@ async fn two_nodes(first: i64, second: i64) -> Option<(Shop, Store)> {
 
 /// Of a node that is in the middle of something.
 async fn busy(node: &Store, sql: &[&'static str]) -> DatabaseTransaction {
-    let txn = transaction::begin(node.writer().unwrap()).await.unwrap();
+    let txn = transaction::begin(&node.writer().unwrap()).await.unwrap();
     for sql in sql {
         execute(&txn, sql, []).await.unwrap();
     }
@@ -280,7 +280,7 @@ async fn times_are_the_same_in_every_time_zone() {
         } else {
             1
         } {
-            all.push(transaction::begin(pool).await);
+            all.push(transaction::begin(&pool).await);
         }
         for txn in all.into_iter().flatten() {
             execute(&txn, seoul, []).await.unwrap();
@@ -338,7 +338,7 @@ async fn a_migration_elsewhere_is_waited_for_longer_than_a_row() {
         return;
     };
     let sql = shop.store.0.sql;
-    let txn = transaction::begin(shop.writer()).await.unwrap();
+    let txn = transaction::begin(&shop.writer()).await.unwrap();
     let lock: Vec<Had> = rows_of(&txn, sql.lock_schema.unwrap(), []).await.unwrap();
     assert_eq!(lock[0].had, 1);
     let waiting = tokio::spawn(async move { other.migrate().await });
@@ -365,7 +365,7 @@ async fn a_step_that_was_made_and_not_noted_is_not_made_again() {
     }
     let paid = shop.in_progress(&[(1, 1)], "k").await;
     let forget = "DELETE FROM seaql_migrations WHERE version >= 'm0003'";
-    execute(shop.writer(), forget, []).await.unwrap();
+    execute(&shop.writer(), forget, []).await.unwrap();
     assert_eq!(shop.store.pending_migrations().await.unwrap().len(), 14);
     assert_eq!(shop.store.migrate().await.unwrap(), 14);
     assert_eq!(shop.store.migrate().await.unwrap(), 0);
@@ -387,7 +387,7 @@ async fn a_step_of_the_schema_waits_for_a_table_that_is_held() {
         "CREATE INDEX payments_user ON payments (user_id, order_id)",
         "DELETE FROM seaql_migrations WHERE version >= 'm0014'",
     ] {
-        execute(shop.writer(), sql, []).await.unwrap();
+        execute(&shop.writer(), sql, []).await.unwrap();
     }
     let held = busy(&other, &["UPDATE payments SET rounds = rounds + 1"]).await;
     let store = shop.store.clone();

@@ -143,7 +143,7 @@ async fn a_changed_product_keeps_its_shelf() {
 #[tokio::test]
 async fn the_database_itself_refuses_a_negative_stock() {
     let shop = Shop::with(1, 0).await;
-    let txn = crate::store::transaction::begin(shop.writer())
+    let txn = crate::store::transaction::begin(&shop.writer())
         .await
         .unwrap();
     let (sql, taken) = (

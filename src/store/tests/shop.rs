@@ -270,7 +270,7 @@ impl Shop {
         (found.stock, found.received)
     }
 
-    pub fn writer(&self) -> &DatabaseConnection {
+    pub fn writer(&self) -> DatabaseConnection {
         self.store.writer().unwrap()
     }
 

@@ -8,7 +8,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::shop::*;
-use crate::store::silence::PATIENCE;
+use crate::store::pools::PATIENCE;
 use crate::store::{Opened, Store};
 
 /// Between a store and its server. While it is cut, what runs over it stays open and moves no more.
@@ -69,34 +69,56 @@ async fn until(flag: &AtomicBool) {
     }
 }
 
-/// The pool itself would ask each dead connection whether it lives, until the kernel gives it up.
+/// The pool itself would wait for each dead connection until the kernel gives it up: to hear whether it lives, or, under TLS,
+/// to say goodbye.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_silence_the_next_server_is_written_to_at_once() {
+async fn after_a_silence_the_next_server_is_read_and_written_at_once() {
     let shop = Shop::with(10, 10).await;
     if !shop.store.is_shared() {
         return;
     }
-    let url = shop.url().to_owned();
-    let (before, host) = url.split_once('@').unwrap();
+    let ways = match shop.url().starts_with("postgres") {
+        true => ["sslmode=prefer", "sslmode=disable"],
+        false => ["ssl-mode=PREFERRED", "ssl-mode=DISABLED"],
+    };
+    tokio::join!(
+        falls_silent_and_comes_back(&shop, ways[0]),
+        falls_silent_and_comes_back(&shop, ways[1])
+    );
+}
+
+async fn falls_silent_and_comes_back(shop: &Shop, way: &str) {
+    let (before, host) = shop.url().split_once('@').unwrap();
     let (host, name) = host.split_once('/').unwrap();
     let cable = Cable::to(host.to_owned()).await;
-    let through = settings(&format!("{before}@{}/{name}", cable.address));
+    let through = settings(&format!("{before}@{}/{name}?{way}", cable.address));
     let store = Store::open(through, Opened::Serving).await.unwrap();
-    // As many as may write at once.
+    // As many as may write at once, and as many as may read.
     let (first, second) = (store.hold().await, store.hold().await);
     first.release().await;
     second.release().await;
-    while !one_more(&store).await {}
+    while !one_more(&store).await || !reads(&store).await {}
     cable.cut().await;
     let began = Instant::now();
-    let (first, second) = tokio::join!(one_more(&store), one_more(&store));
-    assert!(!first && !second, "the cable is cut");
+    let wrote = async { tokio::join!(one_more(&store), one_more(&store)) };
+    let read = futures_util::future::join_all((0..4).map(|_| reads(&store)));
+    let (wrote, read) = tokio::join!(wrote, read);
+    assert_eq!(
+        (wrote, read),
+        ((false, false), vec![false; 4]),
+        "cut: {way}"
+    );
     assert!(began.elapsed() < PATIENCE * 2, "{:?}", began.elapsed());
     cable.mend();
     let back = Instant::now();
-    while !one_more(&store).await {
-        assert!(back.elapsed() < Duration::from_secs(30), "still shut out");
+    while !one_more(&store).await || !reads(&store).await {
+        let patience = Duration::from_secs(10);
+        assert!(back.elapsed() < patience, "still shut out: {way}");
     }
+}
+
+async fn reads(store: &Store) -> bool {
+    store.is_empty().await.is_ok()
 }
 
 async fn one_more(store: &Store) -> bool {

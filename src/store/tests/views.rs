@@ -158,7 +158,7 @@ async fn one_broken_row_hides_no_other() {
     let healthy = shop.ready(&[(1, 1)]).await;
     let key = broken.order.id.to_string();
     let sql = format!("UPDATE payments SET status = 'NONSENSE' WHERE order_id = '{key}'");
-    execute(shop.writer(), sql.leak(), []).await.unwrap();
+    execute(&shop.writer(), sql.leak(), []).await.unwrap();
     let page = shop.store.order_ids_by_pages(None, 10).await.unwrap();
     assert_eq!(page.records.len(), 1);
     assert_eq!(page.records[0].record.payment, healthy);
@@ -170,7 +170,7 @@ async fn one_broken_row_hides_no_other() {
         "INSERT INTO payments SELECT 'torn', user_id, order_name, status, stock_held, total_amount,
                 version, owner, 0, expires_at, rounds, questions, quarantine, created_at
                 FROM payments WHERE status = 'READY'";
-    execute(shop.writer(), torn, []).await.unwrap();
+    execute(&shop.writer(), torn, []).await.unwrap();
     let due_then = look(&shop, NOW.plus_ms(9_000_000), ME, 10).await;
     assert_eq!(due_then, [due(&healthy, Status::Ready)]);
     assert_eq!(shop.load(&healthy).await, healthy);
