@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use crate::app;
 use crate::demo::DemoArgs;
 use crate::loadtest::LoadtestArgs;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Purpose, Settings};
 use crate::store::Opened;
 
 mod audit;
@@ -135,33 +135,34 @@ pub fn run() -> anyhow::Result<bool> {
         return Ok(new_key());
     }
     let runtime = Runtime::new().context("could not start the runtime")?;
-    let load = || settings::load(arguments.config.as_deref(), environment());
+    let load = |purpose| settings::load(arguments.config.as_deref(), environment(), purpose);
+    let (payments, records) = (|| load(Purpose::Payments), || load(Purpose::Records));
     match command {
         Command::Demo(args) => runtime.block_on(crate::demo::run(args)),
         Command::Loadtest(args) => runtime.block_on(crate::loadtest::run(args)),
-        Command::Serve => serve(load()?, runtime),
-        Command::Sandbox => sandbox(&load()?),
+        Command::Serve => serve(payments()?, runtime),
+        Command::Sandbox => sandbox(&payments()?),
         Command::Migrate => {
-            let settings = load()?;
+            let settings = records()?;
             start_logging(&settings);
             runtime.block_on(migrate(&settings, &runtime))
         }
         Command::Order(OrderCommand::Show { order }) => {
-            runtime.block_on(orders::show(&load()?, &runtime, &order))
+            runtime.block_on(orders::show(&records()?, &runtime, &order))
         }
         Command::Order(OrderCommand::List { limit }) => {
-            runtime.block_on(orders::list(&load()?, &runtime, limit))
+            runtime.block_on(orders::list(&records()?, &runtime, limit))
         }
         Command::Quarantine(command) => {
-            runtime.block_on(quarantine::run(&load()?, &runtime, command))
+            runtime.block_on(quarantine::run(&payments()?, &runtime, command))
         }
         Command::Products(ProductsCommand::Import { file }) => {
-            runtime.block_on(catalogue::import(&load()?, &runtime, &file))
+            runtime.block_on(catalogue::import(&records()?, &runtime, &file))
         }
         Command::Products(ProductsCommand::List) => {
-            runtime.block_on(catalogue::list(&load()?, &runtime))
+            runtime.block_on(catalogue::list(&records()?, &runtime))
         }
-        Command::Audit { json } => runtime.block_on(audit::run(&load()?, &runtime, json)),
+        Command::Audit { json } => runtime.block_on(audit::run(&payments()?, &runtime, json)),
         Command::Key(KeyCommand::New) => Ok(new_key()),
     }
 }

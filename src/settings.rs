@@ -226,6 +226,15 @@ impl TryFrom<String> for LogFormat {
     }
 }
 
+/// What the settings are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Whoever takes orders or asks Toss about one must know which Toss, and who may call.
+    Payments,
+    /// A command that only opens the database.
+    Records,
+}
+
 /// Which Toss is spoken to.
 #[derive(Clone, Debug)]
 pub enum GatewayPlan {

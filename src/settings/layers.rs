@@ -6,7 +6,7 @@ use std::path::Path;
 use config::{Config, ConfigError, File, FileFormat, Value, ValueKind};
 use secrecy::SecretString;
 
-use super::{Settings, SettingsFault, rules};
+use super::{Purpose, Settings, SettingsFault, rules};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "PAYONCE_";
@@ -28,6 +28,7 @@ pub(super) const LEDGER_PATH: &str = "sandbox.ledger_path";
 pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
+    purpose: Purpose,
 ) -> Result<Settings, SettingsFault> {
     let unreadable = |error: config::ConfigError| SettingsFault::Unreadable(error.to_string());
     let defaults = || File::from_str(DEFAULTS, FileFormat::Toml);
@@ -75,7 +76,7 @@ pub fn load(
     let merged = builder.build().map_err(unreadable)?;
     let mut settings: Settings = typed(merged)?;
     read_secret_file(&mut settings)?;
-    rules::check(&settings)?;
+    rules::check(&settings, purpose)?;
     Ok(settings)
 }
 

@@ -7,15 +7,20 @@ use secrecy::ExposeSecret as _;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::as_variable;
-use super::{Settings, SettingsFault, is_loopback_url};
+use super::{Purpose, Settings, SettingsFault, is_loopback_url};
 
 const HOUR_MS: u64 = 3_600_000;
 
-pub fn check(settings: &Settings) -> Result<(), SettingsFault> {
+pub fn check(settings: &Settings, purpose: Purpose) -> Result<(), SettingsFault> {
     ranges(settings)?;
     relations(settings)?;
-    who_may_call(settings)?;
-    where_money_moves(settings)
+    match purpose {
+        Purpose::Payments => {
+            who_may_call(settings)?;
+            where_money_moves(settings)
+        }
+        Purpose::Records => Ok(()),
+    }
 }
 
 fn wrong(name: &str, wants: impl Into<String>, got: Option<String>) -> SettingsFault {
@@ -306,7 +311,7 @@ fn who_may_call(s: &Settings) -> Result<(), SettingsFault> {
     Err(wrong("server.api_keys", wants, None))
 }
 
-pub(super) fn where_money_moves(s: &Settings) -> Result<(), SettingsFault> {
+fn where_money_moves(s: &Settings) -> Result<(), SettingsFault> {
     let key = s.toss.secret_key.as_ref().map(|key| key.expose_secret());
     if let Some(key) = key {
         let known = ["test_", "live_"]

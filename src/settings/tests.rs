@@ -11,7 +11,7 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 
 fn with(environment: &[(&str, &str)]) -> Result<Settings, SettingsFault> {
     let variable = |(name, value): &(&str, &str)| (format!("PAYONCE_{name}"), (*value).to_owned());
-    load(None, environment.iter().map(variable))
+    load(None, environment.iter().map(variable), Purpose::Payments)
 }
 
 fn with_file(text: &str, environment: &[(&str, &str)]) -> Result<Settings, SettingsFault> {
@@ -19,7 +19,11 @@ fn with_file(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Setti
     let path = folder.path().join("payonce.toml");
     std::fs::write(&path, text).unwrap();
     let variable = |(name, value): &(&str, &str)| (format!("PAYONCE_{name}"), (*value).to_owned());
-    load(Some(&path), environment.iter().map(variable))
+    load(
+        Some(&path),
+        environment.iter().map(variable),
+        Purpose::Payments,
+    )
 }
 
 fn refusal(environment: &[(&str, &str)]) -> String {
@@ -54,7 +58,11 @@ fn the_environment_outranks_the_file_and_the_file_the_defaults() {
     );
     assert_eq!(settings.log.format, LogFormat::Json);
     assert_eq!(settings.confirm.window_s, 660);
-    let other = load(None, [("PATH".to_owned(), "x".to_owned())].into_iter());
+    let other = load(
+        None,
+        [("PATH".to_owned(), "x".to_owned())].into_iter(),
+        Purpose::Payments,
+    );
     assert!(other.is_ok(), "only PAYONCE_ is ours");
 }
 
@@ -311,18 +319,20 @@ fn a_forgotten_or_a_live_key_never_meets_a_sandbox() {
     ));
 }
 
-/// For the day on which a database server is more than refused.
+/// A command that only opens the database asks for nothing that it does not need.
 #[test]
 fn a_database_server_without_a_key_is_taken_for_a_production() {
-    let mut settings = with(&[]).unwrap();
-    settings.database.url = "postgres://payonce:hunter2@db/payonce".to_owned();
-    let said = rules::where_money_moves(&settings).unwrap_err().to_string();
+    let server = ("DATABASE__URL", "postgres://payonce:hunter2@db/payonce");
+    let said = refusal(&[server]);
     assert!(
         said.starts_with("PAYONCE_TOSS__SECRET_KEY wants a secret key: the database"),
         "{said}"
     );
-    settings.sandbox.enabled = Some(true);
-    assert_eq!(rules::where_money_moves(&settings), Ok(()));
+    with(&[server, ("SANDBOX__ENABLED", "true")]).unwrap();
+    let variables = [("SERVER__BIND", "0.0.0.0:8080"), server];
+    let variables = variables.map(|(name, value)| (format!("PAYONCE_{name}"), value.to_owned()));
+    load(None, variables.clone().into_iter(), Purpose::Payments).unwrap_err();
+    load(None, variables.into_iter(), Purpose::Records).unwrap();
 }
 
 #[test]
