@@ -136,8 +136,9 @@ pub(super) struct Sql {
     pub is_empty: &'static str,
     /// id, name
     pub insert_user: &'static str,
-    /// now, the asking incarnation, from which age on a heartbeat is a dead node's
-    pub make_orphans_due: &'static str,
+    /// now, the asking incarnation, from which age on a heartbeat is a dead node's. What has a time, then what has none:
+    /// each is a piece of the index by itself, so that the next thousand are found behind the last ones.
+    pub make_orphans_due: [&'static str; 2],
     /// name
     pub secret: &'static str,
     /// name, value

@@ -78,8 +78,11 @@ impl Store {
     ) -> Result<u64, StoreFault> {
         let txn = transaction::begin(&self.writer()?).await?;
         let age = self.age(dead_after);
-        let values = [now.micros().into(), me.to_string().into(), age];
-        let orphans = execute(&txn, self.0.sql.make_orphans_due, values).await?;
+        let mut orphans = 0;
+        for sql in self.0.sql.make_orphans_due {
+            let values = [now.micros().into(), me.to_string().into(), age.clone()];
+            orphans += execute(&txn, sql, values).await?;
+        }
         fault_point!(OrphansMarked);
         txn.commit().await?;
         Ok(orphans)

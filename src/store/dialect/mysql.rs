@@ -388,16 +388,21 @@ const CHECKOUT_KEY: &str = "
     SELECT user_id, `key`, body_hash, order_id, created_at
     FROM checkout_keys WHERE user_id = ?1 AND `key` = ?2";
 
-const MAKE_ORPHANS_DUE: &str = concat!(
-    "
+macro_rules! make_due {
+    ($when:literal) => {
+        concat!(
+            "
     UPDATE payments SET next_attempt_at = ?1
-    WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND NOT (owner <=> ?2)
+    WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND ",
+            $when,
+            " AND NOT (owner <=> ?2)
       AND (owner IS NULL OR owner NOT IN (",
-    living!("incarnation", "?3"),
-    "))
-      AND (next_attempt_at IS NULL OR next_attempt_at > ?1)
+            living!("incarnation", "?3"),
+            "))
     LIMIT 1000"
-);
+        )
+    };
+}
 
 const IS_EMPTY: &str = "
     SELECT NOT EXISTS (SELECT 1 FROM users) AND NOT EXISTS (SELECT 1 FROM products)
@@ -461,7 +466,10 @@ pub(super) static SQL: Sql = Sql {
     user: "SELECT 1 AS one FROM users WHERE id = ?1",
     is_empty: IS_EMPTY,
     insert_user: "INSERT INTO users (id, name) VALUES (?1, ?2)",
-    make_orphans_due: MAKE_ORPHANS_DUE,
+    make_orphans_due: [
+        make_due!("next_attempt_at > ?1"),
+        make_due!("next_attempt_at IS NULL"),
+    ],
     secret: "SELECT value FROM secrets WHERE name = ?1",
     insert_secret: "INSERT INTO secrets (name, value) VALUES (?1, ?2)",
     ping: "SELECT 1 AS one",

@@ -74,7 +74,8 @@ async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
         (sql.backlog, 1),
         (sql.held, 1),
         (sql.checkout_key, 2),
-        (sql.make_orphans_due, 3),
+        (sql.make_orphans_due[0], 3),
+        (sql.make_orphans_due[1], 3),
     ] {
         let plan = plan(&shop, sql, values).await;
         assert!(!walks(&plan), "{sql}\n{plan:#?}");

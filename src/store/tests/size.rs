@@ -406,7 +406,8 @@ async fn no_walks_in_a_file(store: &Store) {
     };
     let mut texts = vec![
         (sql.is_empty, 0),
-        (sql.make_orphans_due, 3),
+        (sql.make_orphans_due[0], 3),
+        (sql.make_orphans_due[1], 3),
         (sql.due, 5),
         (sql.backlog, 1),
         (sql.checkout_key, 2),
