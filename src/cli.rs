@@ -141,7 +141,7 @@ pub fn run() -> anyhow::Result<bool> {
         Command::Demo(args) => runtime.block_on(crate::demo::run(args)),
         Command::Loadtest(args) => runtime.block_on(crate::loadtest::run(args)),
         Command::Serve => serve(payments()?, runtime),
-        Command::Sandbox => sandbox(&payments()?),
+        Command::Sandbox => sandbox(&records()?),
         Command::Migrate => {
             let settings = records()?;
             start_logging(&settings);

@@ -231,7 +231,7 @@ impl TryFrom<String> for LogFormat {
 pub enum Purpose {
     /// Whoever takes orders or asks Toss about one must know which Toss, and who may call.
     Payments,
-    /// A command that only opens the database.
+    /// A command that only opens the database, and a sandbox, which opens none.
     Records,
 }
 

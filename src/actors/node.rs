@@ -129,8 +129,10 @@ impl NodeActor {
                 return;
             }
             let sent = host_micros();
-            // A heartbeat waits behind this: rather a clock that is a little off than a node that looks dead.
-            if let Ok(Ok(theirs)) = timeout(CLOCK_ANSWER, store.now()).await {
+            // A heartbeat waits behind this: rather a clock that is a little off than a node that looks dead. The question goes
+            // on by itself: one that breaks off in the middle leaves its connection in the air.
+            let asked = tokio::spawn(async move { store.now().await });
+            if let Ok(Ok(Ok(theirs))) = timeout(CLOCK_ANSWER, asked).await {
                 clock.set(theirs, sent);
             }
         }

@@ -225,6 +225,13 @@ impl Shard {
         }
     }
 
+    /// Not by an interval: after a pause of the process that would make up for every step that it missed, all at once.
+    fn make_rounds(&mut self, ctx: &mut Context<Self>) {
+        self.ask_the_quiet();
+        let pace = Rounds::pace(self.limits.idle / 4);
+        ctx.run_later(pace, |shard, ctx| shard.make_rounds(ctx));
+    }
+
     /// Asks those of the next few that have heard nothing for long. Whoever is gone is forgotten.
     fn ask_the_quiet(&mut self) {
         let (now, idle, orders) = (Instant::now(), self.limits.idle, &mut self.orders);
@@ -274,8 +281,7 @@ impl Actor for Shard {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let pace = Rounds::pace(self.limits.idle / 4);
-        ctx.run_interval(pace, |shard, _| shard.ask_the_quiet());
+        self.make_rounds(ctx);
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, FromQueryResult, Value};
+use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult, Value};
 
 use super::dialect::{self, Sql};
 use super::fault::{CommitFault, StoreFault, refuses_commit, verdict};
 use super::rows::{self, ProductRow};
-use super::{One, Silent, Store, rows_of, transaction};
+use super::{Line, One, Silent, Store, rows_of, transaction};
 use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
 
 mod change;
@@ -80,11 +80,11 @@ impl Store {
 
     async fn try_commit(
         &self,
-        writer: &DatabaseConnection,
+        writer: &Line,
         batch: &[Change],
     ) -> Result<Result<Committed, CommitFault>, Aborted> {
-        let begun = self.answered(async {
-            let txn = transaction::begin(writer).await?;
+        let begun = self.answered(writer, async {
+            let txn = transaction::begin(&writer.pool).await?;
             match decide_and_write(&txn, self.0.sql, batch).await {
                 Ok((committed, wrote)) => Ok((txn, committed, wrote)),
                 Err(aborted) => {
@@ -104,7 +104,7 @@ impl Store {
             },
             false => txn,
         };
-        let ended = self.answered(async {
+        let ended = self.answered(writer, async {
             match wrote {
                 true => txn.commit().await,
                 false => txn.rollback().await,
@@ -147,8 +147,8 @@ impl Store {
             Value::from(order.to_string()),
             Value::from(transition.0.hyphenated().to_string()),
         ];
-        let found = self.answered(async {
-            let txn = transaction::begin(&writer).await?;
+        let found = self.answered(&writer, async {
+            let txn = transaction::begin(&writer.pool).await?;
             let found = landing(&txn, self.0.sql, key).await;
             let _ = txn.rollback().await;
             found
@@ -167,11 +167,17 @@ impl Store {
     pub async fn settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
         #[cfg(test)]
         self.0.sabotage.see()?;
-        self.answered(self.try_settle_restock(restock)).await?
+        let writer = self.writer()?;
+        let settled = self.try_settle_restock(&writer, restock);
+        self.answered(&writer, settled).await?
     }
 
-    async fn try_settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
-        let txn = transaction::begin(&self.writer()?).await?;
+    async fn try_settle_restock(
+        &self,
+        writer: &Line,
+        restock: &Restock,
+    ) -> Result<bool, StoreFault> {
+        let txn = transaction::begin(&writer.pool).await?;
         let values = [restock.id.hyphenated().to_string().into()];
         let found: Result<Vec<QuantityRow>, _> =
             rows_of(&txn, self.0.sql.stock_change, values).await;

@@ -42,7 +42,7 @@ impl Store {
     }
 
     async fn try_to_migrate(&self) -> Result<usize, StoreFault> {
-        let txn = transaction::begin(&self.writer()?).await?;
+        let txn = transaction::begin(&self.writer()?.pool).await?;
         let applied = self.apply(&txn).await;
         // This lock belongs to the connection, which may live on.
         if let Some(unlock) = self.0.sql.unlock_schema {
@@ -86,7 +86,9 @@ impl Store {
 
     /// The names of the steps that this database has not seen yet; reads only.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, StoreFault> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.readers()).await?;
+        let readers = self.readers();
+        let pending = Migrator::get_pending_migrations_read_only(&readers.pool);
+        let pending = self.answered(&readers, pending).await??;
         let name = |migration: &sea_orm_migration::Migration| migration.name().to_owned();
         Ok(pending.iter().map(name).collect())
     }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement, Value};
 
 mod batch;
 mod commit;
@@ -34,7 +34,7 @@ pub use read::{
 pub use retention::{Place, Pruned, Pruning};
 
 use dialect::Sql;
-use pools::{Ends, Pools, Silent};
+use pools::{Line, Pools, Silent};
 
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -58,6 +58,15 @@ pub enum Opened {
     Beside,
     /// Beside a running server, or alone; creates nothing.
     ReadOnly,
+}
+
+impl Opened {
+    const fn writes(self) -> bool {
+        match self {
+            Opened::Serving | Opened::Tool | Opened::Beside => true,
+            Opened::ReadOnly => false,
+        }
+    }
 }
 
 /// A cheap clone of one opened database.
@@ -86,8 +95,10 @@ impl Store {
     pub async fn open(settings: StoreSettings, opened: Opened) -> Result<Store, StoreFault> {
         let inner = match settings.url.split(':').next() {
             Some("sqlite") => sqlite::open(settings, opened).await?,
-            Some("postgres" | "postgresql") => postgres::open(settings, opened).await?,
-            Some("mysql" | "mariadb") => mysql::open(settings, opened).await?,
+            Some("postgres" | "postgresql") => {
+                pools::in_time(postgres::open(settings, opened)).await?
+            }
+            Some("mysql" | "mariadb") => pools::in_time(mysql::open(settings, opened)).await?,
             // The url may carry a password: it is not repeated.
             _ => {
                 let wants = "wants sqlite://FILE, postgres://HOST/NAME or mysql://HOST/NAME";
@@ -101,24 +112,20 @@ impl Store {
         Ok(store)
     }
 
-    /// Closes every connection, the writer last so that it folds the write-ahead log into the file, and gives the lock back.
+    /// Closes the connections, and gives the lock back.
     pub async fn close(&self) {
-        let Ends { writer, readers } = self.0.pools.ends();
-        let _ = readers.close().await;
-        if let Some(writer) = writer {
-            let _ = writer.close().await;
-        }
+        self.0.pools.close().await;
         if let Ok(mut lock) = self.0.lock.lock() {
             lock.take();
         }
     }
 
-    fn writer(&self) -> Result<DatabaseConnection, StoreFault> {
-        self.0.pools.ends().writer.ok_or(StoreFault::ReadOnly)
+    fn writer(&self) -> Result<Line, StoreFault> {
+        self.0.pools.writer().ok_or(StoreFault::ReadOnly)
     }
 
-    fn readers(&self) -> DatabaseConnection {
-        self.0.pools.ends().readers
+    fn readers(&self) -> Line {
+        self.0.pools.readers()
     }
 
     async fn rows<T: FromQueryResult>(
@@ -126,8 +133,9 @@ impl Store {
         sql: &'static str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<T>, StoreFault> {
-        let found = self.answered(rows_of(&self.readers(), sql, values)).await?;
-        found.map_err(Into::into)
+        let readers = self.readers();
+        let found = self.answered(&readers, rows_of(&readers.pool, sql, values));
+        found.await?.map_err(Into::into)
     }
 }
 

@@ -9,7 +9,7 @@ use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use sea_orm::{DatabaseConnection, SqlxMySqlConnector};
 
-use super::pools::{Ends, Pools};
+use super::pools::{Pools, Work};
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 mod server;
@@ -48,17 +48,9 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         options.get_port(),
         options.get_database().unwrap_or_default()
     );
-    let ends = move || Ends {
-        writer: match opened {
-            Opened::Serving | Opened::Tool | Opened::Beside => {
-                Some(pool(&options, Work::Writes, &settings))
-            }
-            Opened::ReadOnly => None,
-        },
-        readers: pool(&options, Work::Reads, &settings),
-    };
-    let pools = Pools::of_a_server(&name, ends).await?;
-    verify(&pools.ends().readers).await?;
+    let make = move |work| pool(&options, work, &settings);
+    let pools = Pools::of_a_server(&name, opened.writes(), make).await?;
+    verify(&pools.readers().pool).await?;
     Ok(Inner {
         pools,
         sql: dialect::MYSQL,
@@ -84,12 +76,6 @@ fn options(settings: &StoreSettings) -> Result<MySqlConnectOptions, StoreFault> 
         .pipes_as_concat(false)
         .no_engine_substitution(false)
         .disable_statement_logging())
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Work {
-    Reads,
-    Writes,
 }
 
 /// What a new connection is told. MariaDB alone reads what stands in `/*M! */`, MySQL what stands in `/*!80000 */`: it has no

@@ -8,7 +8,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, Connection};
 use sea_orm::{DatabaseConnection, FromQueryResult, SqlxPostgresConnector};
 
-use super::pools::{Ends, Pools};
+use super::pools::{Pools, Work};
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 /// A connection that cannot be had in this time means a database that is not there.
@@ -52,15 +52,12 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     let readers = options
         .clone()
         .options([("default_transaction_read_only", "on")]);
-    let ends = move || Ends {
-        writer: match opened {
-            Opened::Serving | Opened::Tool | Opened::Beside => Some(pool(&options, WRITERS)),
-            Opened::ReadOnly => None,
-        },
-        readers: pool(&readers, settings.readers.max(1)),
+    let make = move |work| match work {
+        Work::Reads => pool(&readers, settings.readers.max(1)),
+        Work::Writes => pool(&options, WRITERS),
     };
-    let pools = Pools::of_a_server(&name, ends).await?;
-    verify(&pools.ends().readers).await?;
+    let pools = Pools::of_a_server(&name, opened.writes(), make).await?;
+    verify(&pools.readers().pool).await?;
     Ok(Inner {
         pools,
         sql: dialect::POSTGRES,

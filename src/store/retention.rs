@@ -191,8 +191,8 @@ impl Store {
         let mut values = values.map_err(StoreFault::Refused)?;
         values.extend(more.map(Value::from));
         let writer = self.writer()?;
-        let deleted = self.answered(async {
-            let txn = transaction::begin(&writer).await?;
+        let deleted = self.answered(&writer, async {
+            let txn = transaction::begin(&writer.pool).await?;
             match execute(&txn, sql, values).await {
                 Ok(rows) => {
                     txn.commit().await?;

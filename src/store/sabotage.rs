@@ -120,7 +120,7 @@ impl Store {
         let sql = format!(
             "UPDATE nodes SET heartbeat_at = heartbeat_at - {by} WHERE incarnation = '{incarnation}'"
         );
-        let aged = super::execute(&self.writer().unwrap(), sql.leak(), []).await;
+        let aged = super::execute(&self.writer().unwrap().pool, sql.leak(), []).await;
         assert_eq!(aged.unwrap(), 1);
     }
 
@@ -143,7 +143,11 @@ impl Store {
 
     /// The pool of the writer runs dry.
     pub async fn hold(&self) -> Held {
-        Held(transaction::begin(&self.writer().unwrap()).await.unwrap())
+        Held(
+            transaction::begin(&self.writer().unwrap().pool)
+                .await
+                .unwrap(),
+        )
     }
 
     /// Another process has the file.

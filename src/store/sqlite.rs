@@ -13,7 +13,7 @@ use sea_orm::sqlx::sqlite::{
 use sea_orm::sqlx::{ConnectOptions, Connection};
 use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, RuntimeErr, SqlxSqliteConnector};
 
-use super::pools::{Ends, Pools};
+use super::pools::Pools;
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 /// A reader that cannot be had in this time means a database that is not there.
@@ -34,7 +34,7 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         verify(writer, &path).await?;
     }
     Ok(Inner {
-        pools: Pools::of_a_file(Ends { writer, readers }),
+        pools: Pools::of_a_file(writer, readers),
         sql: dialect::SQLITE,
         name: path.display().to_string(),
         lock: Mutex::new(lock),

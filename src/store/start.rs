@@ -8,7 +8,7 @@ use super::dialect::{Sql, Verdict};
 use super::fault::verdict;
 
 use super::rows::{ListingRow, StockRow};
-use super::{Store, StoreFault, execute, rows, rows_of, transaction};
+use super::{Line, Store, StoreFault, execute, rows, rows_of, transaction};
 use crate::domain::{Incarnation, Timestamp};
 
 /// The seed's own catalogue: id, name, price in won.
@@ -36,14 +36,17 @@ impl Store {
 
     /// Two buyers and two products, only into an empty database; tells whether it did.
     pub async fn load_demo_data(&self) -> Result<bool, StoreFault> {
-        let txn = transaction::begin(&self.writer()?).await?;
-        let loaded = demo_data(&txn, self.0.sql).await;
-        if let Ok(true) = loaded {
-            txn.commit().await?;
-            return Ok(true);
-        }
-        let _ = txn.rollback().await;
-        match loaded {
+        let writer = self.writer()?;
+        let loaded = self.answered(&writer, async {
+            let txn = transaction::begin(&writer.pool).await?;
+            let loaded = demo_data(&txn, self.0.sql).await;
+            match loaded {
+                Ok(true) => txn.commit().await?,
+                Ok(false) | Err(_) => _ = txn.rollback().await,
+            }
+            loaded
+        });
+        match loaded.await? {
             // Another node of a new database was quicker.
             Err(error) if verdict(&error) == Verdict::Taken => Ok(false),
             Err(error) => Err(error.into()),
@@ -62,8 +65,9 @@ impl Store {
     ) -> Result<u64, StoreFault> {
         let mut orphans = 0;
         loop {
-            let step = self.answered(self.make_some_orphans_due(me, now, dead_after));
-            match step.await?? {
+            let writer = self.writer()?;
+            let step = self.make_some_orphans_due(&writer, me, now, dead_after);
+            match self.answered(&writer, step).await?? {
                 0 => return Ok(orphans),
                 some => orphans += some,
             }
@@ -72,11 +76,12 @@ impl Store {
 
     async fn make_some_orphans_due(
         &self,
+        writer: &Line,
         me: Incarnation,
         now: Timestamp,
         dead_after: Duration,
     ) -> Result<u64, StoreFault> {
-        let txn = transaction::begin(&self.writer()?).await?;
+        let txn = transaction::begin(&writer.pool).await?;
         let age = self.age(dead_after);
         let mut orphans = 0;
         for sql in self.0.sql.make_orphans_due {
@@ -94,18 +99,26 @@ impl Store {
             return Ok(known);
         }
         let bytes: [u8; 32] = rand::random();
-        let txn = transaction::begin(&self.writer()?).await?;
+        let writer = self.writer()?;
         let values = [name.into(), hex::encode(bytes).into()];
-        match execute(&txn, self.0.sql.insert_secret, values).await {
-            Ok(_) => txn.commit().await?,
+        let made = self.answered(&writer, async {
+            let txn = transaction::begin(&writer.pool).await?;
+            match execute(&txn, self.0.sql.insert_secret, values).await {
+                Ok(_) => txn.commit().await,
+                Err(error) => {
+                    let _ = txn.rollback().await;
+                    Err(error)
+                }
+            }
+        });
+        match made.await? {
+            Ok(()) => Ok(bytes),
+            // Somebody else has made it meanwhile, or it could not be made.
             Err(error) => {
-                let _ = txn.rollback().await;
-                // Somebody else has made it meanwhile, or it could not be made.
                 let known = self.known_secret(name).await?;
-                return known.ok_or_else(|| error.into());
+                known.ok_or_else(|| error.into())
             }
         }
-        Ok(bytes)
     }
 
     async fn known_secret(&self, name: &str) -> Result<Option<[u8; 32]>, StoreFault> {

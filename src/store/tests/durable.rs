@@ -193,7 +193,7 @@ async fn the_writer_is_durable_and_readers_cannot_write() {
     assert_eq!((&*found.journal_mode, found.synchronous), ("wal", 2));
     assert_eq!(found.foreign_keys, 1);
     let sql = "INSERT INTO users (id, name) VALUES ('x', 'x')";
-    assert!(execute(&shop.store.readers(), sql, []).await.is_err());
+    assert!(execute(&shop.store.readers().pool, sql, []).await.is_err());
 }
 
 /// What SQLite does by itself when the disk is full: it rolls back, and the connection is not used again.

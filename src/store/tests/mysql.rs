@@ -200,7 +200,7 @@ async fn each_connection_is_told_about_time_isolation_and_strictness() {
                CAST(@@innodb_lock_wait_timeout AS SIGNED) AS patience_s,
                CAST(@@group_concat_max_len AS SIGNED) AS gathered_bytes,
                CAST(/*M!100300 @@tx_read_only */ /*!80000 @@transaction_read_only */ AS SIGNED) AS reads_only";
-    for (pool, reads_only) in [(shop.writer(), 0), (shop.store.readers(), 1)] {
+    for (pool, reads_only) in [(shop.writer(), 0), (shop.store.readers().pool, 1)] {
         let found: Vec<Session> = rows_of(&pool, sql, []).await.unwrap();
         let mut modes: Vec<&str> = found[0].sql_mode.split(',').collect();
         modes.sort_unstable();
@@ -222,7 +222,7 @@ async fn each_connection_is_told_about_time_isolation_and_strictness() {
         assert_eq!(found, [told]);
     }
     let sql = "INSERT INTO users (id, name) VALUES ('x', 'x')";
-    assert!(execute(&shop.store.readers(), sql, []).await.is_err());
+    assert!(execute(&shop.store.readers().pool, sql, []).await.is_err());
 }
 
 /// MariaDB's JSON_TABLE cuts what is longer than its column, and says nothing.

@@ -24,7 +24,9 @@ async fn two_nodes(first: i64, second: i64) -> Option<(Shop, Store)> {
 
 /// Of a node that is in the middle of something.
 async fn busy(node: &Store, sql: &[&'static str]) -> DatabaseTransaction {
-    let txn = transaction::begin(&node.writer().unwrap()).await.unwrap();
+    let txn = transaction::begin(&node.writer().unwrap().pool)
+        .await
+        .unwrap();
     for sql in sql {
         execute(&txn, sql, []).await.unwrap();
     }
@@ -273,7 +275,7 @@ async fn times_are_the_same_in_every_time_zone() {
         sea_orm::DbBackend::Postgres => "SET TIME ZONE 'Asia/Seoul'",
         _ => "SELECT 1",
     };
-    for (pool, connections) in [(shop.writer(), 2), (shop.store.readers(), 4)] {
+    for (pool, connections) in [(shop.writer(), 2), (shop.store.readers().pool, 4)] {
         let mut all = Vec::new();
         for _ in 0..if shop.store.is_shared() {
             connections

@@ -271,7 +271,7 @@ impl Shop {
     }
 
     pub fn writer(&self) -> DatabaseConnection {
-        self.store.writer().unwrap()
+        self.store.writer().unwrap().pool
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {

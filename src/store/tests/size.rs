@@ -77,7 +77,7 @@ async fn say(connection: &DatabaseConnection, sql: String) {
 
 /// In SQL, which is quicker by far than the front door.
 async fn fill(store: &Store, payments: i64) {
-    let writer = &store.writer().unwrap();
+    let writer = &store.writer().unwrap().pool;
     say(writer, "CREATE TABLE numbers (n BIGINT PRIMARY KEY)".into()).await;
     say(writer, "INSERT INTO numbers VALUES (0)".into()).await;
     let mut many = 1;
@@ -167,12 +167,12 @@ impl<'a> Meter<'a> {
             () => (None, MYSQL_READ),
         };
         // Whoever comes back to a pool may be a moment late: so both of the writer's are asked, each for itself.
-        let writer = &self.store.writer().unwrap();
+        let writer = &self.store.writer().unwrap().pool;
         let both = [
             transaction::begin(writer).await.unwrap(),
             transaction::begin(writer).await.unwrap(),
         ];
-        let readers = &self.store.readers();
+        let readers = &self.store.readers().pool;
         let mut sum = 0;
         if let Some(flush) = flush {
             for txn in &both {
@@ -194,7 +194,7 @@ impl<'a> Meter<'a> {
 
     async fn is_mariadb(&self) -> bool {
         let sql = "SELECT version() LIKE '%MariaDB%' AS n";
-        let found: Vec<Count> = rows_of(&self.store.readers(), sql, []).await.unwrap();
+        let found: Vec<Count> = rows_of(&self.store.readers().pool, sql, []).await.unwrap();
         found[0].n == 1
     }
 
@@ -388,7 +388,7 @@ async fn walks_so_far(store: &Store) -> Vec<Scans> {
         return Vec::new();
     }
     Meter::of(store).await;
-    let scans: Vec<Scans> = rows_of(&store.readers(), SCANS, []).await.unwrap();
+    let scans: Vec<Scans> = rows_of(&store.readers().pool, SCANS, []).await.unwrap();
     assert_eq!(scans.len(), GROWING.len());
     scans
 }
@@ -431,7 +431,7 @@ async fn no_walks_in_a_file(store: &Store) {
     for (text, values) in texts {
         let explain: &'static str = format!("EXPLAIN QUERY PLAN {text}").leak();
         let values = vec![sea_orm::Value::from("[]"); values];
-        let plan: Vec<Plan> = rows_of(&store.writer().unwrap(), explain, values)
+        let plan: Vec<Plan> = rows_of(&store.writer().unwrap().pool, explain, values)
             .await
             .unwrap();
         let walks = |step: &&Plan| {
