@@ -81,9 +81,7 @@ impl Crew {
         let rooms = arbiters(settings.shards, runtime);
         let common = &rooms.common;
         let products = Products::new(rooms.shards.clone(), settings.product_recheck);
-        let (record, gates) = (store.clone(), products.clone());
-        let writer = JournalActor::new(record, gates, metrics.clone(), settings.journal);
-        let journal = JournalActor::start_in_arbiter(common, |_| writer);
+        let journal = start_journal(common, store, &products, metrics, settings.journal);
         let gateway = toss.identity().clone();
         let front = Front::new(&settings.toss);
         let toss = TossActor::new(toss, settings.toss, &front, metrics.clone());
@@ -203,6 +201,18 @@ fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> Arbiters {
         shards,
         common,
     }
+}
+
+fn start_journal(
+    common: &ArbiterHandle,
+    store: &Store,
+    products: &Products,
+    metrics: &Metrics,
+    mut limits: JournalLimits,
+) -> Addr<JournalActor> {
+    limits.batch = limits.batch.min(store.most_changes());
+    let journal = JournalActor::new(store.clone(), products.clone(), metrics.clone(), limits);
+    JournalActor::start_in_arbiter(common, |_| journal)
 }
 
 fn start_versions(common: &ArbiterHandle, store: &Store) -> Addr<Versions> {

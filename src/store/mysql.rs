@@ -51,9 +51,11 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     let make = move |work| pool(&options, work, &settings);
     let pools = Pools::of_a_server(&name, opened.writes(), make).await?;
     verify(&pools.readers().pool).await?;
+    let encrypted = server::is_encrypted(&pools.readers().pool).await?;
     Ok(Inner {
         pools,
         sql: dialect::MYSQL,
+        encrypted,
         name,
         lock: Default::default(),
         #[cfg(test)]

@@ -57,10 +57,11 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
         Work::Writes => pool(&options, WRITERS),
     };
     let pools = Pools::of_a_server(&name, opened.writes(), make).await?;
-    verify(&pools.readers().pool).await?;
+    let encrypted = verify(&pools.readers().pool).await?;
     Ok(Inner {
         pools,
         sql: dialect::POSTGRES,
+        encrypted,
         name,
         lock: Default::default(),
         #[cfg(test)]
@@ -116,19 +117,22 @@ struct Server {
     isolation: String,
     timezone: String,
     encoding: String,
+    encrypted: bool,
 }
 
 const SERVER: &str = "
     SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
            current_setting('synchronous_commit') AS synchronous_commit,
            current_setting('transaction_isolation') AS isolation, current_setting('TimeZone') AS timezone,
-           current_setting('server_encoding') AS encoding";
+           current_setting('server_encoding') AS encoding,
+           EXISTS (SELECT 1 FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl) AS encrypted";
 
-/// What was asked for is not always what is there: a pooler between us may drop it, and durability is the server's.
-async fn verify(readers: &DatabaseConnection) -> Result<(), StoreFault> {
+/// What was asked for is not always what is there: a pooler between us may drop it, and durability is the server's. Returns
+/// whether it speaks TLS.
+async fn verify(readers: &DatabaseConnection) -> Result<bool, StoreFault> {
     let found: Vec<Server> = rows_of(readers, SERVER, []).await?;
     let Some(server) = found.first() else {
-        return Ok(());
+        return Ok(false);
     };
     for doubt in doubts(server) {
         tracing::warn!("{doubt}");
@@ -139,7 +143,7 @@ async fn verify(readers: &DatabaseConnection) -> Result<(), StoreFault> {
             "wants a database whose encoding is UTF8; this one has {encoding}"
         )));
     }
-    Ok(())
+    Ok(server.encrypted)
 }
 
 fn doubts(server: &Server) -> Vec<&'static str> {
@@ -184,6 +188,7 @@ mod tests {
             isolation: "read committed".to_owned(),
             timezone: "UTC".to_owned(),
             encoding: "UTF8".to_owned(),
+            encrypted: false,
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a server of MySQL or MariaDB must be, and what it had better be.
 
-use sea_orm::FromQueryResult;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, FromQueryResult};
+
+use crate::store::statement;
 
 /// As the server says it; a reader asks.
 #[derive(FromQueryResult)]
@@ -33,6 +35,14 @@ const MYSQL: [u32; 3] = [8, 0, 19];
 const PACKET_AT_LEAST: i64 = 1 << 20;
 /// The largest batches that are allowed may not fit; they are split.
 const PACKET_ENOUGH: i64 = 16 << 20;
+
+/// Whether this connection speaks TLS; in a table of its own name on each kind of server, but under one word.
+pub(super) async fn is_encrypted(readers: &DatabaseConnection) -> Result<bool, DbErr> {
+    let ask = statement(readers, "SHOW SESSION STATUS LIKE 'Ssl_cipher'", []);
+    let said = readers.query_one_raw(ask).await?;
+    let cipher: Option<String> = said.map(|row| row.try_get("", "Value")).transpose()?;
+    Ok(cipher.is_some_and(|cipher| !cipher.is_empty()))
+}
 
 impl Server {
     /// Why it cannot work here.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use sea_orm::ConnectionTrait as _;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::shop::*;
 use crate::store::pools::PATIENCE;
-use crate::store::{Opened, Store};
+use crate::store::{Opened, Store, statement};
 
 /// Between a store and its server. While it is cut, what runs over it stays open and moves no more.
 struct Cable {
@@ -123,4 +124,31 @@ async fn reads(store: &Store) -> bool {
 
 async fn one_more(store: &Store) -> bool {
     store.commit(&[restock(2, 1)]).await.is_ok()
+}
+
+/// Where the server offers TLS it is spoken, and commits are small.
+#[tokio::test]
+async fn over_tls_a_commit_is_as_small_as_one_record() {
+    let shop = Shop::with(10, 10).await;
+    let (offer, disabled) = match shop.url() {
+        url if url.starts_with("postgres") => ("SHOW ssl", "sslmode=disable"),
+        url if url.starts_with("mysql") => ("SHOW VARIABLES LIKE 'have_ssl'", "ssl-mode=DISABLED"),
+        _ => {
+            assert_eq!(shop.store.most_changes(), usize::MAX, "a file");
+            return;
+        }
+    };
+    let pool = shop.store.readers().pool;
+    let said = pool.query_one_raw(statement(&pool, offer, [])).await;
+    // The newest MySQL says nothing, since it always does.
+    let word = said.unwrap().map(|row| {
+        let named = row.try_get("", "ssl");
+        named.or_else(|_| row.try_get("", "Value")).unwrap()
+    });
+    let offered = word.is_none_or(|word: String| ["on", "YES"].contains(&&*word));
+    let most = if offered { 32 } else { usize::MAX };
+    assert_eq!(shop.store.most_changes(), most);
+    let plain = settings(&format!("{}?{disabled}", shop.url()));
+    let plain = Store::open(plain, Opened::ReadOnly).await.unwrap();
+    assert_eq!(plain.most_changes(), usize::MAX);
 }
