@@ -77,6 +77,17 @@ async fn try_restock(house: &House, change: i64) -> Reply {
     house.post("/api/v1/products/1/stock", &body).await
 }
 
+/// Whatever would have to be written is refused for now.
+async fn nothing_is_taken(house: &House, waiting: &Order, key: &str) {
+    for reply in [
+        house.confirm(waiting, key).await,
+        try_checkout(house).await,
+        try_restock(house, 5).await,
+    ] {
+        assert!(is_later(&reply), "{reply:?}");
+    }
+}
+
 /// A confirm whose call to Toss takes longer than its caller waits; it is under way when this returns.
 async fn in_flight(house: &House, takes: Duration) -> (Order, tokio::task::JoinHandle<Reply>) {
     let (order, key) = house.authorized().await;
@@ -131,13 +142,7 @@ async fn a_locked_database_answers_not_now_and_settles_when_it_is_free() {
     // Nothing can be written: the buyer hears that it is being checked.
     let pending = caller.await.unwrap();
     assert_eq!((pending.code(), pending.status.as_u16()), ("E03009", 503));
-    for reply in [
-        house.confirm(&waiting, &key).await,
-        try_checkout(&house).await,
-        try_restock(&house, 5).await,
-    ] {
-        assert!(is_later(&reply), "{reply:?}");
-    }
+    nothing_is_taken(&house, &waiting, &key).await;
     // Readers go on, and tell no more than what is durable.
     until_approved(&house, &flying).await;
     red(&house).await;
@@ -170,13 +175,7 @@ async fn a_database_that_only_reads_answers_not_now_and_settles_when_it_takes_wr
 
     let pending = caller.await.unwrap();
     assert_eq!((pending.code(), pending.status.as_u16()), ("E03009", 503));
-    for reply in [
-        house.confirm(&waiting, &key).await,
-        try_checkout(&house).await,
-        try_restock(&house, 5).await,
-    ] {
-        assert!(is_later(&reply), "{reply:?}");
-    }
+    nothing_is_taken(&house, &waiting, &key).await;
     until_approved(&house, &flying).await;
     red(&house).await;
     assert_eq!(house.status(&flying).await["status"], "IN_PROGRESS");
