@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::access::{Access, Caller};
 use super::answers::Refusal;
+use super::connections::Listening;
 use super::layers::Slot;
 use super::reading::{self, BodyLimits};
 use crate::actors::{Directory, TraceId};
@@ -90,7 +91,9 @@ impl<'a> Desk<'a> {
         if let Some(slot) = &slot {
             slot.release();
         }
+        let listening = Listening::to(self.req.conn_data());
         let body = reading::read(self.req.headers(), payload, &self.terms.bodies).await?;
+        drop(listening);
         match slot {
             Some(slot) if !slot.retake() => Err(Refusal::BUSY),
             Some(_) | None => Ok(body),

@@ -7,6 +7,7 @@ mod desk;
 mod layers;
 mod reading;
 mod routes;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, ServiceConfig};
-use actix_web::{App, Error, HttpServer};
+use actix_web::{App, Error};
 use tokio::time::{Instant, sleep};
 
 use crate::actors::Directory;
@@ -27,9 +28,7 @@ use connections::Reaper;
 use desk::{Closing, Terms};
 use layers::{Frame, Guard, Origins, Traffic, UnfitOrigin};
 use reading::BodyLimits;
-
-/// For a client to take its last answer and to close.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+use server::Times;
 
 #[derive(Clone, Debug)]
 pub struct DoorSettings {
@@ -111,28 +110,27 @@ where
     let lines = traffic.clone();
     let workers = settings.workers.max(1);
     let reaper = Reaper::new(settings.head_timeout, settings.keep_alive);
-    let watch = reaper.clone();
     let unbound = |why| DoorFault::Bind { address: bind, why };
     let listener = connections::listen(bind).map_err(unbound)?;
-    let server = HttpServer::new(move || app(layers.clone(), also.clone()))
+    let address = listener.local_addr().map_err(unbound)?;
+    let server = Server::build()
         .workers(workers)
-        .max_connections(connections::most_each(settings.max_connections, workers))
-        .on_connect(move |io, data| {
-            watch.watch(io, data);
-            _ = data.insert(lines.connected());
-        })
-        .keep_alive(settings.keep_alive)
-        // For whom the reaper does not know.
-        .client_request_timeout(settings.head_timeout * 2)
-        .client_disconnect_timeout(CLOSE_DEADLINE)
-        // Whoever hangs up is gone: nobody's answer holds a slot. The payment itself goes on without its caller.
-        .h1_allow_half_closed(false)
+        .max_concurrent_connections(connections::most_each(settings.max_connections, workers))
         .shutdown_timeout(settings.shutdown_s)
-        .disable_signals()
-        .listen(listener)
-        .map_err(unbound)?;
-    let address = server.addrs().first().copied().unwrap_or(bind);
-    let server = server.run();
+        .disable_signals();
+    let leave = server.graceful_shutdown_signal();
+    let (times, watch) = (Times::of(settings), reaper.clone());
+    let server = server
+        .listen("door", listener, move || {
+            let (app, leave) = (app(layers.clone(), also.clone()), leave.clone());
+            let leave = move || {
+                let leave = leave.clone();
+                async move { leave.notified().await }
+            };
+            server::connected(app, times, leave, watch.clone(), lines.clone())
+        })
+        .map_err(unbound)?
+        .run();
     let handle = server.handle();
     actix_web::rt::spawn(async move {
         if let Err(fault) = server.await {

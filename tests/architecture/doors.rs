@@ -44,6 +44,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["gateway", "audit", "loadtest", "demo"]),
     ("actix_web", &["http", "sandbox"]),
     ("actix_cors", &["http", "sandbox"]),
+    ("actix_http", &["http"]),
+    ("actix_service", &["http"]),
     // The command line starts the System that the actors live in.
     ("actix", &["actors", "http", "app", "cli"]),
     ("actix_rt", &["actors", "http", "app", "cli"]),

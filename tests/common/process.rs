@@ -125,6 +125,15 @@ impl Process {
             .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
+
+    /// Processor time so far, in steps of 10 ms.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // Behind the name, which may have spaces: user and system time are the 12th and 13th field.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        Duration::from_millis(ticks.map(|n| 10 * n.parse::<u64>().unwrap()).sum())
+    }
 }
 
 impl Drop for Process {

@@ -1,7 +1,9 @@
 //! What is no HTTP, or two kinds of it at once. The framework answers these below our door: a bare 4xx without a body
 //! and the end of the connection; never a 500, never a second answer to what was smuggled in.
 
+use std::io::Write as _;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use crate::common::House;
 use crate::fort::{API_KEY, CHECKOUT, Fort};
@@ -169,6 +171,30 @@ fn a_pipeline_ends_at_its_first_garbage() {
     for _ in 0..300 {
         assert_eq!(wire.hear(false).unwrap().status, 200);
     }
+    fort.stands();
+}
+
+/// However far ahead a client asks, and however late it listens, each request has its answer, in order: what was left
+/// unread meanwhile is read when its turn comes. (A request with a body, behind another, ends a pipeline: the framework
+/// closes behind the answer before it.)
+#[test]
+fn a_long_pipeline_is_answered_to_its_end() {
+    let fort = Fort::build(House::plan());
+    let turn = ["/health/live", "/api/v1/products", "/nowhere"]
+        .map(|path| request(&format!("GET {path}"), &[], b""))
+        .concat();
+    let mut wire = Wire::to(fort.address());
+    let mut mouth = wire.stream.try_clone().unwrap();
+    let asking = std::thread::spawn(move || mouth.write_all(&turn.repeat(2_000)));
+    // Until nothing goes in either direction any more.
+    std::thread::sleep(Duration::from_millis(300));
+    for turn in 0..2_000 {
+        for expected in [200, 200, 404] {
+            let said = wire.hear(false).map(|said| said.status);
+            assert_eq!(said, Some(expected), "in turn {turn}");
+        }
+    }
+    asking.join().unwrap().unwrap();
     fort.stands();
 }
 
