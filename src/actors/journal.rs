@@ -1,5 +1,5 @@
 //! JournalActor: every write of the process queues here, and whatever is queued is committed together. A lone write
-//! commits at once; under load, batches form by themselves while the one before them commits.
+//! commits at once; under load, batches form by themselves while the one before them is written.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use crate::store::{Change, Store, Verdict};
 
 mod batch;
 
-use batch::{Bench, Database, refuse_all};
+use batch::{Bench, Database, Turn, refuse_all};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
 #[derive(Message, Debug)]
@@ -101,6 +101,9 @@ struct Entry {
     since: Instant,
 }
 
+/// One that is written, and one that waits for its COMMIT.
+const MOST_BEGUN: usize = 2;
+
 /// The bounds of the journal.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalLimits {
@@ -118,7 +121,12 @@ pub struct JournalActor {
     urgent: VecDeque<Entry>,
     queue: VecDeque<Entry>,
     openings: usize,
-    committing: bool,
+    /// A batch is being written; the next waits until only its COMMIT is missing.
+    writing: bool,
+    /// Batches that have begun and not ended.
+    begun: usize,
+    /// The end of the last batch that has begun.
+    last: Option<oneshot::Receiver<()>>,
     beating: bool,
     flushes: Vec<oneshot::Sender<()>>,
 }
@@ -142,7 +150,9 @@ impl JournalActor {
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
             openings: 0,
-            committing: false,
+            writing: false,
+            begun: 0,
+            last: None,
             beating: false,
             flushes: Vec::new(),
         }
@@ -150,29 +160,49 @@ impl JournalActor {
 
     fn commit_next(&mut self, ctx: &mut Context<Self>) {
         self.commit_beats(ctx);
-        if self.committing {
+        if self.writing || self.begun == MOST_BEGUN {
             return;
         }
         let batch = self.next_batch();
         if batch.is_empty() {
-            if !self.beating {
+            if self.begun == 0 && !self.beating {
                 self.flushes.drain(..).for_each(|done| _ = done.send(()));
             }
             return;
         }
-        self.committing = true;
+        let (next, written) = oneshot::channel();
+        let (ended, end) = oneshot::channel();
+        let turn = Turn {
+            before: self.last.replace(end).filter(|_| self.begun > 0),
+            next: Some(next),
+            ended: Some(ended),
+        };
+        self.writing = true;
+        self.begun += 1;
         // On the shared runtime: this arbiter stays free to queue what arrives meanwhile.
-        let work = tokio::spawn(self.bench.clone().commit(batch));
-        let finished = work.into_actor(self).map(|joined, journal, ctx| {
-            match joined {
-                Ok(Database::Answers) => {}
-                Ok(Database::Away) => journal.shed_openings(),
-                Err(fault) => {
-                    tracing::error!(%fault, "a batch of the journal panicked; its writers reload");
-                }
+        let work = tokio::spawn(self.bench.clone().commit(batch, turn));
+        let written = written.into_actor(self).map(|written, journal, ctx| {
+            let goes_on = written.is_ok();
+            if goes_on {
+                journal.writing = false;
+                journal.commit_next(ctx);
             }
-            journal.committing = false;
-            journal.commit_next(ctx);
+            goes_on
+        });
+        let finished = written.then(|went_on, journal, _| {
+            let work = work.into_actor(journal);
+            work.map(move |joined, journal, ctx| {
+                match joined {
+                    Ok(Database::Answers) => {}
+                    Ok(Database::Away) => journal.shed_openings(),
+                    Err(fault) => {
+                        tracing::error!(%fault, "a batch of the journal panicked; its writers reload");
+                    }
+                }
+                journal.writing &= went_on;
+                journal.begun -= 1;
+                journal.commit_next(ctx);
+            })
         });
         ctx.spawn(finished);
     }
@@ -185,7 +215,7 @@ impl JournalActor {
         }
         self.beating = true;
         let beats = self.urgent.drain(..).collect();
-        let work = tokio::spawn(self.bench.clone().commit(beats));
+        let work = tokio::spawn(self.bench.clone().commit(beats, Turn::default()));
         ctx.spawn(work.into_actor(self).map(|joined, journal, ctx| {
             if let Err(fault) = joined {
                 tracing::error!(%fault, "a heartbeat panicked");

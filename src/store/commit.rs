@@ -56,15 +56,25 @@ impl From<Silent> for Aborted {
 }
 
 impl Store {
-    /// After `Doubtful`, [`Store::read_back`] tells; after any other fault it is surely not written. Meant for one caller
-    /// at a time: two of them take turns.
+    /// After `Doubtful`, [`Store::read_back`] tells; after any other fault it is surely not written.
     pub async fn commit(&self, batch: &[Change]) -> Result<Committed, CommitFault> {
+        self.commit_before(batch, &mut || {}).await
+    }
+
+    /// Calls `next` when all is written and the COMMIT is about to be sent: whoever commits next may begin, and the time that
+    /// the disk takes is not lost. The rows of this batch it finds locked until they are durable. Called again where a
+    /// batch has to be written again, and never for a file, which has one writer at a time.
+    pub async fn commit_before(
+        &self,
+        batch: &[Change],
+        next: &mut (dyn FnMut() + Send),
+    ) -> Result<Committed, CommitFault> {
         let mut tries = 1;
         loop {
             let writer = self
                 .writer()
                 .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
-            match self.try_commit(&writer, batch).await {
+            match self.try_commit(&writer, batch, next).await {
                 Ok(done) => return done,
                 Err(aborted) if tries < aborted.tries => {
                     tracing::debug!(fault = %aborted.fault, tries, "a batch collided; again");
@@ -82,6 +92,7 @@ impl Store {
         &self,
         writer: &Line,
         batch: &[Change],
+        next: &mut (dyn FnMut() + Send),
     ) -> Result<Result<Committed, CommitFault>, Aborted> {
         let begun = self.answered(writer, async {
             let txn = transaction::begin(&writer.pool).await?;
@@ -96,6 +107,9 @@ impl Store {
         });
         let (txn, committed, wrote) = begun.await??;
         fault_point!(Batch(Written): batch);
+        if self.is_shared() {
+            next();
+        }
         #[cfg(test)]
         let txn = match wrote {
             true => match self.0.sabotage.end(txn, batch).await {

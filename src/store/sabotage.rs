@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sea_orm::{DatabaseTransaction, SqlxSqliteConnector};
+use tokio::sync::Notify;
 
 use super::{Change, CommitFault, Store, StoreFault, transaction};
 
@@ -19,6 +20,8 @@ pub enum Fate {
     Vanished,
     /// It does not land now; [`Store::land_late`] makes it.
     Late,
+    /// It lands at once, and that nobody is told becomes known with [`Store::give_up_waiting`].
+    Unheard,
     /// Somebody else holds a row, and is waited for in vain.
     Blocked,
 }
@@ -35,7 +38,7 @@ struct Plot {
 }
 
 #[derive(Debug, Default)]
-pub struct Sabotage(Mutex<Plot>);
+pub struct Sabotage(Mutex<Plot>, Notify);
 
 impl Sabotage {
     fn plot(&self) -> MutexGuard<'_, Plot> {
@@ -57,6 +60,11 @@ impl Sabotage {
         let ended = match fate {
             None | Some(Fate::Acknowledged | Fate::Blocked) => return Err(txn),
             Some(Fate::Landed) => txn.commit().await,
+            Some(Fate::Unheard) => {
+                let landed = txn.commit().await;
+                self.1.notified().await;
+                landed
+            }
             Some(Fate::Vanished) => txn.rollback().await,
             Some(Fate::Late) => {
                 self.plot().late = batch.to_vec();
@@ -102,6 +110,10 @@ impl Store {
         let mut plot = self.0.sabotage.plot();
         plot.fates = fates.iter().copied().collect();
         plot.blind = blind;
+    }
+
+    pub fn give_up_waiting(&self) {
+        self.0.sabotage.1.notify_one();
     }
 
     /// From now on it believes that other nodes may be at work on it.

@@ -22,6 +22,29 @@ pub(super) struct Bench {
     pub metrics: Metrics,
 }
 
+/// The order of batches: each may be written while the one before it is being made durable.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The end of the batch before, if it has not come yet.
+    pub before: Option<oneshot::Receiver<()>>,
+    /// To be told that the next may begin.
+    pub next: Option<oneshot::Sender<()>>,
+    /// Dropped when this one ends, however that may be.
+    pub ended: Option<oneshot::Sender<()>>,
+}
+
+impl Turn {
+    /// Returns whether there was a batch before.
+    async fn come(&mut self) -> bool {
+        let Some(before) = self.before.take() else {
+            return false;
+        };
+        // Nothing is sent: its end drops the sender.
+        _ = before.await;
+        true
+    }
+}
+
 /// How long a batch is halved around rows that somebody else holds. Each half waits for them, and everybody else for it.
 #[cfg(not(test))]
 const HALVING: Duration = Duration::from_secs(5);
@@ -37,19 +60,30 @@ pub(super) enum Database {
 }
 
 impl Bench {
-    /// Commits a batch; where the batch itself is refused, halves it until the poison is alone.
-    pub async fn commit(self, batch: Vec<Entry>) -> Database {
-        let begun = Instant::now();
+    /// Commits a batch; where the batch itself is refused, halves it until the poison is alone. Nobody hears of it before
+    /// those of the batch before it have.
+    pub async fn commit(self, batch: Vec<Entry>, mut turn: Turn) -> Database {
+        let _ended = turn.ended.take();
+        let mut begun = Instant::now();
         let mut todo = vec![batch];
         while let Some(entries) = todo.pop() {
             let (changes, waiting) = part(entries);
             fault_point!(Batch(Queued): &changes);
             let began = Instant::now();
-            match self.store.commit(&changes).await {
+            let mut next = || _ = turn.next.take().map(|next| next.send(()));
+            let done = self.store.commit_before(&changes, &mut next).await;
+            let took = began.elapsed();
+            let was_second = turn.come().await;
+            match done {
                 Ok(committed) => {
-                    self.metrics.committed(changes.len(), began.elapsed());
+                    self.metrics.committed(changes.len(), took);
                     self.settle(&changes, waiting, committed);
                     fault_point!(Batch(Told): &changes);
+                }
+                Err(CommitFault::Blocked(why)) if was_second => {
+                    tracing::debug!(why, "it was the batch before that held the rows; again");
+                    begun = Instant::now();
+                    todo.push(rejoin(changes, waiting));
                 }
                 Err(CommitFault::Refused(why)) if changes.len() > 1 => {
                     todo.extend(halves(changes, waiting, &why));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::*;
-use crate::actors::journal::Written;
+use crate::actors::journal::{Flush, Written};
 use crate::store::sabotage::Fate;
 
 const WRITTEN: Written = Ok(Verdict::Committed { held: false });
@@ -212,4 +212,68 @@ async fn reading_back_gives_up_at_the_first_sign_that_the_database_is_away() {
     assert_eq!(heard.iter().filter(doubtful).count(), 20, "{heard:?}");
     assert!(stage.hands.store.is_spent());
     assert_eq!(stock(&stage).await, 59 + 21);
+}
+
+/// The journal as it is on a server: a batch waits for its COMMIT, and the next one lands meanwhile.
+async fn two_at_once() -> (Stage, Queue) {
+    let stage = stage(PLAN, None).await;
+    stage.hands.store.share();
+    let queue = Queue::of(&stage, 1);
+    (stage, queue)
+}
+
+async fn in_stock(stage: &Stage, wanted: i64) {
+    while stock(stage).await < wanted {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[actix::test]
+async fn a_batch_is_written_while_the_one_before_waits_for_its_commit_and_is_answered_after_it() {
+    let (stage, mut queue) = two_at_once().await;
+    stage.hands.store.sabotage(&[Fate::Unheard], 0);
+    for _ in 0..4 {
+        queue.push(restock(Uuid::now_v7()));
+    }
+    in_stock(&stage, 59 + 2).await;
+    queue.taken_in().await;
+    assert_eq!(queue.heard.borrow().len(), 0, "before its turn");
+    assert_eq!(stock(&stage).await, 59 + 2, "a third has begun");
+    stage.hands.store.give_up_waiting();
+    let heard = queue.drain().await;
+    let in_turn: Vec<_> = (0..4).map(|number| (number, WRITTEN)).collect();
+    assert_eq!(heard, in_turn);
+    assert_eq!(stock(&stage).await, 59 + 4);
+}
+
+#[actix::test]
+async fn rows_that_the_batch_before_holds_are_waited_for_until_it_ends() {
+    let (stage, mut queue) = two_at_once().await;
+    let fates = [Fate::Unheard, Fate::Blocked];
+    stage.hands.store.sabotage(&fates, 0);
+    for _ in 0..2 {
+        queue.push(restock(Uuid::now_v7()));
+    }
+    while !stage.hands.store.is_spent() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stage.hands.store.give_up_waiting();
+    assert_eq!(queue.drain().await, [(0, WRITTEN), (1, WRITTEN)]);
+    assert_eq!(stock(&stage).await, 59 + 2);
+}
+
+#[actix::test]
+async fn a_flush_waits_for_both_batches() {
+    let (stage, mut queue) = two_at_once().await;
+    stage.hands.store.sabotage(&[Fate::Unheard], 0);
+    for _ in 0..2 {
+        queue.push(restock(Uuid::now_v7()));
+    }
+    in_stock(&stage, 59 + 2).await;
+    let mut flushed = Box::pin(queue.journal.send(Flush));
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut flushed).await;
+    assert!(early.is_err(), "flushed while a COMMIT is out");
+    stage.hands.store.give_up_waiting();
+    flushed.await.unwrap();
+    queue.drain().await;
 }
