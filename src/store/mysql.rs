@@ -9,7 +9,7 @@ use sea_orm::sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use sea_orm::{DatabaseConnection, SqlxMySqlConnector};
 
-use super::pools::{Pools, Work};
+use super::pools::{Pools, WRITERS, Work};
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 mod server;
@@ -18,10 +18,6 @@ use server::Server;
 
 /// A connection that cannot be had in this time means a database that is not there.
 const ACQUIRE: Duration = Duration::from_secs(3);
-
-/// One batch waits for its COMMIT while the next is being written, and a heartbeat goes beside both. One more is there while
-/// another is being looked at: a pool asks each one that comes back whether it still lives.
-const WRITERS: u32 = 4;
 
 /// From this age on an idle connection is asked whether it still lives before it is used.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(2);

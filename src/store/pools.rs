@@ -17,6 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[cfg(test)]
 pub const PATIENCE: Duration = Duration::from_secs(8);
 
+/// One batch waits for its COMMIT while the next is being written, and a heartbeat goes beside both. One more is there while
+/// another is being looked at: a pool asks each one that comes back whether it still lives.
+pub(super) const WRITERS: u32 = 4;
+
 /// Pools that were left and still have connections; with so many of them no further one is left. A server that hangs again
 /// and again, and takes new connections all the while, is not filled with ours.
 const MOST_LEFT: usize = 8;

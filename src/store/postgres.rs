@@ -8,15 +8,11 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, Connection};
 use sea_orm::{DatabaseConnection, FromQueryResult, SqlxPostgresConnector};
 
-use super::pools::{Pools, Work};
+use super::pools::{Pools, WRITERS, Work};
 use super::{Inner, Opened, StoreFault, StoreSettings, dialect, rows_of};
 
 /// A connection that cannot be had in this time means a database that is not there.
 const ACQUIRE: Duration = Duration::from_secs(3);
-
-/// One batch waits for its COMMIT while the next is being written, and a heartbeat goes beside both. One more is there while
-/// another is being looked at: a pool asks each one that comes back whether it still lives.
-const WRITERS: u32 = 4;
 
 /// From this age on an idle connection is asked whether it still lives before it is used.
 const DOUBTFUL_AFTER: Duration = Duration::from_secs(5);

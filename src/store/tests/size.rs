@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::shop::*;
 use crate::domain::{Incarnation, UserId};
 use crate::store::dialect::{self, Together};
+use crate::store::pools::WRITERS;
 use crate::store::{
     Change, CheckoutKey, Opened, Pruning, Share, Store, StoreSettings, execute, rows_of,
     transaction,
@@ -166,26 +167,26 @@ impl<'a> Meter<'a> {
             () if self.is_mariadb().await => (None, MARIADB_READ),
             () => (None, MYSQL_READ),
         };
-        // Whoever comes back to a pool may be a moment late: so both of the writer's are asked, each for itself.
+        // Any of the writer's may have done the work, and each counts for itself: all of them at once, so that none is asked twice.
         let writer = &self.store.writer().unwrap().pool;
-        let both = [
-            transaction::begin(writer).await.unwrap(),
-            transaction::begin(writer).await.unwrap(),
-        ];
+        let mut all = Vec::new();
+        for _ in 0..WRITERS {
+            all.push(transaction::begin(writer).await.unwrap());
+        }
         let readers = &self.store.readers().pool;
         let mut sum = 0;
         if let Some(flush) = flush {
-            for txn in &both {
+            for txn in &all {
                 let _: Vec<Count> = rows_of(txn, flush, []).await.unwrap();
             }
             let _: Vec<Count> = rows_of(readers, flush, []).await.unwrap();
         } else {
-            for txn in &both {
+            for txn in &all {
                 let found: Vec<Count> = rows_of(txn, read, []).await.unwrap();
                 sum += found[0].n;
             }
         }
-        for txn in both {
+        for txn in all {
             txn.rollback().await.unwrap();
         }
         let found: Vec<Count> = rows_of(readers, read, []).await.unwrap();
