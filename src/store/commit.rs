@@ -25,33 +25,58 @@ use write::write;
 /// Why a transaction was given up before its COMMIT took effect: nothing of it is there.
 struct Aborted {
     fault: CommitFault,
-    /// How often in all it is worth a try: somebody else was in the way, and may be gone by now.
-    tries: u32,
+    cause: dialect::Verdict,
 }
 
 impl Aborted {
     fn refused(why: String) -> Aborted {
         let fault = CommitFault::Refused(why);
-        Aborted { fault, tries: 1 }
+        let cause = dialect::Verdict::Refused;
+        Aborted { fault, cause }
+    }
+}
+
+/// How often it is worth another try, for each cause by itself: somebody else was in the way, and may be gone by now. One
+/// who was waited for in vain may have written the row by the next look, and that wants a look of its own.
+struct Tries {
+    collided: u32,
+    blocked: u32,
+    taken: u32,
+}
+
+impl Tries {
+    const ALL: Tries = Tries {
+        collided: 7,
+        blocked: 1,
+        taken: 1,
+    };
+
+    fn take(&mut self, cause: dialect::Verdict) -> bool {
+        let left = match cause {
+            dialect::Verdict::Collided => &mut self.collided,
+            dialect::Verdict::Blocked => &mut self.blocked,
+            dialect::Verdict::Taken => &mut self.taken,
+            dialect::Verdict::Refused | dialect::Verdict::Unwell => return false,
+        };
+        let is_left = *left > 0;
+        *left = left.saturating_sub(1);
+        is_left
     }
 }
 
 impl From<DbErr> for Aborted {
     fn from(error: DbErr) -> Aborted {
-        let tries = match verdict(&error) {
-            dialect::Verdict::Collided => 8,
-            dialect::Verdict::Taken | dialect::Verdict::Blocked => 2,
-            dialect::Verdict::Refused | dialect::Verdict::Unwell => 1,
-        };
+        let cause = verdict(&error);
         let fault = error.into();
-        Aborted { fault, tries }
+        Aborted { fault, cause }
     }
 }
 
 impl From<Silent> for Aborted {
     fn from(silent: Silent) -> Aborted {
         let fault = CommitFault::Unavailable(silent.to_string());
-        Aborted { fault, tries: 1 }
+        let cause = dialect::Verdict::Unwell;
+        Aborted { fault, cause }
     }
 }
 
@@ -69,19 +94,19 @@ impl Store {
         batch: &[Change],
         next: &mut (dyn FnMut() + Send),
     ) -> Result<Committed, CommitFault> {
-        let mut tries = 1;
+        let (mut tries, mut tried) = (Tries::ALL, 1_u32);
         loop {
             let writer = self
                 .writer()
                 .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
             match self.try_commit(&writer, batch, next).await {
                 Ok(done) => return done,
-                Err(aborted) if tries < aborted.tries => {
-                    tracing::debug!(fault = %aborted.fault, tries, "a batch collided; again");
+                Err(aborted) if tries.take(aborted.cause) => {
+                    tracing::debug!(fault = %aborted.fault, tried, "a batch collided; again");
                     // Two that collided must not meet again at once.
-                    let pause = rand::random_range(1..=5 << tries.min(5));
+                    let pause = rand::random_range(1..=5 << tried.min(5));
                     tokio::time::sleep(Duration::from_millis(pause)).await;
-                    tries += 1;
+                    tried += 1;
                 }
                 Err(aborted) => return Err(aborted.fault),
             }
@@ -140,8 +165,8 @@ impl Store {
             }
             Err(error) => {
                 let fault = CommitFault::Unavailable(error.to_string());
-                let Aborted { tries, .. } = error.into();
-                Err(Aborted { fault, tries })
+                let Aborted { cause, .. } = error.into();
+                Err(Aborted { fault, cause })
             }
         }
     }

@@ -167,6 +167,45 @@ async fn two_nodes_with_one_checkout_key_make_one_order() {
     assert_eq!(shop.count(keys).await, 50);
 }
 
+/// Whoever holds the key is waited for twice at most, and must then be seen, not taken for a poison.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkout_that_waited_long_for_its_key_hears_of_the_order_that_has_it() {
+    let Some((shop, other)) = two_nodes(10, 0).await else {
+        return;
+    };
+    let theirs = shop.ready(&[(1, 1)]).await.order;
+    let mine = checkout(order(&[(1, 1)]));
+    let insert = format!(
+        "INSERT INTO checkout_keys VALUES ('{}', 'key', '{}', '{}', {})",
+        mine.next.order.user.as_str(),
+        "07".repeat(32),
+        theirs.id,
+        NOW.micros()
+    );
+    let txn = busy(&other, &[insert.leak()]).await;
+    let key = CheckoutKey {
+        user: mine.next.order.user.clone(),
+        key: "key".into(),
+        body_hash: [7; 32],
+    };
+    let change = Change::Checkout {
+        transition: mine,
+        key: Some(key),
+    };
+    let store = shop.store.clone();
+    let asked = tokio::spawn(async move { store.commit(&[change]).await });
+    // Between the ends of the first and the second wait for a lock.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(!asked.is_finished(), "it does not wait");
+    txn.commit().await.unwrap();
+    let verdicts = asked.await.unwrap().unwrap().verdicts;
+    let [Verdict::Duplicate { order, .. }] = verdicts[..] else {
+        panic!("{verdicts:?}");
+    };
+    assert_eq!(order, theirs.id);
+    assert_eq!(shop.counts().await[0], 1);
+}
+
 #[tokio::test]
 async fn a_row_that_stays_as_it_is_was_found() {
     let shop = Shop::with(10, 0).await;
