@@ -45,6 +45,15 @@ pub struct List(pub Listing);
 #[rtype(result = "()")]
 struct Release {
     quantity: i64,
+    asks: Option<Asks>,
+}
+
+/// Who was let through to ask the database, though the shelf was seen to be too empty.
+#[derive(Debug, Clone, Copy)]
+struct Asks {
+    /// When it was let through, and how old what it doubts was.
+    at: Instant,
+    seen_at: Instant,
 }
 
 /// Goods set aside in memory. Dropping it gives them back, whatever the reason: refusal, fault, panic. The write that
@@ -54,6 +63,7 @@ pub struct Reservation {
     gate: Option<Addr<ProductActor>>,
     product: ProductId,
     quantity: i64,
+    asks: Option<Asks>,
 }
 
 impl Reservation {
@@ -67,6 +77,7 @@ impl Drop for Reservation {
         if let Some(gate) = self.gate.take() {
             gate.do_send(Release {
                 quantity: self.quantity,
+                asks: self.asks,
             });
         }
     }
@@ -101,6 +112,7 @@ impl Handler<Reserve> for ProductActor {
     type Result = Result<Reservation, Shortage>;
 
     fn handle(&mut self, order: Reserve, ctx: &mut Self::Context) -> Self::Result {
+        let mut asks = None;
         if let Some(seen) = &mut self.seen {
             let available = seen.stock - self.reserved;
             let stale = seen.at.elapsed() >= self.recheck;
@@ -114,7 +126,9 @@ impl Handler<Reserve> for ProductActor {
             }
             if available < order.quantity {
                 // This one asks the database; the next may, one recheck later.
-                seen.at = Instant::now();
+                let (at, seen_at) = (Instant::now(), seen.at);
+                asks = Some(Asks { at, seen_at });
+                seen.at = at;
             }
         }
         self.reserved += order.quantity;
@@ -122,6 +136,7 @@ impl Handler<Reserve> for ProductActor {
             gate: Some(ctx.address()),
             product: self.product,
             quantity: order.quantity,
+            asks,
         })
     }
 }
@@ -131,6 +146,12 @@ impl Handler<Release> for ProductActor {
 
     fn handle(&mut self, order: Release, _: &mut Self::Context) {
         self.reserved -= order.quantity;
+        // It came back without an answer (another line was short, Toss was busy): the next one may ask at once.
+        if let (Some(seen), Some(asks)) = (&mut self.seen, order.asks)
+            && seen.at == asks.at
+        {
+            seen.at = asks.seen_at;
+        }
     }
 }
 

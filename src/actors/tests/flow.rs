@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use actix::Arbiter;
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 use super::{PLAN, Plan, is_paid, stage};
 use crate::actors::api::Heard;
 use crate::actors::journal::{NoVerdict, Write};
-use crate::actors::product::Reserve;
+use crate::actors::product::{Products, Reserve};
 use crate::actors::shard::Ignite;
 use crate::domain::{Answer, ProductId, Rejection, Won};
 use crate::store::{Change, Restock, Verdict};
@@ -215,4 +216,26 @@ async fn the_gate_knows_a_restock_at_once_and_asks_again_when_its_knowledge_is_o
     );
     tokio::time::sleep(Duration::from_millis(250)).await;
     assert!(is_paid(&stage.confirm(more, "key-c").await));
+}
+
+/// Who is let through to ask and comes back without having asked leaves the next one to ask, at once.
+#[actix::test]
+async fn a_gate_that_lets_somebody_ask_waits_for_an_answer_and_not_for_its_clock() {
+    let recheck = Duration::from_millis(200);
+    let stage = stage(PLAN, None).await;
+    let products = Products::new(vec![Arbiter::current()], recheck);
+    let gate = products.gate(ProductId::new(1).unwrap(), &stage.hands.journal);
+    products.settle(ProductId::new(1).unwrap(), Some(0), Vec::new());
+    assert!(gate.send(Reserve { quantity: 1 }).await.unwrap().is_err());
+    tokio::time::sleep(recheck).await;
+    for _ in 0..3 {
+        // Another line of its order is short.
+        drop(gate.send(Reserve { quantity: 1 }).await.unwrap().unwrap());
+    }
+    let asks = gate.send(Reserve { quantity: 1 }).await.unwrap().unwrap();
+    assert!(gate.send(Reserve { quantity: 1 }).await.unwrap().is_err());
+    // The database's answer comes first, and then the goods are given back.
+    products.settle(ProductId::new(1).unwrap(), Some(0), Vec::new());
+    drop(asks);
+    assert!(gate.send(Reserve { quantity: 1 }).await.unwrap().is_err());
 }
