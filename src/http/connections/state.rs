@@ -95,7 +95,12 @@ impl Connection {
     /// The client has taken something, or nothing, of what it is given.
     pub fn takes(&self, something: bool) {
         if !something {
-            self.deaf_since_ms.store(self.age_ms(), Ordering::Release);
+            // Once: it is deaf since the first time, however often it is offered something more.
+            let (never, now) = (NEVER, self.age_ms());
+            let order = (Ordering::AcqRel, Ordering::Acquire);
+            _ = self
+                .deaf_since_ms
+                .compare_exchange(never, now, order.0, order.1);
         } else if self.is_deaf() {
             self.deaf_since_ms.store(NEVER, Ordering::Release);
             self.read_on();
