@@ -15,6 +15,9 @@ pub(super) struct Server {
     binlog_format: String,
     isolation: String,
     sql_mode: String,
+    /// Of whoever else writes there.
+    servers_mode: String,
+    collation: String,
     time_zone: String,
     max_packet_bytes: i64,
 }
@@ -24,7 +27,8 @@ pub(super) const SQL: &str = "
            CAST(@@innodb_doublewrite AS CHAR) AS doublewrite, CAST(@@log_bin AS SIGNED) AS binlog,
            CAST(@@sync_binlog AS SIGNED) AS sync_binlog, CAST(@@binlog_format AS CHAR) AS binlog_format,
            CAST(/*M!100300 @@tx_isolation */ /*!80000 @@transaction_isolation */ AS CHAR) AS isolation,
-           CAST(@@sql_mode AS CHAR) AS sql_mode, CAST(@@time_zone AS CHAR) AS time_zone,
+           CAST(@@sql_mode AS CHAR) AS sql_mode, CAST(@@GLOBAL.sql_mode AS CHAR) AS servers_mode,
+           CAST(@@collation_connection AS CHAR) AS collation, CAST(@@time_zone AS CHAR) AS time_zone,
            CAST(@@max_allowed_packet AS SIGNED) AS max_packet_bytes";
 
 /// The first with JSON_TABLE, CHECK and DDL that survives a crash whole.
@@ -96,6 +100,14 @@ impl Server {
                 "sql_mode is not strict: something between us and the server drops our settings",
             ),
             (
+                self.servers_mode.contains("STRICT_"),
+                "the server's own sql_mode is not strict: what others write there by hand may be cut without a word",
+            ),
+            (
+                self.collation == "utf8mb4_bin",
+                "the collation is not utf8mb4_bin: something between us and the server drops our settings",
+            ),
+            (
                 self.time_zone == "+00:00",
                 "the time zone is not +00:00: something between us and the server drops our settings",
             ),
@@ -124,6 +136,8 @@ mod tests {
             binlog_format: "MIXED".to_owned(),
             isolation: "READ-COMMITTED".to_owned(),
             sql_mode: "STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION".to_owned(),
+            servers_mode: "STRICT_ALL_TABLES".to_owned(),
+            collation: "utf8mb4_bin".to_owned(),
             time_zone: "+00:00".to_owned(),
             max_packet_bytes: 16 << 20,
         }
@@ -139,16 +153,18 @@ mod tests {
             sync_binlog: 0,
             isolation: "REPEATABLE-READ".to_owned(),
             sql_mode: String::new(),
+            servers_mode: "NO_ENGINE_SUBSTITUTION".to_owned(),
+            collation: "utf8mb4_general_ci".to_owned(),
             time_zone: "SYSTEM".to_owned(),
             max_packet_bytes: 4 << 20,
             ..server("8.0.36")
         };
-        assert_eq!(careless.doubts().len(), 7);
+        assert_eq!(careless.doubts().len(), 9);
         let alone = Server {
             binlog: 0,
             ..careless
         };
-        assert_eq!(alone.doubts().len(), 6, "what is not logged is not lost");
+        assert_eq!(alone.doubts().len(), 8, "what is not logged is not lost");
     }
 
     #[test]
