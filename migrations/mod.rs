@@ -20,6 +20,7 @@ mod m0013_create_stock_changes;
 mod m0014_drop_payments_user;
 mod m0015_free_attempts;
 mod m0016_free_payment_history;
+mod m0017_room_for_outcomes;
 
 #[derive(Debug)]
 pub struct Migrator;
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_drop_payments_user::Migration),
             Box::new(m0015_free_attempts::Migration),
             Box::new(m0016_free_payment_history::Migration),
+            Box::new(m0017_room_for_outcomes::Migration),
         ]
     }
 }
