@@ -17,9 +17,12 @@ use super::payment::{
     Timeout,
 };
 use super::rounds::{Rounds, Stay};
-use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
+use crate::domain::{OrderId, Payment, Rejection, Status};
 use crate::metrics::Shed;
-use crate::store::StoreFault;
+
+mod loading;
+
+use loading::Loads;
 
 /// A message for an order, whoever owns it.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ pub struct Shard {
     rounds: Rounds,
     port: Option<Arc<ShardPort>>,
     queued: usize,
+    loads: Loads,
     fallen: Fallen,
 }
 
@@ -89,6 +93,7 @@ impl Shard {
             rounds: Rounds::default(),
             port: None,
             queued: 0,
+            loads: Loads::default(),
             fallen: Fallen::default(),
         }
     }
@@ -168,61 +173,6 @@ impl Shard {
             message,
             Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
         );
-    }
-
-    fn load(&mut self, order: OrderId, queue: Vec<ForOrder>, ctx: &mut Context<Self>) {
-        if self.queued + queue.len() > self.limits.loading {
-            queue.into_iter().for_each(|message| self.shed(message));
-            return;
-        }
-        self.queued += queue.len();
-        self.orders.insert(order, Entry::Loading(queue));
-        let (store, as_of) = (self.hands.store.clone(), Instant::now());
-        let loading = async move { store.load(order).await };
-        ctx.spawn(loading.into_actor(self).map(move |loaded, shard, ctx| {
-            shard.loaded(order, loaded, as_of, ctx);
-        }));
-    }
-
-    fn loaded(
-        &mut self,
-        order: OrderId,
-        loaded: Result<Option<Payment>, StoreFault>,
-        as_of: Instant,
-        ctx: &mut Context<Self>,
-    ) {
-        let queue = match self.orders.remove(&order) {
-            Some(Entry::Loading(queue)) => queue,
-            Some(live @ Entry::Live { .. }) => {
-                self.orders.insert(order, live);
-                return;
-            }
-            None => Vec::new(),
-        };
-        self.queued -= queue.len();
-        let refusal = match loaded {
-            Ok(Some(payment)) => {
-                let first = |actor: &Addr<PaymentActor>| {
-                    let sent = queue.len() as u64;
-                    queue.into_iter().for_each(|message| send(actor, message));
-                    sent
-                };
-                self.start_actor(payment, as_of, first, ctx);
-                return;
-            }
-            Ok(None) => Heard::Rejected(Rejection::PaymentNotFound(Some(order))),
-            Err(fault) => {
-                tracing::error!(%order, %fault, "could not load the order");
-                // It may be unsettled, for all we know: neither "busy" nor "not found" is true.
-                Heard::Answer(Answer::Pending {
-                    order_id: order,
-                    status: Status::Unknown,
-                })
-            }
-        };
-        for message in queue {
-            refuse(message, refusal.clone());
-        }
     }
 
     /// Not by an interval: after a pause of the process that would make up for every step that it missed, all at once.

@@ -97,7 +97,7 @@ pub(super) struct Sql {
     pub read_back: &'static str,
     /// id
     pub stock_change: &'static str,
-    /// order
+    /// keys of payments
     pub load: &'static str,
     /// keys of payments
     pub versions: &'static str,

@@ -328,6 +328,26 @@ async fn a_sold_out_sale_costs_little_reading_and_hides_no_sale() {
     assert_eq!(world.confirms(), 2);
 }
 
+/// A proxy knows no order: most confirms meet a node that has not seen theirs.
+#[actix::test]
+async fn a_crowd_whose_orders_another_node_has_made_is_read_many_at_once() {
+    let world = shared().await;
+    let (one, two) = (world.node(NODES).await, world.node(NODES).await);
+    let mut crowd = Vec::new();
+    for _ in 0..50 {
+        crowd.push(one.order(1).await);
+    }
+    let stranger = (OrderId::new(Uuid::now_v7()), crowd[0].1);
+    let loads = world.store.loads();
+    let confirms = crowd.iter().map(|order| two.confirm(*order, "key-a"));
+    let (heard, unknown) = tokio::join!(join_all(confirms), two.confirm(stranger, "key-a"));
+    assert!(heard.iter().all(is_paid), "{heard:?}");
+    let not_found = Rejection::PaymentNotFound(Some(stranger.0));
+    assert_eq!(unknown, Heard::Rejected(not_found));
+    let readings = world.store.loads() - loads;
+    assert!(readings <= 10, "{readings} readings of 51 orders");
+}
+
 /// Two hosts with one name, or a rolling deploy: the newcomer touches nothing of the elder while that one lives.
 #[actix::test]
 async fn two_nodes_with_one_name_leave_each_other_alone() {

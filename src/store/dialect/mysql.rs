@@ -294,7 +294,9 @@ const LOAD: &str = concat!(
     payment!(),
     ", ",
     lines_and_attempts!(),
-    " FROM payments AS p WHERE p.order_id = ?1"
+    " FROM ",
+    keys!("?1": id order_id "$"),
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id"
 );
 
 const AUDIT_PAGE: &str = concat!(

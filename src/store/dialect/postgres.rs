@@ -245,7 +245,7 @@ const LOAD: &str = concat!(
     payment!(),
     ",",
     lines_and_attempts!(),
-    " FROM payments AS p WHERE p.order_id = $1"
+    " FROM unnest($1::text[]) AS j (key) JOIN payments AS p ON p.order_id = j.key"
 );
 
 const AUDIT_PAGE: &str = concat!(

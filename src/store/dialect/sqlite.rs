@@ -224,7 +224,7 @@ const LOAD: &str = concat!(
     payment!(),
     ",",
     lines_and_attempts!(),
-    " FROM payments AS p WHERE p.order_id = ?1"
+    " FROM json_each(?1) AS j CROSS JOIN payments AS p ON p.order_id = j.value"
 );
 
 const AUDIT_PAGE: &str = concat!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use std::collections::HashMap;
 
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -105,27 +105,49 @@ struct HistoryJsonRow {
 
 impl Store {
     pub async fn load(&self, order: OrderId) -> Result<Option<Payment>, StoreFault> {
+        let mut found = self.load_all(&[order]).await?;
+        found.remove(&order).transpose()
+    }
+
+    /// Those that exist, in one reading. A row that is broken hides no other.
+    pub async fn load_all(
+        &self,
+        orders: &[OrderId],
+    ) -> Result<HashMap<OrderId, Result<Payment, StoreFault>>, StoreFault> {
         #[cfg(test)]
         self.0.sabotage.loaded();
-        Ok(self.record(order).await?.map(|record| record.payment))
+        let mut payments = HashMap::with_capacity(orders.len());
+        for row in self.payment_rows(orders).await? {
+            let order = rows::order_id(&row.order_id).map_err(broken(row.order_id.clone()))?;
+            payments.insert(order, row.payment().map_err(broken(row.order_id)));
+        }
+        Ok(payments)
     }
 
     pub async fn record(&self, order: OrderId) -> Result<Option<PaymentRecord>, StoreFault> {
-        let key = order.to_string();
-        let found: Vec<PaymentRow> = self.rows(self.0.sql.load, [key.clone().into()]).await?;
+        let found = self.payment_rows(&[order]).await?;
         let record = found.first().map(|row| {
             row.payment().map(|payment| PaymentRecord {
                 payment,
                 created_at: Timestamp::from_micros(row.created_at),
             })
         });
-        record.transpose().map_err(broken(key))
+        record.transpose().map_err(broken(order.to_string()))
+    }
+
+    async fn payment_rows(&self, orders: &[OrderId]) -> Result<Vec<PaymentRow>, StoreFault> {
+        let keys = self.keys(orders)?;
+        self.rows(self.0.sql.load, [keys]).await
+    }
+
+    fn keys(&self, orders: &[OrderId]) -> Result<Value, StoreFault> {
+        let keys: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
+        self.0.sql.batch.keys(&keys).map_err(StoreFault::Refused)
     }
 
     /// Of those that exist.
     pub async fn versions(&self, orders: &[OrderId]) -> Result<HashMap<OrderId, i64>, StoreFault> {
-        let keys: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
-        let keys = self.0.sql.batch.keys(&keys).map_err(StoreFault::Refused)?;
+        let keys = self.keys(orders)?;
         let found: Vec<VersionRow> = self.rows(self.0.sql.versions, [keys]).await?;
         let version = |row: VersionRow| {
             let order = rows::order_id(&row.order_id).map_err(broken(row.order_id))?;

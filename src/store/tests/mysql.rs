@@ -76,7 +76,7 @@ async fn every_statement_of_a_commit_or_a_load_looks_rows_up() {
         (sql.postpone_payments, json(1)),
         (sql.update_nodes, json(1)),
         (sql.read_back, text(2)),
-        (sql.load, text(1)),
+        (sql.load, json(1)),
         (sql.history, text(1)),
         (sql.audit_page, vec!["0".into(), 5_i64.into()]),
         (sql.products, json(1)),

@@ -165,6 +165,10 @@ async fn one_broken_row_hides_no_other() {
     assert_eq!(page.unreadable[0].order_id, key);
     let fault = shop.store.load(broken.order.id).await.unwrap_err();
     assert!(fault.to_string().contains(&key), "{fault}");
+    let both = [broken.order.id, healthy.order.id];
+    let mut found = shop.store.load_all(&both).await.unwrap();
+    assert!(found.remove(&broken.order.id).unwrap().is_err());
+    assert_eq!(found.remove(&healthy.order.id).unwrap().unwrap(), healthy);
     assert_eq!(shop.store.recent(10).await.unwrap().len(), 1);
     let torn =
         "INSERT INTO payments SELECT 'torn', user_id, order_name, status, stock_held, total_amount,
