@@ -161,10 +161,10 @@ pub async fn open_sandbox(settings: &Settings, beside: bool) -> Result<Sandbox, 
     } else {
         ledger_path
     };
-    let settings = SandboxSettings::new(settings.sandbox.bind);
     Ok(crate::sandbox::start(SandboxSettings {
         ledger_path,
-        ..settings
+        seed: settings.sandbox.seed,
+        ..SandboxSettings::new(settings.sandbox.bind)
     })
     .await?)
 }

@@ -6,6 +6,11 @@
 #[macro_use]
 pub mod crash;
 
+/// The seed of random tests.
+#[cfg(test)]
+#[path = "../tests/common/chance.rs"]
+mod chance;
+
 /// What is true: payments, their states, their rules. Pure.
 pub mod domain;
 

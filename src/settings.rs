@@ -198,6 +198,7 @@ pub struct Sandbox {
     pub enabled: Option<bool>,
     pub bind: SocketAddr,
     pub ledger_path: Option<PathBuf>,
+    pub seed: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

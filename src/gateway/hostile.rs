@@ -8,13 +8,13 @@ mod bodies;
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use proptest::test_runner::Config;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::codes::{self, Meaning};
 use super::reading::{self, Heard};
 use super::wire::TransactionObject;
+use crate::chance::cases;
 use crate::domain::payment::ApprovalSign;
 use crate::domain::payment::{add_finding_by_order, judge_finding, judge_reply};
 use crate::domain::{
@@ -22,15 +22,6 @@ use crate::domain::{
     PaymentKey, Reply, Report, Timestamp, TossStatus, UserId, Won,
 };
 use bodies::{KEY, ORDER, TOTAL, answer, body, code, spoiled, status};
-
-fn cases() -> Config {
-    Config {
-        // PROPTEST_CASES asks for more.
-        cases: Config::default().cases.max(1_500),
-        failure_persistence: None,
-        ..Config::default()
-    }
-}
 
 fn payment() -> Payment {
     let order = Order {
@@ -177,7 +168,7 @@ fn is_sober(status: u16, bytes: &[u8]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(1_500))]
 
     #[test]
     fn bytes_of_any_kind_approve_nothing(

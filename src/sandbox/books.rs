@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::bank::{Calls, Cancellation, Payment, State};
 use super::clock::{Clock, Instant};
-use super::faults::{Endpoint, Faults};
+use super::faults::{Dice, Endpoint, Faults};
 use super::idempotency::Answers;
 use super::ids::{Hex, Id};
 use super::ledger::{Authorized, Called, Deed, Entry};
@@ -20,6 +20,7 @@ pub struct Books {
     totals: Totals,
     pub answers: Answers,
     pub faults: Faults,
+    pub dice: Dice,
     pub clock: Clock,
 }
 
@@ -137,8 +138,10 @@ impl Books {
             Entry::Reset {} => {
                 let mut answers = std::mem::take(&mut self.answers);
                 answers.clear();
+                let dice = std::mem::take(&mut self.dice);
                 *self = Self {
                     answers,
+                    dice,
                     ..Self::default()
                 };
             }

@@ -67,16 +67,12 @@ pub fn admit(books: &mut Books, call: &Call) -> (Admitted, Entry) {
         Gate::Remembered(first) => {
             admitted.original = Some(first.trace);
             admitted.page = Some(recall(books, &first.answer, now));
-            admitted.fault = books
-                .faults
-                .pick(call.target(order_id.as_ref()), true, rand::random);
+            admitted.fault = pick(books, call, order_id.as_ref(), true);
             return arrived(books, called, admitted);
         }
         Gate::Open(identity) => identity,
     };
-    admitted.fault = books
-        .faults
-        .pick(call.target(order_id.as_ref()), false, rand::random);
+    admitted.fault = pick(books, call, order_id.as_ref(), false);
     let error = match &admitted.fault {
         Some(Fault::Status { .. } | Fault::ResetBefore {}) => {
             return arrived(books, called, admitted);
@@ -115,6 +111,11 @@ pub fn release(books: &mut Books, call: &Call, hold: Option<Hold>, waited: bool)
     if let Some(hold) = hold {
         books.answers.release(hold);
     }
+}
+
+fn pick(books: &mut Books, call: &Call, order: Option<&Id>, remembered: bool) -> Option<Fault> {
+    let Books { faults, dice, .. } = books;
+    faults.pick(call.target(order), remembered, || dice.throw())
 }
 
 fn called(call: &Call, payment: Option<&Payment>, at: Instant) -> Called {

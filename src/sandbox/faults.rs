@@ -1,5 +1,7 @@
 //! Faults on order: rules that say which request goes wrong, and how. The first rule that matches wins.
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -114,6 +116,27 @@ pub struct Target<'a> {
     pub endpoint: Endpoint,
     /// The order that the paymentKey belongs to, and the order that the request names.
     pub orders: [Option<&'a str>; 2],
+}
+
+/// Decides for a rule with a probability whether it is its turn. With a seed, requests that arrive in the same order
+/// meet the same faults.
+#[derive(Debug)]
+pub struct Dice(StdRng);
+
+impl Dice {
+    pub fn new(seed: Option<u64>) -> Self {
+        Self(StdRng::seed_from_u64(seed.unwrap_or_else(rand::random)))
+    }
+
+    pub fn throw(&mut self) -> f64 {
+        self.0.random()
+    }
+}
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self::new(None)
+    }
 }
 
 #[derive(Debug, Default)]

@@ -30,6 +30,7 @@ use actix_web::{App, HttpServer};
 use tokio::sync::oneshot;
 
 use books::Books;
+use faults::Dice;
 use ledger::Ledger;
 use toss::Toss;
 
@@ -47,6 +48,8 @@ pub struct SandboxSettings {
     pub ledger_path: Option<PathBuf>,
     /// Threads that serve requests.
     pub workers: usize,
+    /// For faults with a probability; random when unset.
+    pub seed: Option<u64>,
 }
 
 impl SandboxSettings {
@@ -56,6 +59,7 @@ impl SandboxSettings {
             bind,
             ledger_path: None,
             workers: 2,
+            seed: None,
         }
     }
 }
@@ -96,7 +100,7 @@ pub struct Sandbox {
 /// # Errors
 /// The address is taken, or the ledger cannot be opened, is in use, or is not a ledger.
 pub async fn start(settings: SandboxSettings) -> Result<Sandbox, SandboxFault> {
-    let (ledger, books) = open(settings.ledger_path.clone()).await?;
+    let (ledger, books) = open(&settings).await?;
     let toss = Data::new(Toss::new(books, ledger));
     let in_flight = Arc::new(AtomicUsize::new(0));
     match serve(&settings, &toss, &in_flight) {
@@ -119,9 +123,10 @@ pub async fn start(settings: SandboxSettings) -> Result<Sandbox, SandboxFault> {
 }
 
 /// Reading a large ledger takes seconds, and is not for an async thread.
-async fn open(path: Option<PathBuf>) -> Result<(Ledger, Books), SandboxFault> {
+async fn open(settings: &SandboxSettings) -> Result<(Ledger, Books), SandboxFault> {
     let mut books = Books::default();
-    let Some(path) = path else {
+    books.dice = Dice::new(settings.seed);
+    let Some(path) = settings.ledger_path.clone() else {
         return Ok((Ledger::in_memory(), books));
     };
     let read = tokio::task::spawn_blocking(move || Ok((Ledger::open(&path, &mut books)?, books)));

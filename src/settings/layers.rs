@@ -12,7 +12,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "PAYONCE_";
 
 /// The settings that have no default, so that they are not in the compiled-in file.
-pub(super) const WITHOUT_DEFAULT: [&str; 9] = [
+pub(super) const WITHOUT_DEFAULT: [&str; 10] = [
     "server.allow_anonymous",
     "database.demo_data",
     "checkout.known_users_only",
@@ -22,6 +22,7 @@ pub(super) const WITHOUT_DEFAULT: [&str; 9] = [
     "toss.secret_key_file",
     "toss.calls_per_minute",
     "sandbox.enabled",
+    "sandbox.seed",
 ];
 pub(super) const LEDGER_PATH: &str = "sandbox.ledger_path";
 

@@ -14,7 +14,7 @@ mod look;
 mod plan;
 mod process;
 
-pub use chance::{number, seed};
+pub use chance::{cases, number, seed};
 pub use database::TestDatabase;
 pub use house::{House, Order, Reply};
 pub use look::{Other, Reader, Totals};

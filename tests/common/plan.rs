@@ -20,6 +20,7 @@ pub struct Plan {
     env: Vec<(String, String)>,
     own_toss: bool,
     toss_at: Option<String>,
+    toss_seed: Option<u64>,
     store: Option<Arc<TestDatabase>>,
     in_file: bool,
 }
@@ -53,6 +54,12 @@ impl Plan {
     pub fn own_toss(mut self) -> Plan {
         self.own_toss = true;
         self
+    }
+
+    /// Its own Toss, whose faults with a probability are drawn from this.
+    pub fn toss_seed(mut self, seed: u64) -> Plan {
+        self.toss_seed = Some(seed);
+        self.own_toss()
     }
 
     /// A Toss of its own that outlives itself: its memory is in the house's folder, and where the address is a
@@ -115,6 +122,9 @@ impl Plan {
         if self.toss_at.is_some() {
             let ledger = folder.path().join("ledger.jsonl").display().to_string();
             env.push(("PAYONCE_SANDBOX__LEDGER_PATH".to_owned(), ledger));
+        }
+        if let Some(seed) = self.toss_seed {
+            env.push(("PAYONCE_SANDBOX__SEED".to_owned(), seed.to_string()));
         }
         env
     }

@@ -5,21 +5,12 @@ use std::cell::Cell;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 
 use crate::bodies;
-use crate::common::House;
+use crate::common::{House, cases as at_least};
 use crate::fort::{API_KEY, CHECKOUT, CONFIRM, Fort};
 use crate::wire::{Said, request};
-
-/// PROPTEST_CASES asks for more; PROPTEST_RNG_SEED repeats a run.
-fn runner(least: u32) -> TestRunner {
-    TestRunner::new(Config {
-        cases: Config::default().cases.max(least),
-        failure_persistence: None,
-        ..Config::default()
-    })
-}
 
 const JSON: (&str, &[u8]) = ("Content-Type", b"application/json");
 
@@ -34,7 +25,7 @@ where
 {
     let before = fort.state();
     let accepted = Cell::new(0);
-    let ran = runner(least).run(&cases, |case| {
+    let ran = TestRunner::new(at_least(least)).run(&cases, |case| {
         let bytes = send(&case);
         let said = fort.ask(&bytes);
         let headless = bytes.starts_with(b"HEAD ");

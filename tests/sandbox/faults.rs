@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use payonce::gateway::wire::PaymentStatus;
+use payonce::sandbox::SandboxSettings;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::shop::{SECRET_KEY, Shop, refused};
+use crate::shop::{SECRET_KEY, Shop, loopback, refused};
 
 #[actix_web::test]
 async fn a_declining_error_ends_the_payment_and_is_remembered() {
@@ -350,4 +351,40 @@ async fn a_remembered_answer_can_be_lost_again_but_not_refused() {
         PaymentStatus::Done,
         "a decline does not undo an approval"
     );
+}
+
+/// What befell 60 confirms, one after the other.
+async fn fates(seed: Option<u64>) -> Vec<u16> {
+    let shop = Shop::open_with(SandboxSettings {
+        seed,
+        ..SandboxSettings::new(loopback())
+    })
+    .await;
+    let half = |status: u16| {
+        let what = json!({"kind": "status", "status": status, "body": ""});
+        json!({"on": "confirm", "probability": 0.5, "do": what})
+    };
+    shop.faults(json!([half(502), half(503)])).await;
+    let mut fates = Vec::new();
+    for number in 0..60 {
+        // In the middle of it everything is forgotten but where the dice lie.
+        if number == 30 {
+            shop.control(Method::POST, "/sandbox/reset", json!({}))
+                .await;
+            shop.faults(json!([half(502), half(503)])).await;
+        }
+        let order = format!("order-{number}");
+        let key = shop.authorize(&order, 1_000).await;
+        fates.push(shop.confirm(&key, &order, 1_000).await.status);
+    }
+    fates
+}
+
+#[actix_web::test]
+async fn a_seed_brings_the_same_faults_again() {
+    let first = fates(Some(7)).await;
+    assert!([200, 502, 503].iter().all(|fate| first.contains(fate)));
+    assert_eq!(fates(Some(7)).await, first);
+    assert_ne!(fates(Some(8)).await, first);
+    assert_ne!(fates(None).await, fates(None).await);
 }

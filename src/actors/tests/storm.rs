@@ -322,10 +322,7 @@ impl Storm {
 
 #[actix::test]
 async fn in_a_storm_over_three_nodes_money_moves_once_and_nothing_is_lost() {
-    let seed = std::env::var("PAYONCE_TEST_SEED").ok();
-    let seed = seed.map_or_else(|| rand::rng().random(), |seed| seed.parse().unwrap());
-    println!("PAYONCE_TEST_SEED={seed} replays this run's choices");
-    let mut storm = Storm::new(seed).await;
+    let mut storm = Storm::new(crate::chance::seed()).await;
     for step in 0..STEPS {
         storm.confirm();
         if step % 12 == 11 {
