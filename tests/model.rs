@@ -12,7 +12,8 @@
 //! - Timers may always fire: nothing waits for its backoff. How many questions were asked does count, up to the budget.
 //! - A call is executed in the instant in which it arrives. That another one is being processed shows as an answer.
 //! - A buyer authenticates before the confirm (except where `early_buyer` says otherwise), and comes with the second
-//!   paymentKey only after the first was tried. Toss takes money at most once for a paymentKey; never twice.
+//!   paymentKey only after the first was tried. Toss takes money at most once for a paymentKey; where it does not
+//!   (`charges_again`), it does so once for an idempotency key of one merchant key, which it remembers for 15 days.
 //! - Answers that are final (approved, declined) are kept under their idempotency key; the others may not be.
 //! - A look-up by paymentKey may be seconds old or say 404 just after a change, but not once the window is over: a Toss
 //!   that denied an approval forever, before anybody heard of it, could not be survived by anyone. Where it lies all

@@ -12,7 +12,52 @@ use super::size::Size;
 use super::world::World;
 
 /// The invariant that is lost without the rule, and the world in which it is.
-const FOUND: [(Broken, &str, Size); 32] = [
+const FOUND: [(Broken, &str, Size); 41] = [
+    (
+        Broken::KeyAdvancesUnanswered,
+        ONE_APPROVAL,
+        Size::CHARGES_AGAIN,
+    ),
+    (
+        Broken::TakeOverAdvancesTheKey,
+        ONE_APPROVAL,
+        Size::CHARGES_AGAIN,
+    ),
+    (
+        Broken::NextKeyWithoutLookUp,
+        ONE_APPROVAL,
+        Size::CHARGES_AGAIN_MIXED_UP,
+    ),
+    (
+        Broken::NextKeyIsNotJournaled,
+        NO_LOST_APPROVAL,
+        Size::HOSTILE,
+    ),
+    (
+        Broken::OldAttemptIsSentAgain,
+        ONE_APPROVAL,
+        Size::CHARGES_AGAIN_AFTER_A_FORTNIGHT,
+    ),
+    (
+        Broken::StrangerSends,
+        ONE_APPROVAL,
+        Size::CHARGES_AGAIN_FOR_STRANGERS,
+    ),
+    (
+        Broken::SeriesIsJudgedByItsLastTry,
+        NO_LOST_APPROVAL,
+        Size::PLAIN,
+    ),
+    (
+        Broken::EarlyNotFoundAllowsTheNextKey,
+        ONE_APPROVAL,
+        Size::CHARGES_AGAIN_MIXED_UP,
+    ),
+    (
+        Broken::ReadyIsReadAsUnpaid,
+        NO_LOST_APPROVAL,
+        Size::EARLY_BUYER,
+    ),
     (Broken::SilenceIsADecline, NO_LOST_APPROVAL, Size::PLAIN),
     (
         Broken::AnswerThatDecidesNothingIsADecline,
@@ -148,19 +193,10 @@ const FOUND: [(Broken, &str, Size); 32] = [
 ];
 
 /// Rules without which these worlds lose nothing, and what they are there for all the same.
-const NOT_FOUND: [(Broken, &str); 8] = [
-    (
-        Broken::KeyAdvancesUnanswered,
-        "Toss guards a paymentKey by itself; the rule is for a Toss that does not",
-    ),
-    (Broken::TakeOverAdvancesTheKey, "as above"),
+const NOT_FOUND: [(Broken, &str); 5] = [
     (
         Broken::AnsweredKeyIsSentAgain,
         "Toss repeats its answer: the buyer waits for the window in vain, and nothing is lost",
-    ),
-    (
-        Broken::NextKeyWithoutLookUp,
-        "Toss guards a paymentKey by itself",
     ),
     (
         Broken::DeclineAfterATakeOverIsBelieved,
@@ -168,7 +204,7 @@ const NOT_FOUND: [(Broken, &str); 8] = [
     ),
     (
         Broken::DoubtedDeclineIsSentAgain,
-        "another call of the same paymentKey, which Toss guards",
+        "the decline is kept under its key, and so is whatever the next one hears",
     ),
     (
         Broken::QuarantinedPaysWithoutGoods,
@@ -219,8 +255,15 @@ fn each_broken_rule_loses_its_invariant() {
     assert!(missed.is_empty(), "not found any more: {missed:?}");
 }
 
-fn nothing_is_found_in(worlds: &[(&str, Size)]) {
-    for (broken, why) in NOT_FOUND {
+/// Those that are there for a second owner.
+const OF_OWNERS: [Broken; 2] = [
+    Broken::DeclineAfterATakeOverIsBelieved,
+    Broken::DoubtedDeclineIsSentAgain,
+];
+
+fn nothing_is_found_in(worlds: &[(&str, Size)], rules: &[Broken]) {
+    let asked = NOT_FOUND.iter().filter(|(rule, _)| rules.contains(rule));
+    for (broken, why) in asked.copied() {
         for (name, size) in worlds {
             let (found, states) = search(broken, *size, HasDiscoveries::Any);
             println!("{broken:?}: nothing within {states} states of {name}: {why}");
@@ -234,17 +277,28 @@ fn nothing_is_found_in(worlds: &[(&str, Size)]) {
 
 #[test]
 fn rules_that_the_small_worlds_do_not_miss_are_named() {
-    nothing_is_found_in(&[
+    let worlds = [
         ("a hostile Toss", Size::HOSTILE),
         ("a second paymentKey", Size::SECOND_KEY),
         ("mixed up, then denied", Size::MIXED_UP_AND_DENIED),
-    ]);
+        ("Toss charges again", Size::CHARGES_AGAIN),
+    ];
+    nothing_is_found_in(&worlds, &NOT_FOUND.map(|(broken, _)| broken));
+}
+
+#[test]
+fn two_nodes_do_not_miss_the_rules_about_owners_either() {
+    let worlds = [
+        ("two nodes", Size::RIVALS),
+        ("another merchant key", Size::STRANGER),
+    ];
+    nothing_is_found_in(&worlds, &OF_OWNERS);
 }
 
 #[test]
 #[ignore = "minutes, and best in a release build"]
 fn no_small_world_misses_the_rules_that_are_named() {
-    nothing_is_found_in(&Size::ALL);
+    nothing_is_found_in(&Size::ALL, &NOT_FOUND.map(|(broken, _)| broken));
 }
 
 #[test]
@@ -253,4 +307,23 @@ fn every_rule_is_in_the_table() {
     named.extend(NOT_FOUND.iter().map(|(broken, _)| *broken));
     named.sort_unstable();
     assert_eq!(named, Broken::ALL);
+}
+
+/// What no rule of ours can help against: a Toss that guards neither a paymentKey nor the keys that it answered with a
+/// 5xx takes the money twice. A confirm is repeated, one of the two is answered by a 5xx, a look-up says that nothing
+/// happened yet; the next key is approved, and then the first call arrives. Not found means that this became better.
+#[test]
+fn a_toss_that_forgets_its_keys_and_charges_again_is_outside_of_the_promise() {
+    let checked = World::new(Size::CHARGES_AGAIN_AND_FORGETS, Rulebook::whole())
+        .checker()
+        .finish_when(HasDiscoveries::AnyOf([ONE_APPROVAL].into()))
+        .target_state_count(MOST_STATES)
+        .spawn_bfs()
+        .join();
+    let found = checked.discoveries();
+    let path = found.into_iter().find(|(name, _)| *name == ONE_APPROVAL);
+    let (_, path) = path.unwrap();
+    for action in path.into_actions() {
+        println!("{action:?}");
+    }
 }

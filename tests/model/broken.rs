@@ -12,6 +12,14 @@ pub enum Broken {
     AnsweredKeyIsSentAgain,
     /// An answer that is not final is followed by n + 1 without a look-up.
     NextKeyWithoutLookUp,
+    /// n + 1 is sent while the record still says n.
+    NextKeyIsNotJournaled,
+    /// An attempt that is older than Toss's memory of its keys is sent again.
+    OldAttemptIsSentAgain,
+    /// A node under another merchant key sends for an attempt that is not its own.
+    StrangerSends,
+    /// A series that ends with a try which could not leave counts as never sent, whatever became of the tries before.
+    SeriesIsJudgedByItsLastTry,
     // Evidence that no money moved.
     SilenceIsADecline,
     AnswerThatDecidesNothingIsADecline,
@@ -26,6 +34,10 @@ pub enum Broken {
     DoubtedDeclineIsSentAgain,
     /// Look-up 404 within the confirm window, believed.
     EarlyNotFoundIsBelieved,
+    /// Look-up 404 within the window, of a key that was answered: n + 1 is sent.
+    EarlyNotFoundAllowsTheNextKey,
+    /// Look-up READY, believed: the buyer has not even authenticated.
+    ReadyIsReadAsUnpaid,
     /// The window is judged when the 404 is heard, not when the question left.
     OldNotFoundIsBelieved,
     /// A send does not move the window.
@@ -76,11 +88,15 @@ pub enum Broken {
 }
 
 impl Broken {
-    pub const ALL: [Broken; 40] = [
+    pub const ALL: [Broken; 46] = [
         Broken::KeyAdvancesUnanswered,
         Broken::TakeOverAdvancesTheKey,
         Broken::AnsweredKeyIsSentAgain,
         Broken::NextKeyWithoutLookUp,
+        Broken::NextKeyIsNotJournaled,
+        Broken::OldAttemptIsSentAgain,
+        Broken::StrangerSends,
+        Broken::SeriesIsJudgedByItsLastTry,
         Broken::SilenceIsADecline,
         Broken::AnswerThatDecidesNothingIsADecline,
         Broken::NotAttemptedIsADecline,
@@ -89,6 +105,8 @@ impl Broken {
         Broken::DeclineAfterATakeOverIsBelieved,
         Broken::DoubtedDeclineIsSentAgain,
         Broken::EarlyNotFoundIsBelieved,
+        Broken::EarlyNotFoundAllowsTheNextKey,
+        Broken::ReadyIsReadAsUnpaid,
         Broken::OldNotFoundIsBelieved,
         Broken::WindowIsNotMoved,
         Broken::OrderLookUpIsBelieved,

@@ -269,8 +269,9 @@ impl World {
         };
         let call = Call {
             attempt: attempt.number,
-            n: u8::try_from(attempt.n).unwrap(),
+            n: self.rulebook.n_to_send(attempt),
             key: key_number(&attempt.payment_key),
+            stranger: self.is_stranger(node),
             waiting: Some(node),
         };
         flight.doing = Doing::Sending {
@@ -285,14 +286,18 @@ impl World {
         Some((flight.payment.clone(), flight))
     }
 
+    /// A call cannot leave: the first one, or one more after a silence.
     pub fn refuse(&self, state: &mut State, node: u8, commit: Commit) {
-        self.judge_said(
-            state,
-            node,
-            Outcome::NotAttempted("no".into()),
-            false,
-            commit,
-        );
+        let Some((_, flight)) = World::current(state, node) else {
+            return;
+        };
+        let outcome = match flight.doing {
+            Doing::Sending { .. } => self.rulebook.refused_after_a_silence(),
+            Doing::Deciding | Doing::Asking { .. } | Doing::Recording { .. } => {
+                Outcome::NotAttempted("no".into())
+            }
+        };
+        self.judge_said(state, node, outcome, false, commit);
     }
 
     pub fn silence(&self, state: &mut State, node: u8, commit: Commit) {

@@ -171,7 +171,7 @@ impl World {
     pub fn can_rule(&self, state: &State) -> bool {
         let mut later = state.clone();
         later.era += 1;
-        later.toss.age();
+        later.toss.age(&self.size);
         let mut review = Review::of(&later, true);
         while let Some(key) = review.next_key() {
             review.hear(match later.toss.stage(key) {

@@ -33,6 +33,7 @@ impl World {
         if self.step(state, record) == Step::Expire {
             each(actions, &commits, &|commit| Action::Expire(node, commit));
         }
+        // What another merchant's buyer pays is another story.
         if record.status != Status::Done && !self.is_stranger(node) {
             for key in (0..self.size.keys).filter(|key| *key == 0 || !record.attempts.is_empty()) {
                 each(actions, &commits, &|commit| {
@@ -49,7 +50,7 @@ impl World {
         } else {
             &[Mix::Clean]
         };
-        let in_time = flight.term == state.era && !self.is_stranger(node);
+        let in_time = flight.term == state.era;
         let room = state.toss.calls.len() < self.size.travelling;
         match flight.doing {
             Doing::Deciding => match self.step(state, &flight.payment) {
@@ -76,8 +77,13 @@ impl World {
                     }
                 }
                 each(actions, &commits, &|commit| Action::Silence(node, commit));
-                if copies < self.size.copies && in_time && room && reply.is_none() {
-                    actions.push(Action::Repeat(node));
+                if copies < self.size.copies && in_time && reply.is_none() {
+                    if room {
+                        actions.push(Action::Repeat(node));
+                    }
+                    if self.size.refusals {
+                        each(actions, &commits, &|commit| Action::Refuse(node, commit));
+                    }
                 }
             }
             Doing::Asking { .. } => each(actions, &commits, &|commit| {

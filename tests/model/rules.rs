@@ -15,6 +15,8 @@ use super::operator;
 use super::report::decline;
 use super::toss::Said;
 
+const AFTER_A_SILENCE: &str = "after a silence";
+
 #[derive(Debug)]
 pub struct Rulebook {
     pub rules: Rules,
@@ -120,6 +122,20 @@ impl Rulebook {
         }
     }
 
+    /// The idempotency key that a confirm goes out with.
+    pub fn n_to_send(&self, attempt: &Attempt) -> u8 {
+        let next = self.is(Broken::NextKeyIsNotJournaled) && attempt.answered;
+        u8::try_from(attempt.n + u32::from(next)).unwrap()
+    }
+
+    /// What a series of tries comes to if one was sent and not answered, and the last could not leave.
+    pub fn refused_after_a_silence(&self) -> Outcome {
+        match self.is(Broken::SeriesIsJudgedByItsLastTry) {
+            true => Outcome::NotAttempted(AFTER_A_SILENCE.into()),
+            false => Outcome::Unknown("silence".into()),
+        }
+    }
+
     /// The gateway's table, as far as the model speaks it.
     pub fn outcome(&self, said: Said, approval: Report) -> Outcome {
         match said {
@@ -165,7 +181,11 @@ impl Rulebook {
         claim: Claim,
     ) -> Event {
         if let Finding::Found(report) = finding {
-            finding = Finding::Found(self.without_cross_check(payment, attempt, report));
+            let mut report = self.without_cross_check(payment, attempt, report);
+            if self.is(Broken::ReadyIsReadAsUnpaid) && report.status == TossStatus::Ready {
+                report.status = TossStatus::Aborted;
+            }
+            finding = Finding::Found(report);
         }
         judge_finding(payment, attempt, finding, asked, asked_at, claim)
     }
@@ -247,6 +267,11 @@ fn before_rules(
         | (Broken::NotAttemptedIsADecline, Event::NotAttempted { attempt, .. }) => {
             return (doubtless(payment), declined(*attempt));
         }
+        (Broken::SeriesIsJudgedByItsLastTry, Event::NotAttempted { attempt, why })
+            if **why == *AFTER_A_SILENCE =>
+        {
+            return (doubtless(payment), declined(*attempt));
+        }
         (Broken::DeclineOfALaterKeyIsBelieved, Event::Declined { .. }) => {
             altered = last(payment, |a| a.n = 1);
         }
@@ -270,7 +295,7 @@ fn before_rules(
     }
     let event = match event {
         Event::Resolved(ruling) => operator::misled(broken, payment, ruling, now),
-        event => told_otherwise(broken, event, now),
+        event => told_otherwise(broken, payment, event, now),
     };
     (altered, event)
 }
@@ -294,6 +319,10 @@ fn reopened(broken: Broken, payment: &Payment, event: &Event, now: &Moment<'_>) 
             altered = last(payment, |a| a.settled = None);
             unsign(&mut altered);
         }
+        (
+            Broken::OldAttemptIsSentAgain,
+            Event::FoundUnconfirmed { .. } | Event::FoundNothing { .. },
+        ) => altered = last(payment, |a| a.started_at = now.at),
         (Broken::ConfirmPastTheDeadlineStarts, Event::AttemptStarted { .. }) => {
             altered.expires_at = now.at.plus_ms(1);
         }
@@ -315,8 +344,23 @@ fn reopened(broken: Broken, payment: &Payment, event: &Event, now: &Moment<'_>) 
 }
 
 /// A "not found" that is told otherwise than it was.
-fn told_otherwise(broken: Broken, event: Event, now: &Moment<'_>) -> Event {
+fn told_otherwise(broken: Broken, payment: &Payment, event: Event, now: &Moment<'_>) -> Event {
+    let answered = payment.current_attempt().is_some_and(|a| a.answered);
     match event {
+        Event::FoundNothing {
+            attempt,
+            claim,
+            ours,
+            ..
+        } if broken == Broken::StrangerSends && !ours
+            || broken == Broken::EarlyNotFoundAllowsTheNextKey && answered =>
+        {
+            Event::FoundUnconfirmed {
+                attempt,
+                claim,
+                ours: true,
+            }
+        }
         Event::FoundNothing {
             attempt,
             claim,
@@ -364,6 +408,11 @@ fn behind_rules(
             };
             if let Ok(again) = after(next, found, now) {
                 *next = again.next;
+            }
+        }
+        (Broken::NextKeyIsNotJournaled, Event::FoundUnconfirmed { .. }) => {
+            if let (Some(now), Some(was)) = (next.attempts.last_mut(), before.attempts.last()) {
+                (now.n, now.answered) = (was.n, was.answered);
             }
         }
         (Broken::WindowIsNotMoved, Event::FoundUnconfirmed { .. } | Event::FoundNothing { .. }) => {

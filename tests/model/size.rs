@@ -37,6 +37,10 @@ pub struct Size {
     pub early_buyer: bool,
     /// The second node runs under another merchant key.
     pub stranger: bool,
+    /// Toss remembers idempotency keys, by merchant key, and nothing else: under a new one it takes the same money again.
+    pub charges_again: bool,
+    /// An era is longer than Toss remembers an idempotency key, and its copies may be as old.
+    pub fortnights: bool,
     /// Somebody else buys the goods when they are on the shelf; where there is an operator, he may bring them back.
     pub rival: bool,
     /// An operator looks at what is quarantined, and rules.
@@ -65,6 +69,8 @@ impl Size {
         mixups: 0,
         early_buyer: false,
         stranger: false,
+        charges_again: false,
+        fortnights: false,
         rival: false,
         operator: false,
     };
@@ -152,6 +158,39 @@ impl Size {
         ..Size::PLAIN
     };
 
+    /// A Toss that guards nothing but its idempotency keys: only ours are between the buyer and a second charge.
+    pub const CHARGES_AGAIN: Size = Size {
+        charges_again: true,
+        declines_stay_open: true,
+        stale: true,
+        hides: true,
+        ..Size::PLAIN
+    };
+
+    pub const CHARGES_AGAIN_MIXED_UP: Size = Size {
+        charges_again: true,
+        hides: true,
+        ..Size::MIXED_UP
+    };
+
+    pub const CHARGES_AGAIN_FOR_STRANGERS: Size = Size {
+        charges_again: true,
+        ..Size::STRANGER
+    };
+
+    pub const CHARGES_AGAIN_AFTER_A_FORTNIGHT: Size = Size {
+        charges_again: true,
+        fortnights: true,
+        stale: true,
+        ..Size::PLAIN
+    };
+
+    /// Worse than anybody promises: it does not even remember the keys that it answered with a 5xx.
+    pub const CHARGES_AGAIN_AND_FORGETS: Size = Size {
+        charges_again: true,
+        ..Size::HOSTILE
+    };
+
     pub const COMMITS_LOST_AND_MIXED_UP: Size = Size {
         commits_lost: true,
         copies: 1,
@@ -192,7 +231,7 @@ impl Size {
     };
 
     /// What every change explores.
-    pub const ALL: [(&str, Size); 19] = [
+    pub const ALL: [(&str, Size); 24] = [
         ("one node, one paymentKey", Size::PLAIN),
         ("a hostile Toss", Size::HOSTILE),
         ("a second paymentKey", Size::SECOND_KEY),
@@ -212,6 +251,28 @@ impl Size {
         ("mixed up, then denied", Size::MIXED_UP_AND_DENIED),
         ("an early buyer", Size::EARLY_BUYER),
         ("another merchant key", Size::STRANGER),
+        ("Toss charges again", Size::CHARGES_AGAIN),
+        (
+            "Toss charges again, two nodes",
+            Size {
+                charges_again: true,
+                stale: true,
+                hides: true,
+                ..Size::RIVALS
+            },
+        ),
+        (
+            "Toss charges again, answers mixed up",
+            Size::CHARGES_AGAIN_MIXED_UP,
+        ),
+        (
+            "Toss charges again, another merchant key",
+            Size::CHARGES_AGAIN_FOR_STRANGERS,
+        ),
+        (
+            "Toss charges again, after a fortnight",
+            Size::CHARGES_AGAIN_AFTER_A_FORTNIGHT,
+        ),
         (
             "commit answers lost, answers mixed up",
             Size::COMMITS_LOST_AND_MIXED_UP,

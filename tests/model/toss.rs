@@ -68,6 +68,8 @@ pub struct Call {
     pub attempt: u8,
     pub n: u8,
     pub key: u8,
+    /// Under another merchant key than the order's.
+    pub stranger: bool,
     /// The node that waits for the answer, if anyone still does.
     pub waiting: Option<u8>,
 }
@@ -84,7 +86,8 @@ pub struct Toss {
     pub sessions: [Session; KEYS],
     pub approvals: u8,
     pub calls: Vec<Call>,
-    kept: [[Option<Said>; MOST_N]; ATTEMPTS],
+    /// By merchant, attempt and n.
+    kept: [[[Option<Said>; MOST_N]; ATTEMPTS]; 2],
 }
 
 /// What a look-up comes back with. An index names a paymentKey.
@@ -101,6 +104,8 @@ pub enum Seen {
 }
 
 impl Toss {
+    const NOTHING_KEPT: [[[Option<Said>; MOST_N]; ATTEMPTS]; 2] = [[[None; MOST_N]; ATTEMPTS]; 2];
+
     pub fn new() -> Toss {
         let session = Session {
             stage: Stage::Absent,
@@ -110,7 +115,7 @@ impl Toss {
             sessions: [session; KEYS],
             approvals: 0,
             calls: Vec::new(),
-            kept: [[None; MOST_N]; ATTEMPTS],
+            kept: Toss::NOTHING_KEPT,
         }
     }
 
@@ -139,18 +144,23 @@ impl Toss {
     }
 
     fn kept(&self, call: Call) -> Option<Said> {
-        self.kept[usize::from(call.attempt) - 1][usize::from(call.n) - 1]
+        self.kept[usize::from(call.stranger)][usize::from(call.attempt) - 1]
+            [usize::from(call.n) - 1]
     }
 
     fn keep(&mut self, call: Call, said: Said) -> Said {
-        self.kept[usize::from(call.attempt) - 1][usize::from(call.n) - 1] = Some(said);
+        self.kept[usize::from(call.stranger)][usize::from(call.attempt) - 1]
+            [usize::from(call.n) - 1] = Some(said);
         said
     }
 
     /// What may become of a call that arrives now.
     pub fn verdicts(&self, size: &Size, call: Call) -> Vec<Verdict> {
-        if self.kept(call).is_some() {
+        if self.kept(call).is_some() || call.stranger && !size.charges_again {
             return vec![Verdict::Repeat];
+        }
+        if self.stage(call.key) == Stage::Approved && size.charges_again {
+            return vec![Verdict::Approve];
         }
         let mut verdicts = match self.stage(call.key) {
             Stage::Authorized => vec![Verdict::Approve, Verdict::Decline, Verdict::Temporary],
@@ -198,12 +208,15 @@ impl Toss {
             Verdict::ServerError => Said::Undecided,
             Verdict::NotFoundYet => Said::NotFound,
             Verdict::Busy => {
-                let same = |other: &&Call| (other.attempt, other.n) == (call.attempt, call.n);
+                let name = |call: &Call| (call.stranger, call.attempt, call.n);
+                let same = |other: &&Call| name(other) == name(&call);
                 match self.calls.iter().filter(same).count() {
                     0 => self.keep(call, Said::Undecided),
                     _ => Said::Running,
                 }
             }
+            // Another merchant's payment is not there.
+            Verdict::Repeat if call.stranger => self.keep(call, Said::NotFound),
             Verdict::Repeat if self.stage(call.key).was_approved() => {
                 self.keep(call, Said::Undecided)
             }
@@ -213,10 +226,15 @@ impl Toss {
 
     /// The confirm window of everything sent so far is over: what was open has expired, what travelled would find it
     /// so, and every copy of Toss says the same.
-    pub fn age(&mut self) {
+    pub fn age(&mut self, size: &Size) {
         self.calls.clear();
+        if size.fortnights {
+            self.kept = Toss::NOTHING_KEPT;
+        }
         for session in &mut self.sessions {
-            session.was = None;
+            if !size.fortnights {
+                session.was = None;
+            }
             if session.stage == Stage::Authorized {
                 session.stage = Stage::Expired;
             }

@@ -18,6 +18,8 @@ use super::toss::{ATTEMPTS, Call, KEYS, Said, Seen, Stage, Toss, Verdict};
 
 /// From one era to the next: more than Toss's confirm window and ours, counted from the last claim.
 const ERA_MS: i64 = 720_000;
+/// And more than the 15 days for which Toss remembers an idempotency key.
+const FORTNIGHT_MS: i64 = 16 * 24 * 3_600 * 1_000;
 const CLAIM_MS: i64 = 40_000;
 /// Only whether a copy is the newest matters, so there are two versions.
 pub const FRESH: i64 = 2;
@@ -182,7 +184,12 @@ impl World {
     }
 
     pub fn at(&self, era: u8) -> Timestamp {
-        Timestamp::from_micros(0).plus_ms(1_000_000_000 + i64::from(era) * ERA_MS)
+        let long = if self.size.fortnights {
+            FORTNIGHT_MS
+        } else {
+            ERA_MS
+        };
+        Timestamp::from_micros(0).plus_ms(1_000_000_000 + i64::from(era) * long)
     }
 
     pub fn moment(&self, state: &State) -> Moment<'_> {
@@ -318,7 +325,7 @@ impl World {
             Action::GhostLands => self.ghost_lands(state),
             Action::WindowPasses => {
                 state.era += 1;
-                state.toss.age();
+                state.toss.age(&self.size);
             }
         }
         (next != *last).then_some(next)
