@@ -16,6 +16,30 @@ use super::state::{Connection, Watched};
 /// (measured with those of 60 bytes), and then keeps itself awake, at the cost of a processor, until the client listens.
 const PORTION: usize = 4 << 10;
 
+/// The framework panics over a header's name of 64 KiB. Nobody has one of half of that.
+const LONGEST_NAME: usize = 32 << 10;
+
+/// Watches over the heads that pass by.
+#[derive(Default)]
+struct Heads {
+    /// The bytes since the line broke, while they may be a header's name.
+    name: Option<usize>,
+}
+
+impl Heads {
+    /// Whether a name among them has no end.
+    fn is_endless(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().any(|byte| {
+            self.name = match byte {
+                b'\n' => Some(0),
+                b':' | 0..=b' ' => None,
+                _ => self.name.map(|bytes| bytes + 1),
+            };
+            self.name.is_some_and(|bytes| bytes > LONGEST_NAME)
+        })
+    }
+}
+
 /// A client that asks for more before it has its answer is heard when it has: until then its words stay with the kernel,
 /// and it cannot send much more. Most clients never do; a body on its way, and the end of a connection, are always heard.
 pub struct Line {
@@ -23,14 +47,16 @@ pub struct Line {
     connection: Arc<Connection>,
     /// Bytes since the framework last had a turn to make requests of them.
     read: usize,
+    heads: Heads,
 }
 
 impl Line {
-    pub const fn new(io: TcpStream, connection: Arc<Connection>) -> Line {
+    pub fn new(io: TcpStream, connection: Arc<Connection>) -> Line {
         Line {
             io,
             connection,
             read: 0,
+            heads: Heads::default(),
         }
     }
 
@@ -88,6 +114,12 @@ impl AsyncRead for Line {
         let mut portion = ReadBuf::new(buf.initialize_unfilled_to(most));
         let polled = Pin::new(&mut self.io).poll_read(cx, &mut portion);
         let read = portion.filled().len();
+        // With a request in hand it is a body.
+        if self.connection.is_asked() {
+            self.heads = Heads::default();
+        } else if self.heads.is_endless(portion.filled()) {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         buf.advance(read);
         self.read = if polled.is_ready() {
             self.read + read
@@ -116,5 +148,27 @@ impl AsyncWrite for Line {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_without_an_end_is_endless() {
+        let endless = |start: &str, rest: &str| {
+            let mut heads = Heads::default();
+            // As it comes from the wire, and the last of it in a portion of its own.
+            heads.is_endless(start.as_bytes()) || heads.is_endless(rest.as_bytes())
+        };
+        let long = "n".repeat(LONGEST_NAME);
+        assert!(!endless("GET / HTTP/1.1\r\n", &format!("{long}: y\r\n")));
+        assert!(endless("GET / HTTP/1.1\r\n", &format!("{long}n: y\r\n")));
+        assert!(endless(&format!("GET / HTTP/1.1\r\n{long}"), "n: y\r\n"));
+        assert!(!endless("GET / HTTP/1.1\r\nx: ", &long.repeat(2)));
+        assert!(!endless("GET /", &long.repeat(2)));
+        // The rest of a body that nobody wanted.
+        assert!(!endless("{\"name\": \"", &long.repeat(2)));
     }
 }

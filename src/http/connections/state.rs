@@ -50,6 +50,11 @@ impl Connection {
         Duration::from_millis(self.age_ms().saturating_sub(moment_ms))
     }
 
+    /// A request is in hand.
+    pub fn is_asked(&self) -> bool {
+        self.asking.load(Ordering::Acquire) > 0
+    }
+
     pub fn has_asked(&self) -> bool {
         self.has_asked.load(Ordering::Acquire)
     }
