@@ -18,6 +18,11 @@ use tempfile::TempDir;
 const WAVE: usize = 1_000;
 const PRODUCT: i64 = 7;
 
+/// What recovery may cost the buyers: their p99 over that of an idle system.
+const MOST_RATIO: f64 = 2.0;
+/// Half as much again as was measured with 100,000 orders.
+const MOST_RESIDENT_KIB: u64 = 200 << 10;
+
 fn orders() -> usize {
     number("PAYONCE_SCALE_ORDERS").map_or(600, |orders| orders as usize)
 }
@@ -145,7 +150,7 @@ async fn a_start_with_very_many_unfinished_payments_settles_them_while_buyers_go
     let count = orders();
     let stranded = strand(count).await;
     let runs = if count < 10_000 { 1 } else { 5 };
-    let (mut ratios, mut settling) = (Vec::new(), Vec::new());
+    let (mut ratios, mut settling, mut resident) = (Vec::new(), Vec::new(), 0);
     for run in 1..=runs {
         let house = open(copy(stranded.folder.path()), &stranded.toss, &[]);
         let began = Instant::now();
@@ -162,13 +167,13 @@ async fn a_start_with_very_many_unfinished_payments_settles_them_while_buyers_go
         assert_eq!(busy["outcomes"]["done"], live_orders);
         ratios.push(p99(&busy) / p99(&idle));
         settling.push(settled.as_secs_f64());
+        resident = resident.max(house.server.rss_kib());
         println!(
             "run {run}: {count} settled {:.1} s after ready; p99 of live confirms {:.1} ms meanwhile, {:.1} ms after; \
-             {} KiB resident",
+             {resident} KiB resident at most",
             settled.as_secs_f64(),
             p99(&busy),
             p99(&idle),
-            house.server.rss_kib(),
         );
         let (_, held, sold, _) = house.shelf(PRODUCT).await;
         assert_eq!(held, 0, "what is settled holds nothing");
@@ -176,11 +181,16 @@ async fn a_start_with_very_many_unfinished_payments_settles_them_while_buyers_go
         assert!(runs > 1 || sold == count as i64, "all sold");
         house.audit();
     }
+    let ratio = median(ratios);
     println!(
-        "{count} unfinished payments: settled in {:.1} s, p99 of live confirms {:.2} times the idle one (medians of {runs})",
+        "{count} unfinished payments: settled in {:.1} s, p99 of live confirms {ratio:.2} times the idle one (medians of {runs})",
         median(settling),
-        median(ratios),
     );
+    // A short run's p99 is one confirm, and a debug build's memory is not the promise.
+    if runs > 1 {
+        assert!(ratio <= MOST_RATIO, "{ratio}");
+        assert!(resident <= MOST_RESIDENT_KIB, "{resident} KiB");
+    }
 }
 
 /// Recovery has its own share of the rate: whatever waits, Toss hears no more than that, and a buyer does not queue
