@@ -2,7 +2,8 @@
 //! that PAYONCE_CRASH_AT names (`Opened`, or `Opened:2` for the second time); built without, a point is no code at all, and
 //! that variable is an unknown setting which stops the start. Everyone but the domain may look in; it looks at nobody.
 
-/// A point by its name; `Batch(phase): changes` is reached once by each change; `while` covers a future, which it awaits.
+/// A point by its name; `Batch(phase): changes` is reached once by each change; `while` covers a future, which it awaits;
+/// `beside` is reached by a batch that comes there while another is there still.
 macro_rules! fault_point {
     (Batch($phase:ident): $changes:expr) => {
         #[cfg(feature = "crash-points")]
@@ -14,6 +15,16 @@ macro_rules! fault_point {
         }
         #[cfg(not(feature = "crash-points"))]
         const _: $crate::crash::Phase = $crate::crash::Phase::$phase;
+    };
+    (beside $point:ident: $changes:expr) => {
+        #[cfg(feature = "crash-points")]
+        $crate::crash::beside(
+            $crate::crash::Point::$point,
+            $changes.iter().map(|change| change.kind()),
+        )
+        .await;
+        #[cfg(not(feature = "crash-points"))]
+        const _: $crate::crash::Point = $crate::crash::Point::$point;
     };
     (while $point:ident: $work:expr) => {{
         #[cfg(feature = "crash-points")]
@@ -124,6 +135,8 @@ points! {
     /// The flight has ended; its callers are not answered.
     Landing,
     Answered,
+    /// A batch is written while the one before it waits for its COMMIT. Not with a file, which has one writer at a time.
+    Overlapped,
     // Calls: about to leave, out, and answered but not yet read.
     ConfirmReady,
     ConfirmOut,
@@ -185,7 +198,9 @@ mod armed {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use super::{Point, VARIABLES};
+    use tokio::sync::Notify;
+
+    use super::{Kind, Point, VARIABLES};
 
     struct Armed {
         point: Point,
@@ -236,6 +251,27 @@ mod armed {
         }
     }
 
+    /// One that waits here for a second is given this long.
+    const BESIDE: Duration = Duration::from_secs(2);
+
+    static THERE: AtomicU32 = AtomicU32::new(0);
+    static SECOND: Notify = Notify::const_new();
+
+    /// Only batches that open or settle a payment meet.
+    pub async fn beside(point: Point, mut kinds: impl Iterator<Item = Kind>) {
+        let armed = ARMED.as_ref().is_some_and(|armed| armed.point == point);
+        if !armed || !kinds.any(|kind| matches!(kind, Kind::Opening | Kind::Settled)) {
+            return;
+        }
+        if THERE.fetch_add(1, Ordering::SeqCst) > 0 {
+            reached(point);
+            SECOND.notify_one();
+        } else {
+            _ = tokio::time::timeout(BESIDE, SECOND.notified()).await;
+        }
+        THERE.fetch_sub(1, Ordering::SeqCst);
+    }
+
     /// SIGKILL: no destructor, no flush, no goodbye.
     fn die(point: Point) -> ! {
         let log = std::env::var_os(VARIABLES[1]);
@@ -255,4 +291,4 @@ mod armed {
 }
 
 #[cfg(feature = "crash-points")]
-pub use armed::{during, reached};
+pub use armed::{beside, during, reached};

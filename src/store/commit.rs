@@ -134,6 +134,7 @@ impl Store {
         fault_point!(Batch(Written): batch);
         if self.is_shared() {
             next();
+            fault_point!(beside Overlapped: batch);
         }
         #[cfg(test)]
         let txn = match wrote {

@@ -351,7 +351,7 @@ async fn same_answers(shop: &mut Shop, story: &Story, order: &Order) -> Result<(
 }
 
 /// stock, held, sold and received, if the product is known.
-async fn shelf(shop: &mut Shop, product: i64) -> Result<Option<[i64; 4]>> {
+pub async fn shelf(shop: &mut Shop, product: i64) -> Result<Option<[i64; 4]>> {
     let path = format!("/api/v1/products/{product}");
     let heard = shop.call(Method::GET, &path, None).await?;
     let heard = heard.context("it died unarmed")?;

@@ -16,6 +16,8 @@ mod matrix;
 #[cfg(feature = "crash-points")]
 mod outcome;
 #[cfg(feature = "crash-points")]
+mod pair;
+#[cfg(feature = "crash-points")]
 mod shop;
 
 #[cfg(not(feature = "crash-points"))]

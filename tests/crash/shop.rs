@@ -17,7 +17,7 @@ pub struct Shop {
     toss: Process,
     server: Option<Process>,
     folder: TempDir,
-    _database: TestDatabase,
+    database: TestDatabase,
     env: Vec<(String, String)>,
     client: Client,
     /// Toss has let go of what was not confirmed.
@@ -66,12 +66,17 @@ impl Shop {
             toss,
             server,
             folder,
-            _database: database,
+            database,
             env,
             client,
             expired,
             leaving,
         }
+    }
+
+    /// Whether the store has room for two writers at a time.
+    pub fn is_shared(&self) -> bool {
+        self.database.is_shared()
     }
 
     fn crash_log(&self) -> PathBuf {
@@ -212,7 +217,11 @@ impl Shop {
 
     /// Checks out one "Ogu T".
     pub async fn checkout(&mut self) -> Result<Option<Order>> {
-        let lines = json!([{"productId": 1, "quantity": 1}]);
+        self.checkout_of(1).await
+    }
+
+    pub async fn checkout_of(&mut self, product: i64) -> Result<Option<Order>> {
+        let lines = json!([{"productId": product, "quantity": 1}]);
         let body = json!({"userId": 1, "orderedProductList": lines});
         let path = "/api/v1/payments/checkout";
         let Some(heard) = self.call(Method::POST, path, Some(&body)).await? else {
