@@ -30,9 +30,18 @@ impl TestDatabase {
         }
     }
 
+    /// On a server that goes with the test, and takes it along.
+    pub fn on_own_server(server: &str) -> TestDatabase {
+        ask(server, "CREATE DATABASE shop");
+        TestDatabase {
+            url: named(server, "shop"),
+            drop_at: None,
+        }
+    }
+
     /// By several nodes; a file has one server.
     pub fn is_shared(&self) -> bool {
-        self.drop_at.is_some()
+        !self.url.starts_with("sqlite:")
     }
 
     fn on(server: String) -> TestDatabase {
@@ -41,10 +50,8 @@ impl TestDatabase {
         let began = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
         let name = format!("payonce_test_{id}_{next}_{began}");
         ask(&server, &format!("CREATE DATABASE {name}"));
-        let (scheme, rest) = server.split_once("://").unwrap();
-        let host = rest.split(['/', '?']).next().unwrap();
         TestDatabase {
-            url: format!("{scheme}://{host}/{name}"),
+            url: named(&server, &name),
             drop_at: Some((server, name)),
         }
     }
@@ -61,6 +68,12 @@ impl Drop for TestDatabase {
             ask(server, &format!("DROP DATABASE {name}{force}"));
         }
     }
+}
+
+fn named(server: &str, name: &str) -> String {
+    let (scheme, rest) = server.split_once("://").unwrap();
+    let host = rest.split(['/', '?']).next().unwrap();
+    format!("{scheme}://{host}/{name}")
 }
 
 /// On a thread of its own: the tests that want a database may or may not be inside a runtime.
