@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
+#[path = "recovery/forgotten.rs"]
+mod forgotten;
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
