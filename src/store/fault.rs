@@ -26,6 +26,8 @@ pub enum StoreFault {
         "its tables lack {missing} steps of this payonce: run `payonce migrate` with the server stopped"
     )]
     NotMigrated { missing: usize },
+    #[error("its tables are those of a newer payonce than this one: {0}")]
+    Ahead(String),
     #[error("opened for reading only")]
     ReadOnly,
     /// A row that cannot be what we wrote. The others are not affected.

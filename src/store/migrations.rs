@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, FromQueryResult};
+use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult};
 use sea_orm_migration::MigratorTrait;
 
 use super::dialect::Verdict;
@@ -66,7 +66,8 @@ impl Store {
         if let Some(again) = self.0.sql.impatient_again {
             execute(txn, again, []).await?;
         }
-        let pending = Migrator::get_pending_migrations(txn).await?.len();
+        let pending = Migrator::get_pending_migrations(txn).await;
+        let pending = pending.map_err(ahead)?.len();
         Migrator::up(txn, None)
             .await
             .map_err(|error| match verdict(&error) {
@@ -88,8 +89,17 @@ impl Store {
     pub async fn pending_migrations(&self) -> Result<Vec<String>, StoreFault> {
         let readers = self.readers();
         let pending = Migrator::get_pending_migrations_read_only(&readers.pool);
-        let pending = self.answered(&readers, pending).await??;
+        let pending = self.answered(&readers, pending).await?;
+        let pending = pending.map_err(ahead)?;
         let name = |migration: &sea_orm_migration::Migration| migration.name().to_owned();
         Ok(pending.iter().map(name).collect())
+    }
+}
+
+/// The one thing that the question for what is missing complains about by itself: steps that are noted, and not among ours.
+fn ahead(error: DbErr) -> StoreFault {
+    match error {
+        DbErr::Custom(steps) => StoreFault::Ahead(steps),
+        error => error.into(),
     }
 }

@@ -179,6 +179,22 @@ async fn migrating_twice_does_it_once() {
 }
 
 #[tokio::test]
+async fn tables_of_a_newer_version_are_named_and_left_alone() {
+    let shop = Shop::with(1, 0).await;
+    let step = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_next', 1)";
+    execute(&shop.writer(), step, []).await.unwrap();
+    let asked = shop.store.pending_migrations().await.map(drop);
+    let begun = shop.store.migrate().await.map(drop);
+    for refused in [asked, begun] {
+        let named = |steps: &str| steps.contains("m9999_next");
+        assert!(
+            matches!(&refused, Err(StoreFault::Ahead(steps)) if named(steps)),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_writer_is_durable_and_readers_cannot_write() {
     #[derive(FromQueryResult)]
     struct Pragmas {
