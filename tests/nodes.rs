@@ -6,6 +6,8 @@
 #[path = "nodes/cluster.rs"]
 mod cluster;
 mod common;
+#[path = "nodes/upgrade.rs"]
+mod upgrade;
 
 use std::time::Duration;
 
@@ -123,11 +125,12 @@ async fn a_rolling_deploy_under_load_loses_nothing() {
         .faults(json!([{"on": "confirm", "do": {"kind": "delay", "millis": 200}}]))
         .await;
     let buyers = cluster.buyers(&wave, Duration::from_millis(150));
-    for node in [2, 1] {
-        cluster.nodes[node].server.signal_term();
-        cluster.nodes[node].server.wait(Duration::from_secs(60));
+    for node in [2, 1, 0] {
+        cluster.leaves(node);
         cluster.restart(node);
     }
+    let shopping = buyers.iter().filter(|buyer| !buyer.is_finished());
+    assert!(shopping.count() > 0, "the load ended before the deploy");
     cluster.first().heal().await;
     cluster.all_paid_once(buyers, &wave).await;
 }

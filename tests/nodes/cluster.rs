@@ -127,6 +127,13 @@ impl Cluster {
         self.first().orders(PLENTY, count).await
     }
 
+    /// Told to, and well.
+    pub fn leaves(&mut self, node: usize) {
+        let server = &mut self.nodes[node].server;
+        server.signal_term();
+        assert_eq!(server.wait(LONG), Some(0), "{}", server.logged());
+    }
+
     pub fn restart(&mut self, node: usize) {
         self.nodes[node].restart(&[]);
     }
