@@ -1,5 +1,5 @@
 //! Several nodes on one database server: they wait for each other, never for nothing, and never lose a change. A SQLite file
-//! has one server, so there these tests have nothing to say.
+//! has one server, so these tests need another database.
 
 use std::time::Duration;
 
@@ -8,18 +8,22 @@ use sea_orm::DatabaseTransaction;
 use super::shop::*;
 use crate::domain::{Incarnation, Payment, Transition};
 use crate::store::{
-    Change, CheckoutKey, Landing, One, Opened, Store, StoreFault, Verdict, execute, rows_of,
-    transaction,
+    Change, CheckoutKey, Landing, Opened, Store, StoreFault, Verdict, execute, rows_of, transaction,
 };
 
 /// A shop and a second node on its database.
-async fn two_nodes(first: i64, second: i64) -> Option<(Shop, Store)> {
+async fn two_nodes(first: i64, second: i64) -> (Shop, Store) {
     let shop = Shop::with(first, second).await;
-    if !shop.store.is_shared() {
-        return None;
-    }
+    must_be_shared(&shop.store);
     let other = shop.another().await;
-    Some((shop, other))
+    (shop, other)
+}
+
+pub fn must_be_shared(store: &Store) {
+    assert!(
+        store.is_shared(),
+        "PAYONCE_TEST_DATABASE must name a server"
+    );
 }
 
 /// Of a node that is in the middle of something.
@@ -61,10 +65,9 @@ async fn many_batches(node: Store, [one, two]: [i64; 2], payments: [Payment; 2])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn two_nodes_whose_batches_cross_lose_nothing_and_trouble_nobody() {
-    let Some((shop, other)) = two_nodes(50, 70).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(50, 70).await;
     let (a, b) = (shop.ready(&[(1, 1)]).await, shop.ready(&[(2, 1)]).await);
     let there = many_batches(shop.store.clone(), [1, 2], [a.clone(), b.clone()]);
     let back = many_batches(other, [2, 1], [b, a]);
@@ -80,10 +83,9 @@ async fn two_nodes_whose_batches_cross_lose_nothing_and_trouble_nobody() {
 
 /// The other node has product 2 and wants 1, we have 1 and want 2; it has done more, so that it is we who are sent back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_deadlock_with_another_node_is_tried_again_and_not_reported() {
-    let Some((shop, other)) = two_nodes(5, 5).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(5, 5).await;
     let more: Vec<(i64, i64)> = (3..20).map(|id| (id, 1)).collect();
     shop.list_and_fill(&more).await;
     let more = "UPDATE products SET stock = stock + 1, received = received + 1 WHERE id > 2";
@@ -118,10 +120,9 @@ struct Here {}
 
 /// Two nodes take the same order at once, each with its own paymentKey: one has it, the other hears that it is late.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn of_two_nodes_that_replace_one_version_one_is_stale() {
-    let Some((shop, other)) = two_nodes(500, 0).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(500, 0).await;
     for _ in 0..50 {
         let ready = shop.ready(&[(1, 1)]).await;
         let take = |node: &Store, name| {
@@ -139,10 +140,9 @@ async fn of_two_nodes_that_replace_one_version_one_is_stale() {
 
 /// A duplicate is no row that was written, whatever the driver counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn two_nodes_with_one_checkout_key_make_one_order() {
-    let Some((shop, other)) = two_nodes(10, 0).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(10, 0).await;
     for n in 0..50 {
         let first = checkout(order(&[(1, 1)]));
         let key = CheckoutKey {
@@ -169,10 +169,9 @@ async fn two_nodes_with_one_checkout_key_make_one_order() {
 
 /// Whoever holds the key is waited for twice at most, and must then be seen, not taken for a poison.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_checkout_that_waited_long_for_its_key_hears_of_the_order_that_has_it() {
-    let Some((shop, other)) = two_nodes(10, 0).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(10, 0).await;
     let theirs = shop.ready(&[(1, 1)]).await.order;
     let mine = checkout(order(&[(1, 1)]));
     let insert = format!(
@@ -231,10 +230,9 @@ async fn a_row_that_stays_as_it_is_was_found() {
 
 /// The answer to COMMIT is lost and the commit still on its way: who asks waits for it, and must see what it has waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn reading_back_sees_what_its_lock_has_waited_for() {
-    let Some((shop, other)) = two_nodes(10, 0).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(10, 0).await;
     let ready = shop.ready(&[(1, 1)]).await;
     let mine = started(&ready, "mine");
     let (order, transition) = (ready.order.id, mine.id);
@@ -258,10 +256,9 @@ async fn reading_back_sees_what_its_lock_has_waited_for() {
 
 /// Only the rows of a batch are locked: whoever has others goes on, however the database found them.
 #[tokio::test]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_batch_waits_for_nobody_who_has_other_rows() {
-    let Some((shop, other)) = two_nodes(10, 10).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(10, 10).await;
     let (a, b) = (shop.ready(&[(1, 1)]).await, shop.ready(&[(2, 1)]).await);
     let sql = other.0.sql;
     let txn = busy(&other, &[]).await;
@@ -289,10 +286,9 @@ async fn a_batch_waits_for_nobody_who_has_other_rows() {
 
 /// Its process stands still, its connection does not end.
 #[tokio::test]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_node_that_is_paused_in_a_transaction_loses_its_rows() {
-    let Some((shop, other)) = two_nodes(10, 0).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(10, 0).await;
     let taken = "UPDATE products SET stock = 0 WHERE id = 1";
     let paused = busy(&other, &[taken]).await;
     assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
@@ -341,14 +337,13 @@ async fn times_are_the_same_in_every_time_zone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn nodes_that_start_together_migrate_once_and_share_what_they_make() {
     let folder = tempfile::TempDir::new().unwrap();
     let database = TestDatabase::new(&folder.path().join("shop.db"));
     let open = || Store::open(settings(&database.url), Opened::Serving);
     let first = open().await.unwrap();
-    if !first.is_shared() {
-        return;
-    }
+    must_be_shared(&first);
     let nodes = [first, open().await.unwrap(), open().await.unwrap()];
     let of_each = |node: &Store| tokio::spawn(beginning(node.clone()));
     let begun = futures_util::future::join_all(nodes.iter().map(of_each)).await;
@@ -374,10 +369,9 @@ struct Had {
 
 /// A long migration elsewhere is no reason to give up a start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_migration_elsewhere_is_waited_for_longer_than_a_row() {
-    let Some((shop, other)) = two_nodes(1, 1).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(1, 1).await;
     let sql = shop.store.0.sql;
     let txn = transaction::begin(&shop.writer()).await.unwrap();
     let lock: Vec<Had> = rows_of(&txn, sql.lock_schema.unwrap(), []).await.unwrap();
@@ -397,32 +391,11 @@ async fn beginning(node: Store) -> Result<(usize, bool, [u8; 32]), StoreFault> {
     Ok((steps, loaded, node.secret("tokens").await?))
 }
 
-/// Where each step commits by itself, a node can die between a step and its note.
-#[tokio::test]
-async fn a_step_that_was_made_and_not_noted_is_not_made_again() {
-    let shop = Shop::with(10, 0).await;
-    if shop.store.0.sql.unlock_schema.is_none() {
-        return;
-    }
-    let paid = shop.in_progress(&[(1, 1)], "k").await;
-    let forget = "DELETE FROM seaql_migrations WHERE version >= 'm0003'";
-    execute(&shop.writer(), forget, []).await.unwrap();
-    assert_eq!(shop.store.pending_migrations().await.unwrap().len(), 15);
-    assert_eq!(shop.store.migrate().await.unwrap(), 15);
-    assert_eq!(shop.store.migrate().await.unwrap(), 0);
-    assert_eq!(shop.load(&paid).await, paid);
-    // The lock went with the work, on whichever connection that was.
-    let other = shop.another().await;
-    assert_eq!(other.migrate().await.unwrap(), 0);
-    let _: Vec<One> = shop.store.rows(shop.store.0.sql.ping, []).await.unwrap();
-}
-
 /// A node that serves has the table; whoever comes to change it waits, tries again, and does not fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_step_of_the_schema_waits_for_a_table_that_is_held() {
-    let Some((shop, other)) = two_nodes(10, 0).await else {
-        return;
-    };
+    let (shop, other) = two_nodes(10, 0).await;
     let paid = shop.in_progress(&[(1, 1)], "k").await;
     for sql in [
         "CREATE INDEX payments_user ON payments (user_id, order_id)",
