@@ -7,6 +7,7 @@ mod durable;
 mod mysql;
 mod nodes;
 mod plan;
+mod postgres;
 mod retention;
 mod shared;
 mod shelf;
