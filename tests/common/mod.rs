@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod chance;
+mod crowd;
 mod database;
 mod house;
 mod look;
@@ -15,6 +16,7 @@ mod plan;
 mod process;
 
 pub use chance::{cases, number, seed};
+pub use crowd::{Run, crowd, report, run, run_at};
 pub use database::TestDatabase;
 pub use house::{House, Order, Reply};
 pub use look::{Other, Reader, Totals};
