@@ -151,7 +151,9 @@ impl Store {
     ) -> Result<Vec<T>, StoreFault> {
         let readers = self.readers();
         let found = self.answered(&readers, rows_of(&readers.pool, sql, values));
-        found.await?.map_err(Into::into)
+        let found = found.await??;
+        self.0.pools.has_read();
+        Ok(found)
     }
 }
 

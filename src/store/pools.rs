@@ -2,9 +2,9 @@
 //! lost its power or the network its way. A file has no such silence.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::timeout;
@@ -73,6 +73,9 @@ pub(super) struct Pools {
     now: RwLock<Now>,
     make: Option<Make>,
     left: Arc<AtomicUsize>,
+    made: Instant,
+    /// When a reader was answered last, in microseconds since then; 0 for never.
+    read_at_us: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -132,7 +135,19 @@ impl Pools {
             }),
             make,
             left: Arc::default(),
+            made: Instant::now(),
+            read_at_us: AtomicU64::new(0),
         }
+    }
+
+    fn age_us(&self, at: Instant) -> u64 {
+        let age = at.saturating_duration_since(self.made);
+        u64::try_from(age.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    pub fn has_read(&self) {
+        let now = self.age_us(Instant::now()).max(1);
+        self.read_at_us.fetch_max(now, Ordering::Relaxed);
     }
 
     fn now(&self) -> Now {
@@ -213,6 +228,12 @@ impl Pools {
 }
 
 impl Store {
+    /// Whether any reader has been answered after that.
+    pub fn has_read_since(&self, since: Instant) -> bool {
+        let pools = &self.0.pools;
+        pools.read_at_us.load(Ordering::Relaxed) > pools.age_us(since)
+    }
+
     /// What a database server answers over `line`, if it does. A connection that waits for a dead host would wait for ever.
     pub(super) async fn answered<T>(
         &self,

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sea_orm::sqlx::Sqlite;
+use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sea_orm::{DatabaseTransaction, SqlxSqliteConnector};
 use tokio::sync::Notify;
@@ -160,6 +162,21 @@ impl Store {
                 .await
                 .unwrap(),
         )
+    }
+
+    /// A crowd has all the readers. What one of the crowd hears is told by [`Store::hear_something`].
+    pub async fn hold_readers(&self) -> Vec<PoolConnection<Sqlite>> {
+        let readers = self.readers();
+        let pool = readers.pool.get_sqlite_connection_pool();
+        let mut held = Vec::new();
+        for _ in 0..pool.options().get_max_connections() {
+            held.push(pool.acquire().await.unwrap());
+        }
+        held
+    }
+
+    pub fn hear_something(&self) {
+        self.0.pools.has_read();
     }
 
     /// Another process has the file.

@@ -106,3 +106,23 @@ async fn health_is_answered_while_the_pool_of_the_writer_is_dry() {
     assert_eq!(asked, Ok(Vec::new()));
     held.release().await;
 }
+
+#[actix::test]
+async fn health_in_a_crowd_of_readers_is_as_good_as_their_answers() {
+    let stage = stage(PLAN, None).await;
+    let vitals = stage.directory.vitals();
+    let long = Duration::from_secs(600);
+    for pulse in [&vitals.journal, &vitals.node, &vitals.recovery] {
+        pulse.good_for(long);
+    }
+    let held = stage.hands.store.hold_readers().await;
+    assert_eq!(stage.directory.not_ready().await, ["database"]);
+    let crowd = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stage.hands.store.hear_something();
+    };
+    let (missing, ()) = tokio::join!(stage.directory.not_ready(), crowd);
+    assert_eq!(missing, Vec::<&str>::new());
+    drop(held);
+    assert_eq!(stage.directory.not_ready().await, Vec::<&str>::new());
+}
