@@ -93,14 +93,20 @@ impl Handler<Explode> for NodeActor {
     }
 }
 
-#[actix::test]
-async fn health_is_answered_while_the_pool_of_the_writer_is_dry() {
+/// Whoever beats has just done so.
+async fn alive() -> Stage {
     let stage = stage(PLAN, None).await;
     let vitals = stage.directory.vitals();
     let long = Duration::from_secs(600);
     for pulse in [&vitals.journal, &vitals.node, &vitals.recovery] {
         pulse.good_for(long);
     }
+    stage
+}
+
+#[actix::test]
+async fn health_is_answered_while_the_pool_of_the_writer_is_dry() {
+    let stage = alive().await;
     let held = stage.hands.store.hold().await;
     let asked = tokio::time::timeout(Duration::from_secs(3), stage.directory.not_ready()).await;
     assert_eq!(asked, Ok(Vec::new()));
@@ -109,12 +115,7 @@ async fn health_is_answered_while_the_pool_of_the_writer_is_dry() {
 
 #[actix::test]
 async fn health_in_a_crowd_of_readers_is_as_good_as_their_answers() {
-    let stage = stage(PLAN, None).await;
-    let vitals = stage.directory.vitals();
-    let long = Duration::from_secs(600);
-    for pulse in [&vitals.journal, &vitals.node, &vitals.recovery] {
-        pulse.good_for(long);
-    }
+    let stage = alive().await;
     let held = stage.hands.store.hold_readers().await;
     assert_eq!(stage.directory.not_ready().await, ["database"]);
     let crowd = async {
