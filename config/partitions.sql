@@ -1,29 +1,34 @@
--- payment_history and outbox in partitions, for a large shop on PostgreSQL: no confirm reads them, they hold most of the rows,
--- and the oldest months can be detached and kept elsewhere (then `payonce audit` wants retention.history_days and
--- retention.outbox_days, which say how far back it may look). Once, by hand, while no node runs and all tables are there:
+-- payment_history and outbox in partitions of a month, for a large shop on PostgreSQL: they hold most of the rows, no confirm
+-- that goes well reads them, and the oldest months can be detached and kept elsewhere (then `payonce audit` must be told by
+-- retention.history_days and retention.outbox_days how far back it may look). Once, by hand, while no node runs:
 --   payonce migrate && psql -1 "$PAYONCE_DATABASE__URL" -v ON_ERROR_STOP=1 -f config/partitions.sql
--- Order ids grow with time: their first twelve digits are milliseconds. What is there until the end of this month becomes
--- the first partition; the next two months get one each, and whatever nobody has made a partition for goes into a last one.
--- The months after those, from time to time: CREATE TABLE payment_history_2027_03 PARTITION OF payment_history
---   FOR VALUES FROM (first_order_of('2027-03-01')) TO (first_order_of('2027-04-01')); and the same for the outbox.
+-- Order ids grow with time: their first twelve digits are milliseconds. What is there until the end of this month is the
+-- first partition; the next 24 months get one each. Further ones before the last of them begins, and not during an audit:
+--   SET lock_timeout = '1s'; SELECT partition_month('2029-01-01');
+-- An order of a month that nobody has made goes into .._rest, so that no payment fails for it. Its month can then be made
+-- only when .._rest is detached; put its rows back into the table afterwards.
 
-CREATE FUNCTION first_order_of(day timestamptz) RETURNS text IMMUTABLE LANGUAGE sql AS $$
-    SELECT regexp_replace(lpad(to_hex((extract(epoch FROM day) * 1000)::bigint), 12, '0'), '^(.{8})', '\1-')
+CREATE FUNCTION first_order_of(month date) RETURNS text IMMUTABLE LANGUAGE sql AS $$
+    SELECT regexp_replace(
+        lpad(to_hex((extract(epoch FROM month::timestamp AT TIME ZONE 'Asia/Seoul') * 1000)::bigint), 12, '0'),
+        '^(.{8})', '\1-')
 $$;
 
-SELECT date_trunc('month', now()) + interval '1 month' AS next, date_trunc('month', now()) + interval '2 months' AS then,
-       date_trunc('month', now()) + interval '3 months' AS last \gset
+CREATE FUNCTION partition_month(month date) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['payment_history', 'outbox'] LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+            name || to_char(month, '_YYYY_MM'), name,
+            first_order_of(month), first_order_of((month + interval '1 month')::date));
+    END LOOP;
+END $$;
 
 -- A unique key of a partitioned table has the order in it. A transition is of one order, so this is still once and for all.
 ALTER TABLE payment_history RENAME TO payment_history_0;
 CREATE TABLE payment_history (
     LIKE payment_history_0, PRIMARY KEY (order_id, version), UNIQUE (transition_id, order_id)
 ) PARTITION BY RANGE (order_id);
-ALTER TABLE payment_history ATTACH PARTITION payment_history_0 FOR VALUES FROM (MINVALUE) TO (first_order_of(:'next'));
-CREATE TABLE payment_history_1 PARTITION OF payment_history
-    FOR VALUES FROM (first_order_of(:'next')) TO (first_order_of(:'then'));
-CREATE TABLE payment_history_2 PARTITION OF payment_history
-    FOR VALUES FROM (first_order_of(:'then')) TO (first_order_of(:'last'));
 CREATE TABLE payment_history_rest PARTITION OF payment_history DEFAULT;
 
 ALTER TABLE outbox RENAME TO outbox_0;
@@ -34,7 +39,15 @@ CREATE TABLE outbox (
     LIKE outbox_0, PRIMARY KEY (id, order_id), UNIQUE (order_id, version)
 ) PARTITION BY RANGE (order_id);
 ALTER TABLE outbox ALTER COLUMN id SET DEFAULT nextval('outbox_ids');
-ALTER TABLE outbox ATTACH PARTITION outbox_0 FOR VALUES FROM (MINVALUE) TO (first_order_of(:'next'));
-CREATE TABLE outbox_1 PARTITION OF outbox FOR VALUES FROM (first_order_of(:'next')) TO (first_order_of(:'then'));
-CREATE TABLE outbox_2 PARTITION OF outbox FOR VALUES FROM (first_order_of(:'then')) TO (first_order_of(:'last'));
 CREATE TABLE outbox_rest PARTITION OF outbox DEFAULT;
+
+DO $$
+DECLARE month date := date_trunc('month', now() AT TIME ZONE 'Asia/Seoul') + interval '1 month';
+BEGIN
+    EXECUTE format('ALTER TABLE payment_history ATTACH PARTITION payment_history_0 FOR VALUES FROM (MINVALUE) TO (%L)',
+        first_order_of(month));
+    EXECUTE format('ALTER TABLE outbox ATTACH PARTITION outbox_0 FOR VALUES FROM (MINVALUE) TO (%L)', first_order_of(month));
+    FOR n IN 0..23 LOOP
+        PERFORM partition_month((month + n * interval '1 month')::date);
+    END LOOP;
+END $$;

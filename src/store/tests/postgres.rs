@@ -1,9 +1,18 @@
-//! What is PostgreSQL's alone: what each connection was told, whatever the server's own settings are.
+//! What is PostgreSQL's alone: what each connection was told, whatever the server's own settings are, and partitions.
 
-use sea_orm::FromQueryResult;
+use sea_orm::{ConnectionTrait as _, FromQueryResult};
 
 use super::shop::*;
-use crate::store::{dialect, execute, rows_of};
+use crate::store::{Pruning, dialect, execute, rows_of};
+
+async fn shop() -> Shop {
+    let shop = Shop::with(10, 10).await;
+    assert!(
+        std::ptr::eq(shop.store.0.sql, dialect::POSTGRES),
+        "PAYONCE_TEST_DATABASE must name a server of PostgreSQL"
+    );
+    shop
+}
 
 #[derive(Debug, PartialEq, Eq, FromQueryResult)]
 struct Setting {
@@ -28,11 +37,7 @@ async fn each_connection_is_told_about_time_isolation_durability_and_patience() 
         ("synchronous_commit", "on"),
         ("transaction_isolation", "read committed"),
     ];
-    let shop = Shop::empty().await;
-    assert!(
-        std::ptr::eq(shop.store.0.sql, dialect::POSTGRES),
-        "PAYONCE_TEST_DATABASE must name a server of PostgreSQL"
-    );
+    let shop = shop().await;
     // New connections are to be told too, by a server that would have it otherwise.
     for (name, otherwise) in [
         ("timezone", "'Asia/Seoul'"),
@@ -66,4 +71,38 @@ async fn each_connection_is_told_about_time_isolation_durability_and_patience() 
     let sql = "INSERT INTO users (id, name) VALUES ('x', 'x')";
     assert!(execute(&other.readers().pool, sql, []).await.is_err());
     other.close().await;
+}
+
+const PARTITIONS: &str = include_str!("../../../config/partitions.sql");
+
+/// Each place of a row is one of its partition: what goes from one must not take along what lies there in another.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: PAYONCE_TEST_DATABASE=postgres://..."]
+async fn partitions_are_written_read_and_kept_clean_each_by_itself() {
+    let shop = shop().await;
+    let before = shop.in_progress(&[(1, 1)], "k").await;
+    shop.writer().execute_unprepared(PARTITIONS).await.unwrap();
+    assert_eq!(shop.store.migrate().await.unwrap(), 0);
+    let paid = approved(&before);
+    let change = crate::store::Change::Advance(paid.clone());
+    assert_eq!(shop.commit(&[change]).await, [HELD]);
+    let history = shop.store.history(before.order.id).await.unwrap();
+    assert_eq!(history.len(), 3);
+    let found = shop.store.read_back(before.order.id, paid.id, 2).await;
+    assert_eq!(found.unwrap(), crate::store::Landing::Landed { held: true });
+
+    // The first row of another month, and the first of all, which is old.
+    let next = "INSERT INTO outbox (order_id, version, event, payload, at)
+        SELECT first_order_of((now() + interval '70 days')::date) || '-7000-8000-000000000000', 1, 'DONE', '{}', 9000000000000000";
+    execute(&shop.writer(), next, []).await.unwrap();
+    let places = "SELECT count(*) AS n FROM outbox WHERE ctid = '(0,1)'";
+    assert_eq!(shop.count(places).await, 2);
+    let old = Pruning::Outbox {
+        before: NOW.plus_ms(1_000_000),
+    };
+    let step = shop.store.prune(old, None, NOW, 100).await.unwrap();
+    assert_eq!(step.rows, 1);
+    let left = "SELECT count(*) AS n FROM outbox WHERE at = 9000000000000000";
+    assert_eq!(shop.count(left).await, 1);
+    assert_eq!(shop.count("SELECT count(*) AS n FROM outbox").await, 1);
 }

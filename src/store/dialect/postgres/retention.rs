@@ -7,13 +7,16 @@ const CHECKOUT_KEYS: &str = r#"
     SELECT user_id, "key", created_at FROM checkout_keys
     WHERE (user_id, "key") > ($1, $2) ORDER BY user_id, "key" LIMIT $3"#;
 
-/// Key by key along the index, then by where the rows lie: whatever the statistics say, no table is walked for it.
+/// Key by key along the index, then by where the rows lie: whatever the statistics say, no table is walked for it. A place
+/// is one of a partition, where there are any: without its name, rows of all the others would go that lie at the same place.
 macro_rules! delete {
     ($table:literal, $keys:literal, $($found:tt)+) => {
         concat!(
-            "DELETE FROM ", $table, " WHERE ctid = ANY (ARRAY(
-                SELECT found.ctid FROM unnest(", $keys, "
-                CROSS JOIN LATERAL (SELECT t.ctid FROM ", $table, " AS t WHERE ", $($found)+, ") AS found))"
+            "WITH gone AS MATERIALIZED (
+                SELECT found.part, found.place FROM unnest(", $keys, "
+                CROSS JOIN LATERAL (
+                    SELECT t.tableoid AS part, t.ctid AS place FROM ", $table, " AS t WHERE ", $($found)+, ") AS found)
+             DELETE FROM ", $table, " AS d USING gone WHERE d.ctid = gone.place AND d.tableoid = gone.part"
         )
     };
 }
