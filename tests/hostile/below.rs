@@ -239,6 +239,18 @@ fn a_name_of_a_header_that_is_endless_ends_its_own_connection_alone() {
     let all = throw(&fort, &[&look, head.as_bytes()].concat());
     let statuses: Vec<u16> = all.iter().map(|said| said.status).collect();
     assert_eq!(statuses, [200]);
+    // And behind a body, in one piece with its end.
+    let json: [(&str, &[u8]); 1] = [("Content-Type", b"application/json")];
+    let asks = request(&format!("POST {CHECKOUT}"), &json, b"{}");
+    let mut wire = Wire::to(fort.address());
+    let (begins, ends) = asks.split_at(asks.len() - 2);
+    wire.send(begins);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    wire.send(&[ends, b"GET / HTTP/1.1\r\nHost: x\r\nn"].concat());
+    assert_eq!(wire.hear(false).unwrap().status, 400);
+    // Whoever has been cut may or may not notice while he speaks.
+    wire.send(format!("{name}: y\r\n\r\n").as_bytes());
+    assert!(wire.hear(false).is_none());
     neighbour.send(&look);
     assert_eq!(neighbour.hear(false).unwrap().status, 200);
     assert_eq!(fort.state(), before);

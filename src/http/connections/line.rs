@@ -114,10 +114,12 @@ impl AsyncRead for Line {
         let mut portion = ReadBuf::new(buf.initialize_unfilled_to(most));
         let polled = Pin::new(&mut self.io).poll_read(cx, &mut portion);
         let read = portion.filled().len();
-        // With a request in hand it is a body.
-        if self.connection.is_asked() {
+        let is_asked = self.connection.is_asked();
+        if is_asked && read > 0 {
+            // It is a body, and with its last bytes the next head may begin: no more is read then.
             self.heads = Heads::default();
-        } else if self.heads.is_endless(portion.filled()) {
+        }
+        if self.heads.is_endless(portion.filled()) && !is_asked {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         buf.advance(read);
