@@ -54,6 +54,11 @@ impl Shard {
                 .into_actor(self)
                 .map(move |(orders, found), shard, ctx| {
                     shard.loads.readings -= 1;
+                    let mut orders = orders;
+                    if found.is_err() {
+                        // The others would wait for the same database, one reading after another.
+                        orders.extend(shard.loads.wanted.drain(..));
+                    }
                     for (order, loaded) in each(orders, found) {
                         shard.loaded(order, loaded, as_of, ctx);
                     }
