@@ -26,7 +26,9 @@ pub enum StoreFault {
         "its tables lack {missing} steps of this payonce: run `payonce migrate` with the server stopped"
     )]
     NotMigrated { missing: usize },
-    #[error("its tables are those of a newer payonce than this one: {0}")]
+    #[error(
+        "its tables are those of a newer payonce than this one, or another program notes its own steps there: {0}"
+    )]
     Ahead(String),
     #[error("opened for reading only")]
     ReadOnly,
