@@ -124,7 +124,7 @@ async fn a_rolling_deploy_under_load_loses_nothing() {
         .first()
         .faults(json!([{"on": "confirm", "do": {"kind": "delay", "millis": 200}}]))
         .await;
-    let buyers = cluster.buyers(&wave, Duration::from_millis(150));
+    let buyers = cluster.buyers(&wave, Duration::from_millis(220));
     for node in [2, 1, 0] {
         cluster.leaves(node);
         cluster.restart(node);

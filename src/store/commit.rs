@@ -386,3 +386,24 @@ impl CheckoutKeyRow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dialect::Verdict::{Blocked, Collided, Refused, Taken, Unwell};
+
+    #[test]
+    fn whoever_waited_in_vain_and_then_finds_the_row_taken_looks_once_more() {
+        let again = |causes: &[dialect::Verdict]| {
+            let mut tries = Tries::ALL;
+            causes.iter().all(|cause| tries.take(*cause))
+        };
+        assert!(again(&[Blocked, Taken]));
+        assert!(again(&[Collided, Collided, Taken, Collided, Blocked]));
+        for ended in [&[Taken, Taken][..], &[Blocked, Taken, Blocked]] {
+            assert!(!again(ended), "{ended:?}");
+        }
+        assert!(again(&[Collided; 7]) && !again(&[Collided; 8]));
+        assert!(!again(&[Refused]) && !again(&[Unwell]));
+    }
+}

@@ -135,8 +135,11 @@ pub async fn heard_the_truth(house: &House, heard: Vec<Heard>) {
         let told = if status == 503 { truth.0 } else { status };
         assert_eq!((told, approvals), truth, "{} {rests}", order.id);
         let again = house.confirm(&order, &key).await.status.as_u16();
-        let same = if truth.0 == 503 { again } else { truth.0 };
-        assert_eq!(again, same, "{} {rests}", order.id);
+        let same = match truth.0 {
+            503 => [200, 402].contains(&again),
+            told => again == told,
+        };
+        assert!(same, "{} {rests}: {again}", order.id);
         rests
     };
     let ends: Vec<Value> = stream::iter(heard).map(one).buffered(8).collect().await;

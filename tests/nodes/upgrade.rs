@@ -24,7 +24,7 @@ async fn an_older_node_goes_on_serving_when_the_schema_is_ahead_of_it_but_does_n
     let wave = cluster.wave(orders(80)).await;
     let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 200}}]);
     cluster.first().faults(slow).await;
-    let buyers = cluster.buyers(&wave, Duration::from_millis(50));
+    let buyers = cluster.buyers(&wave, Duration::from_millis(150));
     let newer = Other::of(cluster.first()).await;
     for sql in STEP {
         cluster.wait_for_unfinished(2).await;
