@@ -1,4 +1,5 @@
-//! News for the shop, written with the transition that made it; its ids count in the order of the commits.
+//! News for the shop, written with the transition that made it. Its ids count up, but where batches or nodes write beside
+//! each other, a smaller one may be seen after a larger one: who reads along them comes back for what was not there yet.
 
 use sea_orm_migration::prelude::*;
 

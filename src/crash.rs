@@ -61,7 +61,7 @@ named! {
     Phase {
         /// Before it is committed.
         Queued,
-        /// Its rows are locked and read.
+        /// The transaction has begun; where the batch looks first, its rows are locked and read.
         Read,
         /// Every change is decided, nothing is written.
         Decided,

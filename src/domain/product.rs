@@ -49,12 +49,21 @@ impl Product {
 
     /// Most of one product that a shelf may hold.
     pub const MOST_STOCK: i64 = 1_000_000_000_000;
+}
 
+/// How much of a product there is, whatever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shelf {
+    pub stock: i64,
+    pub received: i64,
+}
+
+impl Shelf {
     /// Stock and received after a change by hand, or `None` where the shelf would go below zero or burst.
-    pub fn after_change(&self, change: i64) -> Option<(i64, i64)> {
+    pub fn after_change(self, change: i64) -> Option<Shelf> {
         let stock = self.stock.checked_add(change)?;
         let received = self.received.checked_add(change)?;
         let fits = (0..=Product::MOST_STOCK).contains(&stock) && received <= Product::MOST_STOCK;
-        fits.then_some((stock, received))
+        fits.then_some(Shelf { stock, received })
     }
 }

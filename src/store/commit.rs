@@ -1,7 +1,7 @@
 //! The one way to write: a batch in, a verdict per change out, all of it in one durable transaction.
 //!
-//! Once `commit` returns, a restart finds what it reported. Three phases: lock and read the rows of the whole batch, in key
-//! order; decide each change in pure Rust; write what was accepted.
+//! Once `commit` returns, a restart finds what it reported. Three phases: learn what is there; decide each change in pure
+//! Rust; write what was accepted. Most batches are as they were expected to be, and are written without a look before.
 
 use std::time::Duration;
 
@@ -9,17 +9,23 @@ use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult, Value};
 
 use super::dialect::{self, Sql};
 use super::fault::{CommitFault, StoreFault, refuses_commit, verdict};
-use super::rows::{self, ProductRow};
 use super::{Line, One, Silent, Store, rows_of, transaction};
-use crate::domain::{Incarnation, OrderId, Timestamp, TransitionId};
+use crate::domain::{OrderId, TransitionId};
 
 mod change;
 mod decide;
+mod find;
+mod optimism;
+mod stock;
 mod write;
 
 use change::Wanted;
 pub use change::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
-use decide::{Found, Made, Stand, decide};
+use decide::{Decision, decide};
+pub(in crate::store) use find::CheckoutKeyRow;
+use find::find;
+pub(in crate::store) use optimism::Optimism;
+use optimism::{Locking, foresee};
 use write::write;
 
 /// Why a transaction was given up before its COMMIT took effect: nothing of it is there.
@@ -33,6 +39,16 @@ impl Aborted {
         let fault = CommitFault::Refused(why);
         let cause = dialect::Verdict::Refused;
         Aborted { fault, cause }
+    }
+
+    /// Whether what is there may be other than was taken for granted.
+    fn is_a_surprise(&self) -> bool {
+        match self.cause {
+            dialect::Verdict::Refused | dialect::Verdict::Taken => true,
+            dialect::Verdict::Collided | dialect::Verdict::Blocked | dialect::Verdict::Unwell => {
+                false
+            }
+        }
     }
 }
 
@@ -95,12 +111,25 @@ impl Store {
         next: &mut (dyn FnMut() + Send),
     ) -> Result<Committed, CommitFault> {
         let (mut tries, mut tried) = (Tries::ALL, 1_u32);
+        let optimism = &self.0.optimism;
+        let mut foreseen = foresee(batch, optimism);
         loop {
             let writer = self
                 .writer()
                 .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
-            match self.try_commit(&writer, batch, next).await {
-                Ok(done) => return done,
+            let was_optimistic = foreseen.is_some();
+            let done = self.try_commit(&writer, batch, foreseen.take(), next);
+            match done.await {
+                Ok(done) => {
+                    if was_optimistic {
+                        optimism.was_right();
+                    }
+                    return done;
+                }
+                Err(aborted) if was_optimistic && aborted.is_a_surprise() => {
+                    tracing::debug!(fault = %aborted.fault, "not what a batch expected; looking first");
+                    optimism.was_wrong();
+                }
                 Err(aborted) if tries.take(aborted.cause) => {
                     tracing::debug!(fault = %aborted.fault, tried, "a batch collided; again");
                     // Two that collided must not meet again at once.
@@ -117,11 +146,12 @@ impl Store {
         &self,
         writer: &Line,
         batch: &[Change],
+        foreseen: Option<Decision<'_>>,
         next: &mut (dyn FnMut() + Send),
     ) -> Result<Result<Committed, CommitFault>, Aborted> {
         let begun = self.answered(writer, async {
             let txn = transaction::begin(&writer.pool).await?;
-            match decide_and_write(&txn, self.0.sql, batch).await {
+            match decide_and_write(&txn, self.0.sql, batch, foreseen).await {
                 Ok((committed, wrote)) => Ok((txn, committed, wrote)),
                 Err(aborted) => {
                     // Without it the rollback would wait for the next one who wants the connection.
@@ -236,7 +266,7 @@ impl Store {
             change: 0,
             ..restock.clone()
         };
-        match write::stock_changes(&txn, self.0.sql, &[&nothing]).await {
+        match stock::put_changes(&txn, self.0.sql, &[&nothing]).await {
             Ok(()) => txn.commit().await?,
             Err(aborted) => {
                 let _ = txn.rollback().await;
@@ -274,117 +304,29 @@ async fn decide_and_write(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     batch: &[Change],
+    foreseen: Option<Decision<'_>>,
 ) -> Result<(Committed, bool), Aborted> {
-    let found = find(txn, sql, &Wanted::by(batch)).await?;
-    fault_point!(Batch(Read): batch);
-    let decision = decide(batch, found);
+    let (decision, locking) = match foreseen {
+        Some(decision) => {
+            fault_point!(Batch(Read): batch);
+            (decision, Locking::Optimistic)
+        }
+        None => {
+            let found = find(txn, sql, &Wanted::by(batch)).await?;
+            fault_point!(Batch(Read): batch);
+            (decide(batch, found), Locking::Pessimistic)
+        }
+    };
     fault_point!(Batch(Decided): batch);
-    write(txn, sql, &decision.writes).await?;
+    let told = write(txn, sql, &decision.writes, locking).await?;
     let committed = Committed {
         verdicts: decision.verdicts,
-        shelf: decision.shelf,
+        shelf: match locking {
+            Locking::Optimistic => told,
+            Locking::Pessimistic => decision.shelf,
+        },
     };
     Ok((committed, !decision.writes.is_empty()))
-}
-
-/// Each a JSON array of arrays: one row, however many were locked.
-#[derive(FromQueryResult)]
-struct LockedRows {
-    payments: String,
-    products: String,
-}
-
-impl LockedRows {
-    fn enter(&self, found: &mut Found<'_>) -> Result<(), String> {
-        let payments: Vec<(uuid::Uuid, i64, i64)> = rows::parse("payments", &self.payments)?;
-        for (order, version, held) in payments {
-            let held = held != 0;
-            found
-                .payments
-                .insert(OrderId::new(order), Stand { version, held });
-        }
-        for row in rows::parse::<Vec<ProductRow>>("products", &self.products)? {
-            let product = row.product()?;
-            found.products.insert(product.listing.id, product);
-        }
-        Ok(())
-    }
-}
-
-#[derive(FromQueryResult)]
-pub(super) struct CheckoutKeyRow {
-    user_id: String,
-    key: String,
-    body_hash: String,
-    order_id: String,
-    created_at: i64,
-}
-
-#[derive(FromQueryResult)]
-struct NodeRow {
-    incarnation: String,
-}
-
-async fn find<'a>(
-    txn: &DatabaseTransaction,
-    sql: &'static Sql,
-    wanted: &Wanted<'a>,
-) -> Result<Found<'a>, Aborted> {
-    let refused = Aborted::refused;
-    let mut found = Found::default();
-    if !(wanted.payments.is_empty() && wanted.products.is_empty()) {
-        let payments: Vec<_> = wanted.payments.iter().collect();
-        let products: Vec<_> = wanted.products.iter().collect();
-        let keys = [sql.batch.keys(&payments), sql.batch.keys(&products)];
-        let [payments, products] = keys;
-        let keys = [payments.map_err(refused)?, products.map_err(refused)?];
-        for row in rows_of::<LockedRows>(txn, sql.lock_rows, keys).await? {
-            row.enter(&mut found).map_err(refused)?;
-        }
-    }
-    let rows: Vec<CheckoutKeyRow> =
-        read(txn, sql, sql.lock_checkout_keys, &wanted.checkout_keys).await?;
-    for row in rows {
-        // The batch's own spelling of the key lives as long as the batch.
-        let mut names = wanted.checkout_keys.iter();
-        let name = names.find(|name| **name == (row.user_id.as_str(), row.key.as_str()));
-        if let Some(name) = name {
-            found
-                .checkout_keys
-                .insert(*name, row.made().map_err(refused)?);
-        }
-    }
-    let rows: Vec<NodeRow> = read(txn, sql, sql.lock_nodes, &wanted.nodes).await?;
-    for row in rows {
-        let id = uuid::Uuid::try_parse(&row.incarnation).map_err(|e| refused(e.to_string()))?;
-        found.nodes.insert(Incarnation(id));
-    }
-    Ok(found)
-}
-
-/// No keys, no round trip.
-async fn read<T: FromQueryResult, K: serde::Serialize>(
-    txn: &DatabaseTransaction,
-    sql: &'static Sql,
-    text: &'static str,
-    keys: &std::collections::BTreeSet<K>,
-) -> Result<Vec<T>, Aborted> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys: Vec<_> = keys.iter().collect();
-    let keys = sql.batch.values(&keys).map_err(Aborted::refused)?;
-    Ok(rows_of(txn, text, keys).await?)
-}
-
-impl CheckoutKeyRow {
-    pub(super) fn made(&self) -> Result<Made, String> {
-        Ok(Made {
-            order: rows::order_id(&self.order_id)?,
-            body_hash: rows::hash(&self.body_hash)?,
-            at: Timestamp::from_micros(self.created_at),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -70,6 +70,15 @@ pub(super) enum Together {
     Each([&'static str; 8]),
 }
 
+/// How an optimist, who has not looked at the shelves, hears of the stock that it leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Telling {
+    /// This moves stock as [`Sql::move_stock`] does, and answers with each product and its stock.
+    Moving(&'static str),
+    /// Asked afterwards, with the keys of the products: this database has no UPDATE that answers.
+    Afterwards(&'static str),
+}
+
 /// `lock_*` read under the locks of what they read, in key order; the rest of the first block writes. All take the rows of a
 /// batch as [`Sql::batch`] has them.
 pub(super) struct Sql {
@@ -88,6 +97,7 @@ pub(super) struct Sql {
     pub put_listings: &'static str,
     pub insert_stock_changes: &'static str,
     pub move_stock: &'static str,
+    pub tell_stock: Telling,
     pub put_nodes: &'static str,
     pub update_nodes: &'static str,
 

@@ -81,6 +81,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     pools: Pools,
     sql: &'static Sql,
+    optimism: commit::Optimism,
     /// Between us and the server.
     encrypted: bool,
     /// Fit to be printed.

@@ -51,6 +51,7 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     Ok(Inner {
         pools,
         sql: dialect::MYSQL,
+        optimism: Default::default(),
         encrypted,
         name,
         lock: Default::default(),
@@ -90,7 +91,7 @@ fn manners(work: Work, busy_timeout_ms: u64) -> String {
          SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',
              innodb_lock_wait_timeout = {patience}, lock_wait_timeout = {patience},
              group_concat_max_len = {GATHERED_BYTES}, wait_timeout = {WAIT_TIMEOUT_S}
-             /*M!100300 , idle_transaction_timeout = {IDLE_TRANSACTION_S} */
+             /*M!100300 , idle_transaction_timeout = {IDLE_TRANSACTION_S}, check_constraint_checks = ON */
              /*!80000 , wait_timeout = {mysql} */"
     )
 }

@@ -57,6 +57,7 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     Ok(Inner {
         pools,
         sql: dialect::POSTGRES,
+        optimism: Default::default(),
         encrypted,
         name,
         lock: Default::default(),

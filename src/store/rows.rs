@@ -42,13 +42,18 @@ pub(super) struct StateRow<'a> {
     pub quarantine: Option<&'a str>,
     pub order_id: Uuid,
     pub owner: Option<Uuid>,
+    /// The `stock_held` that must be there.
+    pub was_held: u8,
 }
 
 impl StateRow<'_> {
-    pub fn of(payment: &Payment, replaces: i64, held: bool) -> StateRow<'_> {
+    /// `replaces`: version and `stock_held` before it.
+    pub fn of(payment: &Payment, replaces: (i64, bool), held: bool) -> StateRow<'_> {
+        let (replaces, was_held) = replaces;
         StateRow {
             order_id: payment.order.id.uuid(),
             replaces,
+            was_held: was_held.into(),
             status: payment.status.name(),
             stock_held: held.into(),
             version: payment.version,

@@ -36,6 +36,7 @@ pub(super) async fn open(settings: StoreSettings, opened: Opened) -> Result<Inne
     Ok(Inner {
         pools: Pools::of_a_file(writer, readers),
         sql: dialect::SQLITE,
+        optimism: Default::default(),
         encrypted: false,
         name: path.display().to_string(),
         lock: Mutex::new(lock),

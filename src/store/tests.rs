@@ -6,6 +6,7 @@ mod checkout;
 mod durable;
 mod mysql;
 mod nodes;
+mod optimism;
 mod plan;
 mod postgres;
 mod retention;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::change::{Change, CheckoutKey, Restock, Verdict};
 use crate::domain::payment::ApprovalSign;
-use crate::domain::product::Listing;
+use crate::domain::product::{Listing, Shelf};
 use crate::domain::rejection::Shortage;
 use crate::domain::{
-    Attempt, Incarnation, Line, OrderId, Payment, Product, ProductId, Status, StockMove, Timestamp,
+    Attempt, Incarnation, Line, OrderId, Payment, ProductId, Status, StockMove, Timestamp,
     Transition,
 };
 
@@ -31,7 +31,7 @@ pub(in crate::store) struct Made {
 #[derive(Debug, Default)]
 pub(super) struct Found<'a> {
     pub payments: HashMap<OrderId, Stand>,
-    pub products: BTreeMap<ProductId, Product>,
+    pub products: BTreeMap<ProductId, Shelf>,
     /// By user and key.
     pub checkout_keys: HashMap<(&'a str, &'a str), Made>,
     /// The open ones.
@@ -43,15 +43,9 @@ pub(super) struct Found<'a> {
 pub(super) struct State<'a> {
     pub payment: &'a Payment,
     pub held: bool,
-    /// The version before the batch.
-    pub replaces: i64,
+    /// As it was before the batch.
+    pub replaces: Stand,
     pub postponed: Option<Timestamp>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ShelfMove {
-    pub stock: i64,
-    pub received: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,7 +68,8 @@ pub(super) struct Writes<'a> {
     /// Accepted transitions: each has a history row, and some an outbox row.
     pub transitions: BTreeMap<(OrderId, i64), &'a Transition>,
     pub listings: BTreeMap<ProductId, &'a Listing>,
-    pub stock: BTreeMap<ProductId, ShelfMove>,
+    /// As differences.
+    pub stock: BTreeMap<ProductId, Shelf>,
     /// New rows that nobody else locks: in the order of the batch.
     pub restocks: Vec<&'a Restock>,
     pub registered: BTreeMap<Incarnation, &'a str>,
@@ -100,6 +95,14 @@ pub(super) struct Decision<'a> {
     pub shelf: Vec<(ProductId, i64)>,
 }
 
+impl Decision<'_> {
+    /// Whether every change is accepted.
+    pub fn is_unanimous(&self) -> bool {
+        let accepted = |verdict: &Verdict| matches!(verdict, Verdict::Committed { .. });
+        self.verdicts.iter().all(accepted)
+    }
+}
+
 pub(super) fn decide<'a>(batch: &'a [Change], found: Found<'a>) -> Decision<'a> {
     let writes = Writes::default();
     let mut running = Running { found, writes };
@@ -122,7 +125,7 @@ pub(super) const fn moves_the_shelf(stock: StockMove) -> bool {
 }
 
 /// What the transition takes for granted about the goods.
-const fn held_before(transition: &Transition) -> bool {
+pub(super) const fn held_before(transition: &Transition) -> bool {
     match transition.stock {
         StockMove::None => transition.next.stock_held,
         StockMove::Take | StockMove::TakeIfAvailable => false,
@@ -238,7 +241,7 @@ impl<'a> Running<'a> {
         let state = self.writes.states.entry(order).or_insert(State {
             payment,
             held,
-            replaces: there.version,
+            replaces: there,
             postponed: None,
         });
         (state.payment, state.held, state.postponed) = (payment, held, None);
@@ -280,14 +283,7 @@ impl<'a> Running<'a> {
     }
 
     fn list(&mut self, listing: &'a Listing) -> Verdict {
-        let known = self.found.products.get(&listing.id);
-        let (stock, received) = known.map_or((0, 0), |known| (known.stock, known.received));
-        let product = Product {
-            listing: listing.clone(),
-            stock,
-            received,
-        };
-        self.found.products.insert(listing.id, product);
+        self.found.products.entry(listing.id).or_default();
         self.writes.listings.insert(listing.id, listing);
         Verdict::Committed { held: false }
     }
@@ -296,7 +292,7 @@ impl<'a> Running<'a> {
         let Restock {
             product, change, ..
         } = *restock;
-        let Some(there) = self.found.products.get(&product) else {
+        let Some(there) = self.found.products.get(&product).copied() else {
             return Verdict::NotFound;
         };
         if there.after_change(change).is_none() {

@@ -9,9 +9,10 @@ use time::macros::offset;
 use uuid::Uuid;
 
 use super::Aborted;
-use super::change::Restock;
-use super::decide::{State, Writes};
-use crate::domain::{Status, Timestamp, Transition};
+use super::decide::{Stand, State, Writes};
+use super::optimism::Locking;
+use super::stock;
+use crate::domain::{ProductId, Status, Timestamp, Transition};
 use crate::store::dialect::{Sql, Together};
 use crate::store::execute;
 use crate::store::rows::{
@@ -74,15 +75,6 @@ struct Payload {
 }
 
 #[derive(Serialize)]
-struct StockChangeRow<'a> {
-    id: Uuid,
-    product_id: i64,
-    quantity: i64,
-    reason: &'a str,
-    at: i64,
-}
-
-#[derive(Serialize)]
 struct RegisteredRow<'a> {
     incarnation: Uuid,
     name: &'a str,
@@ -99,22 +91,33 @@ pub(super) async fn write(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     writes: &Writes<'_>,
-) -> Result<(), Aborted> {
+    locking: Locking,
+) -> Result<Vec<(ProductId, i64)>, Aborted> {
+    let stock = stock::moves(writes);
+    let (known, unknown): (&[StockRow], &[StockRow]) = match locking {
+        Locking::Pessimistic => (&stock, &[]),
+        Locking::Optimistic => (&[], &stock),
+    };
     // Products and payments come before the rows that point at them.
     put(txn, sql, sql.put_listings, &listings(writes)).await?;
     put_all(txn, sql, sql.postpone_payments, &postponed(writes)).await?;
-    write_payments(txn, sql, writes).await?;
+    write_payments(txn, sql, writes, known).await?;
+    // As late as can be, so that what everybody wants is held for the shortest time; and before the checkout keys, as
+    // whoever looks first locks them: in another order, the two would meet in a deadlock.
+    let told = stock::move_and_tell(txn, sql, unknown).await?;
     put(txn, sql, sql.drop_checkout_keys, &expired_keys(writes)).await?;
     put(txn, sql, sql.put_checkout_keys, &checkout_keys(writes)).await?;
-    stock_changes(txn, sql, &writes.restocks).await?;
+    stock::put_changes(txn, sql, &writes.restocks).await?;
     put(txn, sql, sql.put_nodes, &registered(writes)).await?;
-    put_all(txn, sql, sql.update_nodes, &nodes(writes)).await
+    put_all(txn, sql, sql.update_nodes, &nodes(writes)).await?;
+    Ok(told)
 }
 
 async fn write_payments(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     writes: &Writes<'_>,
+    stock: &[StockRow],
 ) -> Result<(), Aborted> {
     let checkouts = writes.checkouts.values();
     let payments: Vec<NewPaymentRow<'_>> = checkouts.clone().map(|t| new_payment(t)).collect();
@@ -128,7 +131,7 @@ async fn write_payments(
         Part::of(sql, &changed_attempts(writes))?,
         Part::of(sql, &history(writes))?,
         Part::of(sql, &outbox(writes)?)?,
-        Part::of(sql, &stock(writes))?,
+        Part::of(sql, stock)?,
     ];
     let wanted = parts.iter().map(|part| part.wanted).sum();
     if wanted == 0 {
@@ -165,8 +168,8 @@ impl Part {
     }
 }
 
-/// Updates must find each of their rows: they were read, under the lock, a moment ago.
-fn all_of(wanted: usize, wrote: u64) -> Result<(), Aborted> {
+/// Updates must find each of their rows: they were read, under the lock, a moment ago, or are taken for granted.
+pub(super) fn all_of(wanted: usize, wrote: u64) -> Result<(), Aborted> {
     if u64::try_from(wanted) == Ok(wrote) {
         return Ok(());
     }
@@ -175,7 +178,7 @@ fn all_of(wanted: usize, wrote: u64) -> Result<(), Aborted> {
 }
 
 /// Returns the number of rows that the statement wrote.
-async fn put<T: Serialize>(
+pub(super) async fn put<T: Serialize>(
     txn: &DatabaseTransaction,
     sql: &'static Sql,
     text: &'static str,
@@ -200,7 +203,7 @@ async fn put_all<T: Serialize>(
 fn new_payment(transition: &Transition) -> NewPaymentRow<'_> {
     let payment = &transition.next;
     NewPaymentRow {
-        state: StateRow::of(payment, transition.replaces, payment.stock_held),
+        state: StateRow::of(payment, (transition.replaces, false), payment.stock_held),
         total_amount: payment.order.total.get(),
         created_at: transition.history.at.micros(),
         user_id: payment.order.user.as_str(),
@@ -220,7 +223,8 @@ fn lines(transition: &Transition) -> impl Iterator<Item = LineRow> {
 }
 
 fn state<'a>(state: &State<'a>) -> StateRow<'a> {
-    let mut row = StateRow::of(state.payment, state.replaces, state.held);
+    let Stand { version, held } = state.replaces;
+    let mut row = StateRow::of(state.payment, (version, held), state.held);
     if let Some(until) = state.postponed {
         row.next_attempt_at = Some(until.micros());
     }
@@ -339,41 +343,6 @@ fn listings<'a>(writes: &Writes<'a>) -> Vec<ListingRow<'a>> {
             seller_id: listing.seller_id,
         })
         .collect()
-}
-
-/// As differences: the database does the sum, and its CHECK has the last word on a negative stock.
-fn stock(writes: &Writes<'_>) -> Vec<StockRow> {
-    let moved = writes.stock.iter();
-    moved
-        .map(|(product, change)| StockRow {
-            id: product.get(),
-            stock: change.stock,
-            received: change.received,
-        })
-        .collect()
-}
-
-pub(super) async fn stock_changes(
-    txn: &DatabaseTransaction,
-    sql: &'static Sql,
-    restocks: &[&Restock],
-) -> Result<(), Aborted> {
-    let rows: Vec<StockChangeRow<'_>> = restocks
-        .iter()
-        .map(|restock| stock_change(restock))
-        .collect();
-    put(txn, sql, sql.insert_stock_changes, &rows).await?;
-    Ok(())
-}
-
-fn stock_change(restock: &Restock) -> StockChangeRow<'_> {
-    StockChangeRow {
-        id: restock.id,
-        product_id: restock.product.get(),
-        quantity: restock.change,
-        reason: &restock.reason,
-        at: restock.at.micros(),
-    }
 }
 
 fn registered<'a>(writes: &Writes<'a>) -> Vec<RegisteredRow<'a>> {

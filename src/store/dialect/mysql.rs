@@ -7,7 +7,7 @@
 //! MySQL would lock the JSON_TABLE too, and fails: it must be told which table it is. MariaDB knows no such word, and skips what
 //! a comment says to a MySQL of version 8.
 
-use super::{Batch, Retention, Sql, Together};
+use super::{Batch, Retention, Sql, Telling, Together};
 
 mod verdict;
 
@@ -86,7 +86,7 @@ const LOCK_ROWS: &str = concat!(
     keys!("?1": id order_id "$"),
     " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id FOR UPDATE /*!80001 OF p */) AS payments,
             (SELECT ",
-    array_of!("JSON_ARRAY(p.id, p.name, p.price, p.stock, p.received, p.seller_id)"),
+    array_of!("JSON_ARRAY(p.id, p.stock, p.received)"),
     " FROM ",
     keys!("?2": whole id "$"),
     " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id FOR UPDATE /*!80001 OF p */) AS products"
@@ -108,8 +108,8 @@ const LOCK_NODES: &str = concat!(
 
 const INSERT_PAYMENTS: &str = insert!("payments":
     1 whole version, 2 whole stock_held, 3 whole rounds, 4 whole questions, 5 whole next_attempt_at, 6 whole expires_at,
-    7 word status, 8 word quarantine, 9 id order_id, 10 id owner, 11 whole total_amount, 12 whole created_at, 13 text user_id,
-    14 text order_name);
+    7 word status, 8 word quarantine, 9 id order_id, 10 id owner, 12 whole total_amount, 13 whole created_at, 14 text user_id,
+    15 text order_name);
 
 /// In place of a foreign key, which would lock the products: a line whose product is not there is not written, and then the
 /// rows are too few.
@@ -121,8 +121,9 @@ const INSERT_LINES: &str = concat!(
 const UPDATE_PAYMENTS: &str = concat!(
     "UPDATE ",
     batch!(0 whole replaces, 1 whole version, 2 whole stock_held, 3 whole rounds, 4 whole questions, 5 whole next_attempt_at,
-           6 whole expires_at, 7 word status, 8 word quarantine, 9 id order_id, 10 id owner),
-    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY) ON p.order_id = j.order_id AND p.version = j.replaces
+           6 whole expires_at, 7 word status, 8 word quarantine, 9 id order_id, 10 id owner, 11 whole was_held),
+    " STRAIGHT_JOIN payments AS p FORCE INDEX (PRIMARY)
+      ON p.order_id = j.order_id AND p.version = j.replaces AND p.stock_held = j.was_held
     SET p.status = j.status, p.stock_held = j.stock_held, p.version = j.version, p.owner = j.owner,
         p.next_attempt_at = j.next_attempt_at, p.expires_at = j.expires_at, p.rounds = j.rounds,
         p.questions = j.questions, p.quarantine = j.quarantine"
@@ -160,6 +161,12 @@ const MOVE_STOCK: &str = concat!(
     batch!(0 whole id, 1 whole stock, 2 whole received),
     " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id
     SET p.stock = p.stock + j.stock, p.received = p.received + j.received"
+);
+
+const STOCK: &str = concat!(
+    "SELECT p.id, p.stock FROM ",
+    keys!("?1": whole id "$"),
+    " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id"
 );
 
 const DROP_CHECKOUT_KEYS: &str = concat!(
@@ -439,6 +446,7 @@ pub(super) static SQL: Sql = Sql {
     put_listings: PUT_LISTINGS,
     insert_stock_changes: INSERT_STOCK_CHANGES,
     move_stock: MOVE_STOCK,
+    tell_stock: Telling::Afterwards(STOCK),
     put_nodes: PUT_NODES,
     update_nodes: UPDATE_NODES,
     lock_payment: "SELECT 1 AS one FROM payments WHERE order_id = ?1 FOR UPDATE",

@@ -7,7 +7,7 @@
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 
-use super::{Batch, Retention, Sql, Together, Verdict, is_constraint};
+use super::{Batch, Retention, Sql, Telling, Together, Verdict, is_constraint};
 
 pub(super) fn verdict(answer: &PgDatabaseError) -> Verdict {
     /// Serialization failure and deadlock.
@@ -36,10 +36,9 @@ const LOCK_ROWS: &str = "
             FROM unnest($1::text[]) AS j (key) CROSS JOIN LATERAL (
                 SELECT order_id, version, stock_held FROM payments
                 WHERE order_id = j.key FOR NO KEY UPDATE) AS p)::text AS payments,
-           (SELECT coalesce(json_agg(json_build_array(p.id, p.name, p.price, p.stock, p.received, p.seller_id)), '[]')
+           (SELECT coalesce(json_agg(json_build_array(p.id, p.stock, p.received)), '[]')
             FROM unnest($2::bigint[]) AS j (key) CROSS JOIN LATERAL (
-                SELECT id, name, price, stock, received, seller_id FROM products
-                WHERE id = j.key FOR NO KEY UPDATE) AS p)::text AS products";
+                SELECT id, stock, received FROM products WHERE id = j.key FOR NO KEY UPDATE) AS p)::text AS products";
 
 const LOCK_CHECKOUT_KEYS: &str = r#"
     SELECT k.user_id, k."key", k.body_hash, k.order_id, k.created_at
@@ -57,9 +56,9 @@ const INSERT_PAYMENTS: &str = "
     SELECT order_id, user_id, order_name, total_amount, created_at, status, stock_held::boolean, version, owner,
            next_attempt_at, expires_at, rounds, questions, quarantine
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-                $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
+                $9::text[], $10::text[], $11::text[], $12::int[], $13::bigint[], $14::bigint[], $15::text[], $16::text[])
         AS j (replaces, version, stock_held, rounds, questions, next_attempt_at, expires_at, status, quarantine, order_id,
-              owner, total_amount, created_at, user_id, order_name)";
+              owner, was_held, total_amount, created_at, user_id, order_name)";
 
 const INSERT_LINES: &str = "
     INSERT INTO order_lines (product_id, quantity, amount, order_id)
@@ -71,10 +70,10 @@ const UPDATE_PAYMENTS: &str = "
         next_attempt_at = j.next_attempt_at, expires_at = j.expires_at, rounds = j.rounds,
         questions = j.questions, quarantine = j.quarantine
     FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-                $9::text[], $10::text[], $11::text[])
+                $9::text[], $10::text[], $11::text[], $12::int[])
         AS j (replaces, version, stock_held, rounds, questions, next_attempt_at, expires_at, status, quarantine, order_id,
-              owner)
-    WHERE p.order_id = j.order_id AND p.version = j.replaces";
+              owner, was_held)
+    WHERE p.order_id = j.order_id AND p.version = j.replaces AND p.stock_held = j.was_held::boolean";
 
 const INSERT_ATTEMPTS: &str = "
     INSERT INTO attempts (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome,
@@ -113,9 +112,16 @@ const INSERT_OUTBOX: &str = "
     INSERT INTO outbox (version, at, event, order_id, payload)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])";
 
-const MOVE_STOCK: &str = "
+macro_rules! move_stock {
+    () => {
+        "
     UPDATE products AS p SET stock = p.stock + j.stock, received = p.received + j.received
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS j (id, stock, received) WHERE p.id = j.id";
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS j (id, stock, received) WHERE p.id = j.id"
+    };
+}
+
+const MOVE_STOCK: &str = move_stock!();
+const MOVE_AND_TELL: &str = concat!(move_stock!(), " RETURNING p.id, p.stock");
 
 const DROP_CHECKOUT_KEYS: &str = r#"
     DELETE FROM checkout_keys AS k
@@ -427,6 +433,7 @@ pub(super) static SQL: Sql = Sql {
     put_listings: PUT_LISTINGS,
     insert_stock_changes: INSERT_STOCK_CHANGES,
     move_stock: MOVE_STOCK,
+    tell_stock: Telling::Moving(MOVE_AND_TELL),
     put_nodes: PUT_NODES,
     update_nodes: UPDATE_NODES,
     lock_payment: "SELECT 1::bigint AS one FROM payments WHERE order_id = $1 FOR NO KEY UPDATE",

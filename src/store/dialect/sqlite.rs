@@ -2,7 +2,7 @@
 
 use sea_orm::sqlx::error::DatabaseError;
 
-use super::{Batch, Retention, Sql, Together, Verdict, is_constraint};
+use super::{Batch, Retention, Sql, Telling, Together, Verdict, is_constraint};
 
 fn primary_code(answer: &dyn DatabaseError) -> Option<i64> {
     let code = answer.code().and_then(|code| code.parse::<i64>().ok());
@@ -31,7 +31,7 @@ pub(super) fn is_no_commit(answer: &dyn DatabaseError) -> bool {
 const LOCK_ROWS: &str = "
     SELECT (SELECT json_group_array(json_array(p.order_id, p.version, p.stock_held))
             FROM json_each(?1) AS j CROSS JOIN payments AS p ON p.order_id = j.value) AS payments,
-           (SELECT json_group_array(json_array(p.id, p.name, p.price, p.stock, p.received, p.seller_id))
+           (SELECT json_group_array(json_array(p.id, p.stock, p.received))
             FROM json_each(?2) AS j CROSS JOIN products AS p ON p.id = j.value) AS products";
 
 const LOCK_CHECKOUT_KEYS: &str = r#"
@@ -62,9 +62,9 @@ const WRITE_PAYMENTS: &str = concat!(
     "
     INSERT INTO payments (order_id, user_id, order_name, status, stock_held, total_amount, version, owner,
                           next_attempt_at, expires_at, rounds, questions, quarantine, created_at)
-    SELECT j.value ->> 9, j.value ->> 13, j.value ->> 14, j.value ->> 7, j.value ->> 2, j.value ->> 11,
+    SELECT j.value ->> 9, j.value ->> 14, j.value ->> 15, j.value ->> 7, j.value ->> 2, j.value ->> 12,
            j.value ->> 1, j.value ->> 10, j.value ->> 5, j.value ->> 6, j.value ->> 3, j.value ->> 4,
-           j.value ->> 8, j.value ->> 12
+           j.value ->> 8, j.value ->> 13
     FROM jsonb_each(?) AS j;
     INSERT INTO order_lines (product_id, quantity, amount, order_id)
     SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3
@@ -75,7 +75,8 @@ const WRITE_PAYMENTS: &str = concat!(
         expires_at = j.value ->> 6, status = j.value ->> 7, quarantine = j.value ->> 8,
         owner = j.value ->> 10
     FROM jsonb_each(?) AS j
-    WHERE payments.order_id = j.value ->> 9 AND payments.version = j.value ->> 0;
+    WHERE payments.order_id = j.value ->> 9 AND payments.version = j.value ->> 0
+      AND payments.stock_held = j.value ->> 11;
     INSERT INTO attempts (number, n, answered, may_send_until, many_owners, foreign_seen, approval_sign, outcome,
                           approved_at, order_id, method, receipt_url, doubted_code, doubted_message, gateway_code,
                           gateway_message, payment_key, started_at, owner, gateway)
@@ -398,6 +399,7 @@ pub(super) static SQL: Sql = Sql {
     postpone_payments: POSTPONE_PAYMENTS,
     put_listings: PUT_LISTINGS,
     insert_stock_changes: INSERT_STOCK_CHANGES,
+    tell_stock: Telling::Moving(concat!(move_stock!("?1"), " RETURNING id, stock")),
     move_stock: move_stock!("?1"),
     put_nodes: PUT_NODES,
     update_nodes: UPDATE_NODES,

@@ -5,7 +5,7 @@ use sea_orm::{FromQueryResult, Value};
 
 use super::shop::*;
 use crate::domain::product::Listing;
-use crate::store::dialect::{self, Together};
+use crate::store::dialect::{self, Telling, Together};
 use crate::store::{Change, CommitFault, One, Store, execute, rows_of};
 
 fn must_be_mysql(store: &Store) {
@@ -116,6 +116,10 @@ async fn every_statement_of_a_commit_or_a_load_looks_rows_up() {
         panic!("a server of MySQL takes one statement at a time");
     };
     statements.extend(texts.map(|text| (text, json(1))));
+    let Telling::Afterwards(stock) = sql.tell_stock else {
+        panic!("a server of MySQL is asked for what it moved");
+    };
+    statements.push((stock, json(1)));
     for (sql, values) in statements {
         let plan = plan(&shop, sql, values).await;
         let walk = plan.iter().find(walks);

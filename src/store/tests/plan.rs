@@ -3,7 +3,7 @@
 use sea_orm::{FromQueryResult, Value};
 
 use super::shop::Shop;
-use crate::store::dialect::Together;
+use crate::store::dialect::{Telling, Together};
 
 #[derive(FromQueryResult)]
 struct Plan {
@@ -59,7 +59,11 @@ async fn the_due_queue_is_searched_by_its_index() {
 async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
     let shop = Shop::file_with(0, 0).await;
     let sql = shop.store.0.sql;
+    let Telling::Moving(move_and_tell) = sql.tell_stock else {
+        panic!("a file moves and tells at once");
+    };
     for (sql, values) in [
+        (move_and_tell, 1),
         (sql.lock_rows, 2),
         (sql.lock_checkout_keys, 1),
         (sql.lock_nodes, 1),

@@ -1,9 +1,10 @@
 //! What is PostgreSQL's alone: what each connection was told, whatever the server's own settings are, and partitions.
 
-use sea_orm::{ConnectionTrait as _, FromQueryResult};
+use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult, Statement};
 
 use super::shop::*;
-use crate::store::{Pruning, dialect, execute, rows_of};
+use crate::store::dialect::{Telling, Together};
+use crate::store::{Pruning, dialect, execute, rows_of, transaction};
 
 async fn shop() -> Shop {
     let shop = Shop::with(10, 10).await;
@@ -71,6 +72,54 @@ async fn each_connection_is_told_about_time_isolation_durability_and_patience() 
     let sql = "INSERT INTO users (id, name) VALUES ('x', 'x')";
     assert!(execute(&other.readers().pool, sql, []).await.is_err());
     other.close().await;
+}
+
+/// An optimist locks with what it writes: whoever took the rows of two batches in another order would meet the other one in a
+/// deadlock. So the batch, which is sorted, is outside, and each row is looked up by its key.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: PAYONCE_TEST_DATABASE=postgres://..."]
+async fn rows_are_written_in_the_order_of_their_keys() {
+    let shop = shop().await;
+    shop.in_progress(&[(1, 1)], "k").await;
+    let sql = shop.store.0.sql;
+    let Together::Each([_, _, update_payments, _, update_attempts, ..]) = sql.write_payments else {
+        panic!("a server of PostgreSQL takes one statement at a time");
+    };
+    let Telling::Moving(move_and_tell) = sql.tell_stock else {
+        panic!("PostgreSQL moves and tells at once");
+    };
+    for (text, key) in [
+        (update_payments, "payments_pkey"),
+        (update_attempts, "attempts_pkey"),
+        (move_and_tell, "products_pkey"),
+        (sql.move_stock, "products_pkey"),
+    ] {
+        let plan = plan(&shop, text).await;
+        let steps: Vec<&str> = plan.iter().map(|step| step.trim_start()).collect();
+        assert!(steps[1].starts_with("->  Nested Loop"), "{plan:#?}");
+        assert!(steps[2].starts_with("->  Function Scan on j "), "{plan:#?}");
+        let looked_up = format!("->  Index Scan using {key}");
+        assert!(steps[3].starts_with(&looked_up), "{plan:#?}");
+    }
+}
+
+/// As it is planned once, whatever the values will be.
+async fn plan(shop: &Shop, text: &str) -> Vec<String> {
+    let values = (1..)
+        .take_while(|n| text.contains(&format!("${n}::")))
+        .map(|_| "NULL");
+    let values: Vec<&str> = values.collect();
+    let explain = format!("EXPLAIN EXECUTE planned ({})", values.join(", "));
+    let txn = transaction::begin(&shop.writer()).await.unwrap();
+    let prepare = format!("PREPARE planned AS {text}");
+    txn.execute_unprepared(&prepare).await.unwrap();
+    let explain = Statement::from_string(DbBackend::Postgres, explain);
+    let rows = txn.query_all_raw(explain).await.unwrap();
+    txn.execute_unprepared("DEALLOCATE planned").await.unwrap();
+    txn.rollback().await.unwrap();
+    rows.iter()
+        .map(|row| row.try_get("", "QUERY PLAN").unwrap())
+        .collect()
 }
 
 const PARTITIONS: &str = include_str!("../../../config/partitions.sql");
