@@ -118,7 +118,8 @@ impl Store {
                 .writer()
                 .map_err(|fault| CommitFault::Unavailable(fault.to_string()))?;
             let was_optimistic = foreseen.is_some();
-            let done = self.try_commit(&writer, batch, foreseen.take(), next);
+            // All that a commit needs is too much to be moved around with whoever waits for it.
+            let done = Box::pin(self.try_commit(&writer, batch, foreseen.take(), next));
             match done.await {
                 Ok(done) => {
                     if was_optimistic {
