@@ -8,8 +8,10 @@ mod common;
 mod crowd;
 mod disk;
 mod killed;
+mod lost;
 mod server;
 mod trouble;
+mod wire;
 
 use std::time::{Duration, Instant};
 
