@@ -77,7 +77,8 @@ impl Knots {
         if every == 0 || !is_commit {
             return false;
         }
-        let loses = self.said.fetch_add(1, Ordering::SeqCst) % every == 0;
+        let before = self.said.fetch_add(1, Ordering::SeqCst);
+        let loses = before.is_multiple_of(every);
         self.lost.fetch_add(usize::from(loses), Ordering::SeqCst);
         loses
     }
