@@ -1,7 +1,7 @@
 //! Phase one of a commit, for whoever does not look: what the changes themselves expect is taken for granted, and the database
 //! compares while it writes. A row that is otherwise is a row that is not written, or that breaks a constraint; then nothing
-//! is, and the batch looks first after all. To lock and read all rows costs as much as to write a fifth of them, and keeps
-//! the shelves that everybody wants from the first statement to the last.
+//! is, and the batch looks first after all. Whoever looks first reads twice as many rows for a confirm, and keeps the shelves
+//! that everybody wants from the first statement to the last.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
