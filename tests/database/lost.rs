@@ -24,7 +24,7 @@ async fn commits_that_never_arrive_are_made_again_and_nobody_pays_twice() {
 
 /// Checkouts, journals before and after each call, heartbeats: whoever comes to lose a COMMIT.
 async fn under_load(loss: Loss) {
-    const LOST: usize = 60;
+    const LOST: usize = 30;
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(TestDatabase::new(&folder.path().join("no file")));
     assert!(
