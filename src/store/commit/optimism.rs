@@ -61,30 +61,18 @@ impl Optimism {
 
 /// What will be written if all is as the batch expects it; `None` if somebody must look first.
 pub(super) fn foresee<'a>(batch: &'a [Change], optimism: &Optimism) -> Option<Decision<'a>> {
-    if !is_foreseeable(batch) || optimism.locking() == Locking::Pessimistic {
+    let expected = expected(batch)?;
+    if optimism.locking() == Locking::Pessimistic {
         return None;
     }
-    let decision = decide(batch, expected(batch));
+    let decision = decide(batch, expected);
     // A batch that contradicts itself is no surprise, whatever the database has.
     decision.is_unanimous().then_some(decision)
 }
 
-/// Whether each change says by itself all that must be there for it to be accepted.
-fn is_foreseeable(batch: &[Change]) -> bool {
-    batch.iter().all(|change| match change {
-        Change::Checkout { .. } => true,
-        Change::Advance(transition) => transition.stock != StockMove::TakeIfAvailable,
-        Change::Postpone { .. }
-        | Change::List(_)
-        | Change::Restock(_)
-        | Change::Register { .. }
-        | Change::Heartbeat { .. }
-        | Change::Close { .. } => false,
-    })
-}
-
-/// What the changes expect: no order where one is made, each payment as its transition replaces it, and full shelves.
-fn expected(batch: &[Change]) -> Found<'_> {
+/// No order where one is made, each payment as its transition replaces it, and full shelves; `None` if a change does not say
+/// by itself what must be there for it to be accepted.
+fn expected(batch: &[Change]) -> Option<Found<'_>> {
     const FULL: Shelf = Shelf {
         stock: Product::MOST_STOCK,
         received: Product::MOST_STOCK,
@@ -92,36 +80,37 @@ fn expected(batch: &[Change]) -> Found<'_> {
     let mut found = Found::default();
     let mut made = HashSet::new();
     for change in batch {
-        match change {
+        let transition = match change {
             Change::Checkout { transition, .. } => {
                 made.insert(transition.order_id());
+                continue;
             }
-            Change::Advance(transition) => {
-                let order = transition.order_id();
-                let stand = Stand {
-                    version: transition.replaces,
-                    held: held_before(transition),
-                };
-                // A later change of the order finds what an earlier one has made.
-                if !made.contains(&order) {
-                    found.payments.entry(order).or_insert(stand);
-                }
-                if moves_the_shelf(transition.stock) {
-                    let lines = transition.next.order.lines.iter();
-                    found
-                        .products
-                        .extend(lines.map(|line| (line.product, FULL)));
-                }
+            Change::Advance(transition) if transition.stock != StockMove::TakeIfAvailable => {
+                transition
             }
-            Change::Postpone { .. }
+            Change::Advance(_)
+            | Change::Postpone { .. }
             | Change::List(_)
             | Change::Restock(_)
             | Change::Register { .. }
             | Change::Heartbeat { .. }
-            | Change::Close { .. } => {}
+            | Change::Close { .. } => return None,
+        };
+        let order = transition.order_id();
+        // A later change of the order finds what an earlier one has made.
+        if !made.contains(&order) {
+            found.payments.entry(order).or_insert(Stand {
+                version: transition.replaces,
+                held: held_before(transition),
+            });
+        }
+        if moves_the_shelf(transition.stock) {
+            let lines = transition.next.order.lines.iter();
+            let full = lines.map(|line| (line.product, FULL));
+            found.products.extend(full);
         }
     }
-    found
+    Some(found)
 }
 
 #[cfg(test)]

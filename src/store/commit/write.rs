@@ -1,5 +1,6 @@
-//! Phase three of a commit: what was accepted. What payments write goes in one round trip; the rest is rare, and nothing
-//! is said about a table with nothing to write.
+//! Phase three of a commit: what was accepted. What payments write goes together, to a file in one round trip, and what they
+//! move on shelves that nobody has looked at goes after it; the rest is rare, and nothing is said about a table with nothing
+//! to write.
 
 use sea_orm::DatabaseTransaction;
 use serde::Serialize;
