@@ -1,7 +1,7 @@
 //! One batch: committed as a whole, halved until its poison is alone, read back where the answer to its commit was lost;
 //! then the gates hear what became of their goods, and the writers what became of their changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -70,7 +70,13 @@ impl Bench {
             let (changes, waiting) = part(entries);
             fault_point!(Batch(Queued): &changes);
             let began = Instant::now();
-            let mut next = || _ = turn.next.take().map(|next| next.send(()));
+            // The next batch comes after the last piece of this one, and so do its news of the shelves.
+            let is_last = todo.is_empty();
+            let mut next = || {
+                if is_last {
+                    _ = turn.next.take().map(|next| next.send(()));
+                }
+            };
             let done = self.store.commit_before(&changes, &mut next).await;
             let took = began.elapsed();
             let was_second = turn.come().await;
@@ -142,14 +148,16 @@ impl Bench {
     }
 
     /// Proof by each change's own id: anything less finds another's write and takes it for its own. The first question that
-    /// finds the database away is the last: the writers ask again in their own time, and the journal is free to write.
+    /// finds the database away is the last: the writers ask again in their own time, and the journal is free to write. The
+    /// shelves are looked at once for all.
     async fn read_back(&self, changes: Vec<Change>, waiting: Waiting) {
+        let (mut moved, mut heard) = (Vec::new(), Vec::with_capacity(changes.len()));
         let mut away = false;
         for (change, mut writer) in changes.into_iter().zip(waiting) {
             let written = match away {
                 true => Err(NoVerdict::Doubtful),
                 false => self
-                    .look_for(&change, &mut writer.goods)
+                    .look_for(&change, &mut writer.goods, &mut moved)
                     .await
                     .unwrap_or_else(|fault| {
                         tracing::error!(%fault, "could not read a doubtful write back");
@@ -157,6 +165,10 @@ impl Bench {
                         Err(NoVerdict::Doubtful)
                     }),
             };
+            heard.push((writer, written));
+        }
+        self.recount(moved).await;
+        for (writer, written) in heard {
             writer.tell(written);
         }
     }
@@ -165,12 +177,13 @@ impl Bench {
         &self,
         change: &Change,
         goods: &mut Vec<Reservation>,
+        moved: &mut Vec<Moved>,
     ) -> Result<Written, StoreFault> {
         let transition = match change {
             Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
             Change::Restock(restock) => {
                 let landed = self.store.settle_restock(restock).await?;
-                self.recount(vec![(restock.product, None)]).await;
+                moved.push((restock.product, None));
                 return Ok(match landed {
                     true => Ok(Verdict::Committed { held: false }),
                     false => Err(NoVerdict::Busy),
@@ -189,8 +202,7 @@ impl Bench {
             Landing::Landed { held } => {
                 self.count(change);
                 let taken = std::mem::take(goods).into_iter();
-                let taken = taken.map(|goods| (goods.product(), Some(goods)));
-                self.recount(taken.collect()).await;
+                moved.extend(taken.map(|goods| (goods.product(), Some(goods))));
                 Ok(Verdict::Committed { held })
             }
             Landing::Absent => Ok(Verdict::Stale { version: None }),
@@ -198,12 +210,13 @@ impl Bench {
         })
     }
 
-    /// A landed write's goods leave the gates' books, with the shelf as it is now.
-    async fn recount(&self, goods: Vec<(ProductId, Option<Reservation>)>) {
+    /// The goods of landed writes leave the gates' books, with the shelf as it is now, if it can be seen.
+    async fn recount(&self, goods: Vec<Moved>) {
         if goods.is_empty() {
             return;
         }
-        let ids: Vec<ProductId> = goods.iter().map(|(product, _)| *product).collect();
+        let ids: BTreeSet<ProductId> = goods.iter().map(|(product, _)| *product).collect();
+        let ids: Vec<ProductId> = ids.into_iter().collect();
         let shelf = self.store.shelf(&ids).await.unwrap_or_default();
         for (product, reservation) in goods {
             let stock = shelf.get(&product).map(|found| found.stock);
@@ -227,6 +240,9 @@ impl Bench {
         }
     }
 }
+
+/// A shelf that a landed write has moved, and the goods that it took.
+type Moved = (ProductId, Option<Reservation>);
 
 /// Who waits for one change.
 struct Writer {
