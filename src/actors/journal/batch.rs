@@ -34,6 +34,13 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// The next batch comes after the last piece of this one, and so do its news of the shelves.
+    fn pass_on(&mut self, is_last: bool) {
+        if is_last {
+            _ = self.next.take().map(|next| next.send(()));
+        }
+    }
+
     /// Returns whether there was a batch before.
     async fn come(&mut self) -> bool {
         let Some(before) = self.before.take() else {
@@ -70,13 +77,8 @@ impl Bench {
             let (changes, waiting) = part(entries);
             fault_point!(Batch(Queued): &changes);
             let began = Instant::now();
-            // The next batch comes after the last piece of this one, and so do its news of the shelves.
             let is_last = todo.is_empty();
-            let mut next = || {
-                if is_last {
-                    _ = turn.next.take().map(|next| next.send(()));
-                }
-            };
+            let mut next = || turn.pass_on(is_last);
             let done = self.store.commit_before(&changes, &mut next).await;
             let took = began.elapsed();
             let was_second = turn.come().await;

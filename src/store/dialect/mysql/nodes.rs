@@ -1,0 +1,30 @@
+//! What is written about nodes, and what a node writes to know that the log is on disk.
+
+pub(super) const PUT: &str = concat!(
+    "INSERT INTO nodes (incarnation, name, started_at, heartbeat_at)
+    SELECT j.incarnation, j.name, ",
+    now!(),
+    ", ",
+    now!(),
+    " FROM ",
+    batch!(0 id incarnation, 1 text name),
+    " ON DUPLICATE KEY UPDATE name = VALUES(name), heartbeat_at = VALUES(heartbeat_at), closed_at = NULL"
+);
+
+pub(super) const UPDATE: &str = concat!(
+    "UPDATE ",
+    batch!(0 id incarnation, 1 whole beats, 2 whole closes),
+    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation
+    SET n.heartbeat_at = CASE WHEN j.beats THEN ",
+    now!(),
+    " ELSE n.heartbeat_at END,
+        n.closed_at = CASE WHEN j.closes THEN ",
+    now!(),
+    " ELSE n.closed_at END"
+);
+
+/// InnoDB shows a commit, and lets its locks go, before it has flushed its log. The log is flushed in order.
+pub(super) const WITNESS: &[&str] = &[
+    "INSERT INTO nodes (incarnation, name, started_at, heartbeat_at) VALUES (?1, 'witness', 0, 0)",
+    "DELETE FROM nodes WHERE incarnation = ?1",
+];
