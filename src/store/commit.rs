@@ -104,8 +104,8 @@ impl Store {
     }
 
     /// Calls `next` when all is written and the COMMIT is about to be sent: whoever commits next may begin, and the time that
-    /// the disk takes is not lost. The rows of this batch it finds locked until they are committed, and is durable only after them. Called again where a
-    /// batch has to be written again, and never for a file, which has one writer at a time.
+    /// the disk takes is not lost. It finds the rows of this batch locked until they are committed, and is durable only after
+    /// them. Called again where a batch has to be written again, and never for a file, which has one writer at a time.
     pub async fn commit_before(
         &self,
         batch: &[Change],
