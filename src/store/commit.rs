@@ -6,11 +6,10 @@
 use std::time::Duration;
 
 use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult, Value};
-use uuid::Uuid;
 
 use super::dialect::{self, Sql};
 use super::fault::{CommitFault, StoreFault, refuses_commit, verdict};
-use super::{Line, One, Silent, Store, execute, rows_of, transaction};
+use super::{Line, One, Silent, Store, rows_of, transaction};
 use crate::domain::{OrderId, TransitionId};
 
 mod change;
@@ -222,10 +221,7 @@ impl Store {
         let found = self.answered(&writer, async {
             let txn = transaction::begin(&writer.pool).await?;
             let found = landing(&txn, self.0.sql, key).await;
-            match &found {
-                Ok(rows) if rows.iter().any(|row| row.landed) => seen(txn, self.0.sql).await?,
-                Ok(_) | Err(_) => _ = txn.rollback().await,
-            }
+            let _ = txn.rollback().await;
             found
         });
         Ok(match found.await??.first() {
@@ -264,7 +260,7 @@ impl Store {
             }
         };
         if let Some(row) = known.first() {
-            seen(txn, self.0.sql).await?;
+            let _ = txn.rollback().await;
             return Ok(row.quantity != 0);
         }
         let nothing = Restock {
@@ -290,22 +286,6 @@ async fn landing(
 ) -> Result<Vec<LandingRow>, DbErr> {
     let _: Vec<One> = rows_of(txn, sql.lock_payment, [order.clone()]).await?;
     rows_of(txn, sql.read_back, [order, transition]).await
-}
-
-/// Ends a transaction that has only read, with what it has seen on disk.
-async fn seen(txn: DatabaseTransaction, sql: &'static Sql) -> Result<(), DbErr> {
-    if sql.witness.is_empty() {
-        let _ = txn.rollback().await;
-        return Ok(());
-    }
-    let row = Value::from(Uuid::now_v7().hyphenated().to_string());
-    for text in sql.witness {
-        if let Err(error) = execute(&txn, text, [row.clone()]).await {
-            let _ = txn.rollback().await;
-            return Err(error);
-        }
-    }
-    txn.commit().await
 }
 
 #[derive(FromQueryResult)]

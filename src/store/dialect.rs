@@ -107,9 +107,6 @@ pub(super) struct Sql {
     pub read_back: &'static str,
     /// id
     pub stock_change: &'static str,
-    /// What is seen here may not be on disk yet. These write, given the id of a row, and leave nothing behind; once they are
-    /// committed, what was seen before is durable too. None where nobody sees what is not.
-    pub witness: &'static [&'static str],
     /// keys of payments
     pub load: &'static str,
     /// keys of payments

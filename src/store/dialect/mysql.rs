@@ -226,7 +226,28 @@ macro_rules! living {
     };
 }
 
-mod nodes;
+const PUT_NODES: &str = concat!(
+    "INSERT INTO nodes (incarnation, name, started_at, heartbeat_at)
+    SELECT j.incarnation, j.name, ",
+    now!(),
+    ", ",
+    now!(),
+    " FROM ",
+    batch!(0 id incarnation, 1 text name),
+    " ON DUPLICATE KEY UPDATE name = VALUES(name), heartbeat_at = VALUES(heartbeat_at), closed_at = NULL"
+);
+
+const UPDATE_NODES: &str = concat!(
+    "UPDATE ",
+    batch!(0 id incarnation, 1 whole beats, 2 whole closes),
+    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation
+    SET n.heartbeat_at = CASE WHEN j.beats THEN ",
+    now!(),
+    " ELSE n.heartbeat_at END,
+        n.closed_at = CASE WHEN j.closes THEN ",
+    now!(),
+    " ELSE n.closed_at END"
+);
 
 const READ_BACK: &str = "
     SELECT p.version, p.stock_held,
@@ -426,12 +447,11 @@ pub(super) static SQL: Sql = Sql {
     insert_stock_changes: INSERT_STOCK_CHANGES,
     move_stock: MOVE_STOCK,
     tell_stock: Telling::Afterwards(STOCK),
-    put_nodes: nodes::PUT,
-    update_nodes: nodes::UPDATE,
+    put_nodes: PUT_NODES,
+    update_nodes: UPDATE_NODES,
     lock_payment: "SELECT 1 AS one FROM payments WHERE order_id = ?1 FOR UPDATE",
     read_back: READ_BACK,
     stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
-    witness: nodes::WITNESS,
     load: LOAD,
     versions: concat!(
         "SELECT p.order_id, p.version FROM ",
