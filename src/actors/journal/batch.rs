@@ -1,7 +1,7 @@
 //! One batch: committed as a whole, halved until its poison is alone, read back where the answer to its commit was lost;
 //! then the gates hear what became of their goods, and the writers what became of their changes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -169,7 +169,7 @@ impl Bench {
             };
             heard.push((writer, written));
         }
-        self.recount(moved).await;
+        self.recount(moved, away).await;
         for (writer, written) in heard {
             writer.tell(written);
         }
@@ -213,13 +213,13 @@ impl Bench {
     }
 
     /// The goods of landed writes leave the gates' books, with the shelf as it is now, if it can be seen.
-    async fn recount(&self, goods: Vec<Moved>) {
-        if goods.is_empty() {
-            return;
-        }
+    async fn recount(&self, goods: Vec<Moved>, away: bool) {
         let ids: BTreeSet<ProductId> = goods.iter().map(|(product, _)| *product).collect();
         let ids: Vec<ProductId> = ids.into_iter().collect();
-        let shelf = self.store.shelf(&ids).await.unwrap_or_default();
+        let shelf = match away || ids.is_empty() {
+            true => BTreeMap::new(),
+            false => self.store.shelf(&ids).await.unwrap_or_default(),
+        };
         for (product, reservation) in goods {
             let stock = shelf.get(&product).map(|found| found.stock);
             let taken = reservation.into_iter().collect();
