@@ -5,25 +5,26 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult, Value};
+use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::dialect::{self, Sql};
-use super::fault::{CommitFault, StoreFault, refuses_commit, verdict};
-use super::{Line, One, Silent, Store, rows_of, transaction};
-use crate::domain::{OrderId, TransitionId};
+use super::fault::{CommitFault, refuses_commit, verdict};
+use super::{Line, Silent, Store, transaction};
 
 mod change;
 mod decide;
 mod find;
+mod landing;
 mod optimism;
 mod stock;
 mod write;
 
 use change::Wanted;
-pub use change::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
+pub use change::{Change, CheckoutKey, Committed, Restock, Verdict};
 use decide::{Decision, decide};
 pub(in crate::store) use find::CheckoutKeyRow;
 use find::find;
+pub use landing::Landing;
 pub(in crate::store) use optimism::Optimism;
 use optimism::{Locking, foresee};
 use write::write;
@@ -202,102 +203,6 @@ impl Store {
             }
         }
     }
-
-    /// Whether a transition landed whose COMMIT was not acknowledged. Reads under the writer's lock, so that no
-    /// commit of our own can be half done meanwhile.
-    pub async fn read_back(
-        &self,
-        order: OrderId,
-        transition: TransitionId,
-        replaces: i64,
-    ) -> Result<Landing, StoreFault> {
-        #[cfg(test)]
-        self.0.sabotage.see()?;
-        let writer = self.writer()?;
-        let key = [
-            Value::from(order.to_string()),
-            Value::from(transition.0.hyphenated().to_string()),
-        ];
-        let found = self.answered(&writer, async {
-            let txn = transaction::begin(&writer.pool).await?;
-            let found = landing(&txn, self.0.sql, key).await;
-            let _ = txn.rollback().await;
-            found
-        });
-        Ok(match found.await??.first() {
-            Some(row) if row.landed => Landing::Landed {
-                held: row.stock_held,
-            },
-            Some(row) if row.version != replaces => Landing::Absent,
-            Some(_) | None => Landing::Undecided,
-        })
-    }
-
-    /// Whether a change of stock landed whose COMMIT was not acknowledged. If it did not, this uses its id up: a row of
-    /// quantity 0 stands where the original would have to go, so that it can never land.
-    pub async fn settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
-        #[cfg(test)]
-        self.0.sabotage.see()?;
-        let writer = self.writer()?;
-        let settled = self.try_settle_restock(&writer, restock);
-        self.answered(&writer, settled).await?
-    }
-
-    async fn try_settle_restock(
-        &self,
-        writer: &Line,
-        restock: &Restock,
-    ) -> Result<bool, StoreFault> {
-        let txn = transaction::begin(&writer.pool).await?;
-        let values = [restock.id.hyphenated().to_string().into()];
-        let found: Result<Vec<QuantityRow>, _> =
-            rows_of(&txn, self.0.sql.stock_change, values).await;
-        let known = match found {
-            Ok(rows) => rows,
-            Err(error) => {
-                let _ = txn.rollback().await;
-                return Err(error.into());
-            }
-        };
-        if let Some(row) = known.first() {
-            let _ = txn.rollback().await;
-            return Ok(row.quantity != 0);
-        }
-        let nothing = Restock {
-            change: 0,
-            ..restock.clone()
-        };
-        match stock::put_changes(&txn, self.0.sql, &[&nothing]).await {
-            Ok(()) => txn.commit().await?,
-            Err(aborted) => {
-                let _ = txn.rollback().await;
-                return Err(StoreFault::Unavailable(aborted.fault.to_string()));
-            }
-        }
-        Ok(false)
-    }
-}
-
-/// The lock first, by itself: a statement sees what was there when it began, and not what its lock has waited for.
-async fn landing(
-    txn: &DatabaseTransaction,
-    sql: &'static Sql,
-    [order, transition]: [Value; 2],
-) -> Result<Vec<LandingRow>, DbErr> {
-    let _: Vec<One> = rows_of(txn, sql.lock_payment, [order.clone()]).await?;
-    rows_of(txn, sql.read_back, [order, transition]).await
-}
-
-#[derive(FromQueryResult)]
-struct LandingRow {
-    version: i64,
-    stock_held: bool,
-    landed: bool,
-}
-
-#[derive(FromQueryResult)]
-struct QuantityRow {
-    quantity: i64,
 }
 
 /// The second value tells whether there is anything to commit.

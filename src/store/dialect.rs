@@ -107,6 +107,9 @@ pub(super) struct Sql {
     pub read_back: &'static str,
     /// id
     pub stock_change: &'static str,
+    /// What is seen may not be on disk yet. These write, given the id of a row, and leave nothing behind; once they are
+    /// committed, all that was seen before is durable. None where nobody sees what is not.
+    pub witness: &'static [&'static str],
     /// keys of payments
     pub load: &'static str,
     /// keys of payments

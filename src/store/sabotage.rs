@@ -34,6 +34,8 @@ struct Plot {
     late: Vec<Change>,
     /// Read-backs that find the database away.
     blind: u32,
+    /// Witnesses that do not come.
+    mute: u32,
     shared: bool,
     /// Payments read.
     loads: u64,
@@ -88,13 +90,20 @@ impl Sabotage {
     }
 
     pub(super) fn see(&self) -> Result<(), StoreFault> {
-        let mut plot = self.plot();
-        if plot.blind == 0 {
-            return Ok(());
-        }
-        plot.blind -= 1;
-        Err(StoreFault::Unavailable("sabotaged".to_owned()))
+        strike(&mut self.plot().blind)
     }
+
+    pub(super) fn harden(&self) -> Result<(), StoreFault> {
+        strike(&mut self.plot().mute)
+    }
+}
+
+fn strike(left: &mut u32) -> Result<(), StoreFault> {
+    if *left == 0 {
+        return Ok(());
+    }
+    *left -= 1;
+    Err(StoreFault::Unavailable("sabotaged".to_owned()))
 }
 
 /// Whoever has this has the writer; everybody else waits.
@@ -112,6 +121,11 @@ impl Store {
         let mut plot = self.0.sabotage.plot();
         plot.fates = fates.iter().copied().collect();
         plot.blind = blind;
+    }
+
+    /// What is read back next cannot be made sure of.
+    pub fn mute_a_witness(&self) {
+        self.0.sabotage.plot().mute = 1;
     }
 
     pub fn give_up_waiting(&self) {
@@ -146,7 +160,7 @@ impl Store {
     /// Whether all that was ordered has happened.
     pub fn is_spent(&self) -> bool {
         let plot = self.0.sabotage.plot();
-        plot.fates.is_empty() && plot.blind == 0
+        plot.fates.is_empty() && plot.blind == 0 && plot.mute == 0
     }
 
     pub async fn land_late(&self) -> Result<super::Committed, CommitFault> {

@@ -150,43 +150,56 @@ impl Bench {
     }
 
     /// Proof by each change's own id: anything less finds another's write and takes it for its own. The first question that
-    /// finds the database away is the last: the writers ask again in their own time, and the journal is free to write. The
-    /// shelves are looked at once for all.
+    /// finds the database away is the last: the writers ask again in their own time, and the journal is free to write. What
+    /// has landed is made sure of, and its shelves are looked at, once for all.
     async fn read_back(&self, changes: Vec<Change>, waiting: Waiting) {
-        let (mut moved, mut heard) = (Vec::new(), Vec::with_capacity(changes.len()));
         let mut away = false;
-        for (change, mut writer) in changes.into_iter().zip(waiting) {
-            let written = match away {
+        let mut found = Vec::with_capacity(changes.len());
+        for change in &changes {
+            found.push(match away {
                 true => Err(NoVerdict::Doubtful),
-                false => self
-                    .look_for(&change, &mut writer.goods, &mut moved)
-                    .await
-                    .unwrap_or_else(|fault| {
-                        tracing::error!(%fault, "could not read a doubtful write back");
-                        away = true;
-                        Err(NoVerdict::Doubtful)
-                    }),
-            };
-            heard.push((writer, written));
+                false => self.look_for(change).await.unwrap_or_else(|fault| {
+                    tracing::error!(%fault, "could not read a doubtful write back");
+                    away = true;
+                    Err(NoVerdict::Doubtful)
+                }),
+            });
         }
-        self.recount(moved, away).await;
-        for (writer, written) in heard {
+        let has_landed = |written: &Written| matches!(written, Ok(Verdict::Committed { .. }));
+        let is_sure = match found.iter().any(has_landed) {
+            true if away => self.store.shows_only_what_is_durable(),
+            true => self.store.harden().await.map_or_else(
+                |fault| {
+                    tracing::error!(%fault, "could not make sure of what was read back");
+                    away = true;
+                    false
+                },
+                |()| true,
+            ),
+            false => true,
+        };
+        for written in &mut found {
+            if !is_sure && has_landed(written) {
+                *written = Err(NoVerdict::Doubtful);
+            }
+        }
+        let mut heard: Vec<_> = changes.into_iter().zip(waiting).zip(found).collect();
+        let landed = heard.iter_mut().filter(|(_, written)| has_landed(written));
+        let moved = landed.flat_map(|((change, writer), _)| {
+            self.count(change);
+            moved(change, &mut writer.goods)
+        });
+        self.recount(moved.collect(), away).await;
+        for ((_, writer), written) in heard {
             writer.tell(written);
         }
     }
 
-    async fn look_for(
-        &self,
-        change: &Change,
-        goods: &mut Vec<Reservation>,
-        moved: &mut Vec<Moved>,
-    ) -> Result<Written, StoreFault> {
+    async fn look_for(&self, change: &Change) -> Result<Written, StoreFault> {
         let transition = match change {
             Change::Advance(transition) | Change::Checkout { transition, .. } => transition,
             Change::Restock(restock) => {
-                let landed = self.store.settle_restock(restock).await?;
-                moved.push((restock.product, None));
-                return Ok(match landed {
+                return Ok(match self.store.settle_restock(restock).await? {
                     true => Ok(Verdict::Committed { held: false }),
                     false => Err(NoVerdict::Busy),
                 });
@@ -199,14 +212,9 @@ impl Bench {
             | Change::Close { .. } => return Ok(Err(NoVerdict::Doubtful)),
         };
         let asked = (transition.order_id(), transition.id, transition.replaces);
-        let landing = self.store.read_back(asked.0, asked.1, asked.2).await?;
+        let landing = self.store.look_for(asked.0, asked.1, asked.2).await?;
         Ok(match landing {
-            Landing::Landed { held } => {
-                self.count(change);
-                let taken = std::mem::take(goods).into_iter();
-                moved.extend(taken.map(|goods| (goods.product(), Some(goods))));
-                Ok(Verdict::Committed { held })
-            }
+            Landing::Landed { held } => Ok(Verdict::Committed { held }),
             Landing::Absent => Ok(Verdict::Stale { version: None }),
             Landing::Undecided => Err(NoVerdict::Doubtful),
         })
@@ -245,6 +253,16 @@ impl Bench {
 
 /// A shelf that a landed write has moved, and the goods that it took.
 type Moved = (ProductId, Option<Reservation>);
+
+fn moved(change: &Change, goods: &mut Vec<Reservation>) -> Vec<Moved> {
+    let delivered = match change {
+        Change::Restock(restock) => Some((restock.product, None)),
+        _ => None,
+    };
+    let taken = std::mem::take(goods).into_iter();
+    let taken = taken.map(|goods| (goods.product(), Some(goods)));
+    delivered.into_iter().chain(taken).collect()
+}
 
 /// Who waits for one change.
 struct Writer {

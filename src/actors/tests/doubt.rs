@@ -139,11 +139,26 @@ async fn an_intent_that_vanished_is_pending_never_sent_and_can_be_tried_again() 
 /// It landed, nobody could look, and the flight was over: now it is asked about, not sent.
 #[actix::test]
 async fn an_intent_that_landed_and_could_not_be_read_back_is_asked_about_first() {
+    asked_about_first(|store| store.sabotage(&[Fate::Landed], 1)).await;
+}
+
+/// It was seen, and a database that dies now would have forgotten it: Toss must not be called on its word.
+#[actix::test]
+async fn an_intent_that_landed_and_may_be_forgotten_again_is_asked_about_first() {
+    asked_about_first(|store| {
+        store.sabotage(&[Fate::Landed], 0);
+        store.mute_a_witness();
+    })
+    .await;
+}
+
+async fn asked_about_first(sabotage: impl Fn(&Store)) {
     let stage = stage(PLAN, None).await;
     let order = stage.order(1).await;
-    stage.hands.store.sabotage(&[Fate::Landed], 1);
+    sabotage(&stage.hands.store);
     let heard = stage.confirm(order, "key-a").await;
     assert!(is_pending(&heard), "{heard:?}");
+    assert_eq!((stage.confirms(), stage.is_spent()), (0, true));
     let settled = async {
         while stage.status(order.0).await != Status::Done {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -133,17 +133,6 @@ pub struct Committed {
     pub shelf: Vec<(ProductId, i64)>,
 }
 
-/// What became of a transition whose COMMIT was not acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Landing {
-    /// It is in the history. `held` is the payment's `stock_held` now.
-    Landed { held: bool },
-    /// The payment moved on without it: it can never land.
-    Absent,
-    /// The payment still is as the transition wanted to find it: the original may still land.
-    Undecided,
-}
-
 /// The rows that a batch must see before it is decided.
 #[derive(Debug, Default)]
 pub(super) struct Wanted<'a> {

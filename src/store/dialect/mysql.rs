@@ -99,13 +99,6 @@ const LOCK_CHECKOUT_KEYS: &str = concat!(
       FOR UPDATE /*!80001 OF k */"
 );
 
-const LOCK_NODES: &str = concat!(
-    "SELECT n.incarnation FROM ",
-    keys!("?1": id incarnation "$"),
-    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation WHERE n.closed_at IS NULL
-      FOR UPDATE /*!80001 OF n */"
-);
-
 const INSERT_PAYMENTS: &str = insert!("payments":
     1 whole version, 2 whole stock_held, 3 whole rounds, 4 whole questions, 5 whole next_attempt_at, 6 whole expires_at,
     7 word status, 8 word quarantine, 9 id order_id, 10 id owner, 12 whole total_amount, 13 whole created_at, 14 text user_id,
@@ -226,28 +219,7 @@ macro_rules! living {
     };
 }
 
-const PUT_NODES: &str = concat!(
-    "INSERT INTO nodes (incarnation, name, started_at, heartbeat_at)
-    SELECT j.incarnation, j.name, ",
-    now!(),
-    ", ",
-    now!(),
-    " FROM ",
-    batch!(0 id incarnation, 1 text name),
-    " ON DUPLICATE KEY UPDATE name = VALUES(name), heartbeat_at = VALUES(heartbeat_at), closed_at = NULL"
-);
-
-const UPDATE_NODES: &str = concat!(
-    "UPDATE ",
-    batch!(0 id incarnation, 1 whole beats, 2 whole closes),
-    " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation
-    SET n.heartbeat_at = CASE WHEN j.beats THEN ",
-    now!(),
-    " ELSE n.heartbeat_at END,
-        n.closed_at = CASE WHEN j.closes THEN ",
-    now!(),
-    " ELSE n.closed_at END"
-);
+mod nodes;
 
 const READ_BACK: &str = "
     SELECT p.version, p.stock_held,
@@ -429,7 +401,7 @@ pub(super) static SQL: Sql = Sql {
     batch: Batch::Json,
     lock_rows: LOCK_ROWS,
     lock_checkout_keys: LOCK_CHECKOUT_KEYS,
-    lock_nodes: LOCK_NODES,
+    lock_nodes: nodes::LOCK,
     write_payments: Together::Each([
         INSERT_PAYMENTS,
         INSERT_LINES,
@@ -447,11 +419,12 @@ pub(super) static SQL: Sql = Sql {
     insert_stock_changes: INSERT_STOCK_CHANGES,
     move_stock: MOVE_STOCK,
     tell_stock: Telling::Afterwards(STOCK),
-    put_nodes: PUT_NODES,
-    update_nodes: UPDATE_NODES,
+    put_nodes: nodes::PUT,
+    update_nodes: nodes::UPDATE,
     lock_payment: "SELECT 1 AS one FROM payments WHERE order_id = ?1 FOR UPDATE",
     read_back: READ_BACK,
     stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
+    witness: nodes::WITNESS,
     load: LOAD,
     versions: concat!(
         "SELECT p.order_id, p.version FROM ",
@@ -461,8 +434,8 @@ pub(super) static SQL: Sql = Sql {
     history: HISTORY,
     due: DUE,
     now: concat!("SELECT ", now!(), " AS now"),
-    lives: concat!(living!("1 AS one", "?2"), " AND incarnation = ?1"),
-    living: living!("incarnation, name", "?1"),
+    lives: nodes::LIVES,
+    living: nodes::LIVING,
     backlog: BACKLOG,
     recent: RECENT,
     quarantined: QUARANTINED,

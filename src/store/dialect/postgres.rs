@@ -439,6 +439,7 @@ pub(super) static SQL: Sql = Sql {
     lock_payment: "SELECT 1::bigint AS one FROM payments WHERE order_id = $1 FOR NO KEY UPDATE",
     read_back: READ_BACK,
     stock_change: "SELECT quantity FROM stock_changes WHERE id = $1",
+    witness: &[],
     load: LOAD,
     versions: "SELECT order_id, version FROM payments WHERE order_id = ANY ($1::text[])",
     history: HISTORY,

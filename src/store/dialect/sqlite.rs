@@ -406,6 +406,7 @@ pub(super) static SQL: Sql = Sql {
     lock_payment: "SELECT 1 AS one FROM payments WHERE order_id = ?1",
     read_back: READ_BACK,
     stock_change: "SELECT quantity FROM stock_changes WHERE id = ?1",
+    witness: &[],
     load: LOAD,
     versions: "SELECT p.order_id, p.version FROM json_each(?1) AS j CROSS JOIN payments AS p ON p.order_id = j.value",
     history: HISTORY,

@@ -1,0 +1,178 @@
+//! What became of a write whose COMMIT was not acknowledged: looked for by its own id, and believed once it is on disk.
+
+use std::time::Duration;
+
+use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult, Value};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::{Restock, stock};
+use crate::domain::{OrderId, TransitionId};
+use crate::store::dialect::Sql;
+use crate::store::{Line, One, Silent, Store, StoreFault, execute, rows_of, transaction};
+
+/// What became of a transition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// It is in the history. `held` is the payment's `stock_held` now.
+    Landed { held: bool },
+    /// The payment moved on without it: it can never land.
+    Absent,
+    /// The payment still is as the transition wanted to find it: the original may still land.
+    Undecided,
+}
+
+/// How often a witness is called before nobody believes what was seen: a line that loses one COMMIT loses others.
+const WITNESSES: u32 = 8;
+
+impl Store {
+    /// What became of one transition; what has landed is on disk.
+    pub async fn read_back(
+        &self,
+        order: OrderId,
+        transition: TransitionId,
+        replaces: i64,
+    ) -> Result<Landing, StoreFault> {
+        let seen = self.look_for(order, transition, replaces).await?;
+        if matches!(seen, Landing::Landed { .. }) {
+            self.harden().await?;
+        }
+        Ok(seen)
+    }
+
+    /// What is to be seen of a transition: until [`Store::harden`] has answered, one that has landed may be forgotten again.
+    /// Reads under the writer's lock, so that no commit of our own can be half done meanwhile.
+    pub async fn look_for(
+        &self,
+        order: OrderId,
+        transition: TransitionId,
+        replaces: i64,
+    ) -> Result<Landing, StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.see()?;
+        let writer = self.writer()?;
+        let key = [
+            Value::from(order.to_string()),
+            Value::from(transition.0.hyphenated().to_string()),
+        ];
+        let found = self.answered(&writer, async {
+            let txn = transaction::begin(&writer.pool).await?;
+            let found = landing(&txn, self.0.sql, key).await;
+            let _ = txn.rollback().await;
+            found
+        });
+        Ok(match found.await??.first() {
+            Some(row) if row.landed => Landing::Landed {
+                held: row.stock_held,
+            },
+            Some(row) if row.version != replaces => Landing::Absent,
+            Some(_) | None => Landing::Undecided,
+        })
+    }
+
+    /// Whether a change of stock is to be seen, as [`Store::look_for`] sees. If it is not, this uses its id up: a row of
+    /// quantity 0 stands where the original would have to go, so that it can never land.
+    pub async fn settle_restock(&self, restock: &Restock) -> Result<bool, StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.see()?;
+        let writer = self.writer()?;
+        let settled = self.try_settle_restock(&writer, restock);
+        self.answered(&writer, settled).await?
+    }
+
+    async fn try_settle_restock(
+        &self,
+        writer: &Line,
+        restock: &Restock,
+    ) -> Result<bool, StoreFault> {
+        let txn = transaction::begin(&writer.pool).await?;
+        let values = [restock.id.hyphenated().to_string().into()];
+        let found: Result<Vec<QuantityRow>, _> =
+            rows_of(&txn, self.0.sql.stock_change, values).await;
+        let known = match found {
+            Ok(rows) => rows,
+            Err(error) => {
+                let _ = txn.rollback().await;
+                return Err(error.into());
+            }
+        };
+        if let Some(row) = known.first() {
+            let _ = txn.rollback().await;
+            return Ok(row.quantity != 0);
+        }
+        let nothing = Restock {
+            change: 0,
+            ..restock.clone()
+        };
+        match stock::put_changes(&txn, self.0.sql, &[&nothing]).await {
+            Ok(()) => txn.commit().await?,
+            Err(aborted) => {
+                let _ = txn.rollback().await;
+                return Err(StoreFault::Unavailable(aborted.fault.to_string()));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a crash of the database cannot take back what somebody has seen.
+    pub fn shows_only_what_is_durable(&self) -> bool {
+        self.0.sql.witness.is_empty()
+    }
+
+    /// Once this has answered, all that was seen before is on disk: a witness was committed after it, and nothing is durable
+    /// before what came before it. The COMMIT of a witness may be lost like any other; then the next one is called.
+    pub async fn harden(&self) -> Result<(), StoreFault> {
+        #[cfg(test)]
+        self.0.sabotage.harden()?;
+        if self.shows_only_what_is_durable() {
+            return Ok(());
+        }
+        let (mut called, mut pause) = (1, Duration::from_millis(5));
+        loop {
+            let writer = self.writer()?;
+            match self.answered(&writer, self.witness(&writer)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if called == WITNESSES => return Err(error.into()),
+                Ok(Err(error)) => tracing::debug!(%error, called, "a witness was lost; another"),
+                Err(Silent) => return Err(Silent.into()),
+            }
+            sleep(pause).await;
+            pause *= 2;
+            called += 1;
+        }
+    }
+
+    async fn witness(&self, writer: &Line) -> Result<(), DbErr> {
+        let txn = transaction::begin(&writer.pool).await?;
+        let id = Value::from(Uuid::now_v7().hyphenated().to_string());
+        for text in self.0.sql.witness {
+            if let Err(error) = execute(&txn, text, [id.clone()]).await {
+                let _ = txn.rollback().await;
+                return Err(error);
+            }
+        }
+        txn.commit().await
+    }
+}
+
+/// The lock first, by itself: a statement sees what was there when it began, and not what its lock has waited for.
+async fn landing(
+    txn: &DatabaseTransaction,
+    sql: &'static Sql,
+    [order, transition]: [Value; 2],
+) -> Result<Vec<LandingRow>, DbErr> {
+    let _: Vec<One> = rows_of(txn, sql.lock_payment, [order.clone()]).await?;
+    rows_of(txn, sql.read_back, [order, transition]).await
+}
+
+#[derive(FromQueryResult)]
+struct LandingRow {
+    version: i64,
+    stock_held: bool,
+    landed: bool,
+}
+
+#[derive(FromQueryResult)]
+struct QuantityRow {
+    quantity: i64,
+}
