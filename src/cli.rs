@@ -59,6 +59,9 @@ enum Command {
     Loadtest(LoadtestArgs),
     /// Hold our record against Toss's ledger; exit 1 if anything disagrees
     Audit {
+        /// Only orders that were checked out in the last N days, and what Toss approved since
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36500))]
+        days: Option<u32>,
         /// Print the findings as JSON
         #[arg(long)]
         json: bool,
@@ -162,7 +165,9 @@ pub fn run() -> anyhow::Result<bool> {
         Command::Products(ProductsCommand::List) => {
             runtime.block_on(catalogue::list(&records()?, &runtime))
         }
-        Command::Audit { json } => runtime.block_on(audit::run(&payments()?, &runtime, json)),
+        Command::Audit { days, json } => {
+            runtime.block_on(audit::run(&payments()?, &runtime, days, json))
+        }
         Command::Key(KeyCommand::New) => Ok(new_key()),
     }
 }

@@ -2,16 +2,17 @@
 //! ledger, or made from Toss's list of transactions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::domain::payment::Settled;
-use crate::domain::{Attempt, OrderId, Timestamp};
+use crate::domain::{Attempt, OrderId, Payment, Timestamp};
 use crate::gateway::wire::{PaymentStatus, TransactionObject};
 use crate::gateway::{GatewayFault, Toss};
 use crate::store::{AuditRecord, Counted, Store, StoreFault, Unreadable};
 
 use super::{
-    AttemptRecord, AttemptResult, HistoryRow, Line, OrderRecord, OurRecord, OutboxRow, Outside,
-    ProductRecord, TossEntry, TossLedger,
+    AttemptRecord, AttemptResult, Comparison, HistoryRow, Kept, Line, OrderRecord, OutboxRow,
+    Outside, ProductRecord, TossEntry, TossLedger,
 };
 
 /// Orders read at once: enough to be quick, few enough to be forgotten soon.
@@ -27,54 +28,135 @@ pub enum CollectFault {
     Ledger { url: String, why: String },
 }
 
-/// What we wrote down, and the orders that cannot be read.
-pub struct Collected {
-    pub ours: OurRecord,
-    pub unreadable: Vec<Unreadable>,
-    /// When the oldest order was checked out.
+/// Which orders are looked at, and what of them must still be there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope {
+    /// Only orders that were checked out since; all, without an instant.
     pub since: Option<Timestamp>,
+    /// How long the history is kept, and news for the shop; forever, without a time.
+    pub history: Option<Duration>,
+    pub outbox: Option<Duration>,
 }
 
-pub async fn our_record(store: &Store) -> Result<Collected, CollectFault> {
-    let mut collected = Collected {
-        ours: OurRecord::default(),
-        unreadable: Vec::new(),
-        since: None,
-    };
-    let mut after: Option<OrderId> = None;
+impl Scope {
+    async fn kept(self, store: &Store) -> Result<Kept, StoreFault> {
+        let now = store.now().await?;
+        let ago = |kept: Duration| {
+            let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+            now.plus_ms(-kept_ms)
+        };
+        Ok(Kept {
+            history_since: self.history.map(ago),
+            outbox_since: self.outbox.map(ago),
+        })
+    }
+}
+
+/// How much of our side was read, and the orders that cannot be.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub orders: u64,
+    pub products: u64,
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// When the oldest order was checked out.
+pub async fn oldest(store: &Store) -> Result<Option<Timestamp>, CollectFault> {
+    let mut after = None;
+    loop {
+        let page = store.order_ids_by_pages(after, 1).await?;
+        if let Some(oldest) = page.records.first() {
+            return Ok(Some(oldest.record.created_at));
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Reads our side into a comparison, page by page: each order is forgotten once it is compared.
+pub async fn read_into(
+    comparison: &mut Comparison<'_>,
+    store: &Store,
+    scope: Scope,
+) -> Result<Read, CollectFault> {
+    let mut read = Read::default();
+    let mut after = scope.since.map(OrderId::earliest_of);
     loop {
         let page = store.order_ids_by_pages(after, PAGE).await?;
-        collected.unreadable.extend(page.unreadable);
+        // By the time after the reading: what was deleted before it was old by then.
+        comparison.keep(scope.kept(store).await?);
         for found in page.records {
-            collected.since.get_or_insert(found.record.created_at);
-            collected.ours.orders.push(order(found));
+            comparison.order(&remembered(found));
+            read.orders += 1;
+        }
+        for unreadable in page.unreadable {
+            comparison.unreadable(&unreadable.order_id);
+            read.unreadable.push(unreadable);
         }
         match page.next {
             Some(next) => after = Some(next),
             None => break,
         }
     }
-    collected.ours.products = store
-        .all_counted()
-        .await?
-        .into_iter()
-        .map(product)
-        .collect();
-    Ok(collected)
+    if scope.since.is_some() {
+        read_older(comparison, store, &mut read).await?;
+    }
+    for counted in store.all_counted().await? {
+        comparison.product(&product(counted, scope));
+        read.products += 1;
+    }
+    Ok(read)
 }
 
-fn order(found: AuditRecord) -> OrderRecord {
-    let payment = found.record.payment;
-    let line = |line: &crate::domain::Line| Line {
-        product_id: line.product.get(),
-        quantity: i64::from(line.quantity.get()),
-    };
+/// Orders that Toss approved in our time and that are older: as they are now, without their past.
+async fn read_older(
+    comparison: &mut Comparison<'_>,
+    store: &Store,
+    read: &mut Read,
+) -> Result<(), CollectFault> {
+    let older: Vec<OrderId> = comparison.strangers().filter_map(OrderId::parse).collect();
+    for some in older.chunks(PAGE as usize) {
+        for (id, payment) in store.load_all(some).await? {
+            match payment {
+                Ok(payment) => {
+                    comparison.order(&order(&payment));
+                    read.orders += 1;
+                }
+                Err(why) => {
+                    let (order_id, why) = (id.to_string(), why.to_string());
+                    comparison.unreadable(&order_id);
+                    read.unreadable.push(Unreadable { order_id, why });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remembered(found: AuditRecord) -> OrderRecord {
     let row = |row: crate::store::HistoryRow| HistoryRow {
         version: row.version,
         from: row.from.map(|status| status.name().to_owned()),
         to: row.to.name().to_owned(),
         event: row.event.into(),
         at: Some(row.at),
+    };
+    let news = |row: crate::store::OutboxRow| OutboxRow {
+        version: row.version,
+    };
+    OrderRecord {
+        history: Some(found.history.into_iter().map(row).collect()),
+        outbox: Some(found.outbox.into_iter().map(news).collect()),
+        ..order(&found.record.payment)
+    }
+}
+
+fn order(payment: &Payment) -> OrderRecord {
+    let line = |line: &crate::domain::Line| Line {
+        product_id: line.product.get(),
+        quantity: i64::from(line.quantity.get()),
     };
     OrderRecord {
         order_id: payment.order.id.to_string(),
@@ -83,16 +165,8 @@ fn order(found: AuditRecord) -> OrderRecord {
         stock_held: payment.stock_held,
         lines: payment.order.lines.iter().map(line).collect(),
         attempts: payment.attempts.iter().map(attempt).collect(),
-        history: Some(found.history.into_iter().map(row).collect()),
-        outbox: Some(
-            found
-                .outbox
-                .into_iter()
-                .map(|row| OutboxRow {
-                    version: row.version,
-                })
-                .collect(),
-        ),
+        history: None,
+        outbox: None,
     }
 }
 
@@ -109,14 +183,14 @@ fn attempt(attempt: &Attempt) -> AttemptRecord {
     }
 }
 
-fn product(counted: Counted) -> ProductRecord {
+fn product(counted: Counted, scope: Scope) -> ProductRecord {
     ProductRecord {
         id: counted.product.listing.id.get(),
         stock: counted.product.stock,
         received: counted.product.received,
         held: counted.held,
         sold: counted.sold(),
-        outside: Some(Outside::default()),
+        outside: scope.since.is_none().then(Outside::default),
     }
 }
 
@@ -182,3 +256,7 @@ fn add(entries: &mut BTreeMap<String, TossEntry>, transaction: TransactionObject
     }
     entry.status = transaction.status.as_str().to_owned();
 }
+
+#[cfg(test)]
+#[path = "collect_tests.rs"]
+mod tests;

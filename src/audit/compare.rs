@@ -1,7 +1,7 @@
 //! The comparison: our record and Toss's ledger in, what disagrees out. No I/O, no clock, no opinion about how
-//! the two sides were collected.
+//! the two sides were collected. Our side may be longer than memory: it comes order by order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::chain::{check_history, check_outbox};
 use super::record::{
@@ -28,34 +28,115 @@ pub struct Kept {
     pub outbox_since: Option<Timestamp>,
 }
 
-/// Everything that disagrees, sorted by invariant; empty means clean.
+/// Everything that disagrees, sorted; empty means clean.
 pub fn compare(ours: &OurRecord, toss: &TossLedger, terms: Terms) -> Vec<Violation> {
-    let mut at_toss: BTreeMap<&str, Vec<&TossEntry>> = BTreeMap::new();
-    for entry in &toss.payments {
-        at_toss.entry(&entry.order_id).or_default().push(entry);
-    }
-    let mut found = Vec::new();
-    for (order_id, entries) in &at_toss {
-        check_single_approval(order_id, entries, &mut found);
-    }
+    let mut comparison = Comparison::with(toss, terms);
     for order in &ours.orders {
-        let entries = at_toss.get(order.order_id.as_str());
-        let entries = entries.map_or(&[][..], Vec::as_slice);
-        check_not_lost(order, entries, terms, &mut found);
-        check_no_phantom(order, entries, &mut found);
-        check_history(order, terms.kept, &mut found);
-        check_outbox(order, terms.kept, &mut found);
+        comparison.order(order);
     }
-    if terms.complete {
-        check_no_stranger(ours, &at_toss, &mut found);
-    }
-    let moved = moved_by_orders(&ours.orders);
     for product in &ours.products {
-        let moved = moved.get(&product.id).copied().unwrap_or_default();
-        check_stock(product, moved, &mut found);
+        comparison.product(product);
     }
-    found.sort();
-    found
+    comparison.end()
+}
+
+/// One comparison at work: the orders come one by one and are forgotten, then the products.
+pub struct Comparison<'a> {
+    at_toss: BTreeMap<&'a str, AtToss<'a>>,
+    terms: Terms,
+    /// Held and sold, per product, as the lines of the orders so far have it.
+    moved: BTreeMap<i64, Outside>,
+    found: Vec<Violation>,
+}
+
+/// What Toss knows of one order.
+#[derive(Default)]
+struct AtToss<'a> {
+    entries: Vec<&'a TossEntry>,
+    is_ours: bool,
+}
+
+impl<'a> Comparison<'a> {
+    pub fn with(toss: &'a TossLedger, terms: Terms) -> Comparison<'a> {
+        let mut at_toss: BTreeMap<&str, AtToss<'_>> = BTreeMap::new();
+        for entry in &toss.payments {
+            let of_order = at_toss.entry(&entry.order_id).or_default();
+            of_order.entries.push(entry);
+        }
+        let mut found = Vec::new();
+        for (order_id, of_order) in &at_toss {
+            check_single_approval(order_id, &of_order.entries, &mut found);
+        }
+        Comparison {
+            at_toss,
+            terms,
+            moved: BTreeMap::new(),
+            found,
+        }
+    }
+
+    /// What may be gone by now; for the orders that come from now on.
+    pub fn keep(&mut self, kept: Kept) {
+        self.terms.kept = kept;
+    }
+
+    pub fn order(&mut self, order: &OrderRecord) {
+        let of_order = self.at_toss.get_mut(order.order_id.as_str());
+        let entries = of_order.map_or(&[][..], |of_order| {
+            of_order.is_ours = true;
+            &of_order.entries
+        });
+        check_not_lost(order, entries, self.terms, &mut self.found);
+        check_no_phantom(order, entries, &mut self.found);
+        check_history(order, self.terms.kept, &mut self.found);
+        check_outbox(order, self.terms.kept, &mut self.found);
+        self.move_stock(order);
+    }
+
+    /// It is there, and nobody can read it.
+    pub fn unreadable(&mut self, order_id: &str) {
+        if let Some(of_order) = self.at_toss.get_mut(order_id) {
+            of_order.is_ours = true;
+        }
+    }
+
+    /// Orders that Toss approved and that have not come.
+    pub fn strangers(&self) -> impl Iterator<Item = &'a str> {
+        let strange = |of_order: &AtToss<'_>| !of_order.is_ours && approvals(&of_order.entries) > 0;
+        let orders = self.at_toss.iter();
+        orders.filter_map(move |(order, at_toss)| strange(at_toss).then_some(*order))
+    }
+
+    /// After all orders.
+    pub fn product(&mut self, product: &ProductRecord) {
+        let moved = self.moved.get(&product.id).copied().unwrap_or_default();
+        check_stock(product, moved, &mut self.found);
+    }
+
+    pub fn end(mut self) -> Vec<Violation> {
+        // A restored backup forgot them, or they never were ours.
+        if self.terms.complete {
+            let what = "Toss approved it, but we have no such order.";
+            let strangers = self.strangers();
+            let lost =
+                strangers.map(|order| Violation::of_order(Invariant::I2, order, what.into()));
+            let lost: Vec<_> = lost.collect();
+            self.found.extend(lost);
+        }
+        self.found.sort();
+        self.found
+    }
+
+    fn move_stock(&mut self, order: &OrderRecord) {
+        for line in order.lines.iter().filter(|_| order.stock_held) {
+            let of_product = self.moved.entry(line.product_id).or_default();
+            if order.status == "DONE" {
+                of_product.sold += line.quantity;
+            } else {
+                of_product.held += line.quantity;
+            }
+        }
+    }
 }
 
 fn approvals(entries: &[&TossEntry]) -> u64 {
@@ -98,21 +179,6 @@ fn check_not_lost(
     };
     if let Some((invariant, what)) = verdict {
         found.push(Violation::of_order(invariant, &order.order_id, what));
-    }
-}
-
-/// I2 for orders that we do not even know: a restored backup forgot them, or they never were ours.
-fn check_no_stranger(
-    ours: &OurRecord,
-    at_toss: &BTreeMap<&str, Vec<&TossEntry>>,
-    found: &mut Vec<Violation>,
-) {
-    let known: BTreeSet<&str> = ours.orders.iter().map(|o| o.order_id.as_str()).collect();
-    for (order_id, entries) in at_toss {
-        if approvals(entries) > 0 && !known.contains(order_id) {
-            let what = "Toss approved it, but we have no such order.".to_owned();
-            found.push(Violation::of_order(Invariant::I2, order_id, what));
-        }
     }
 }
 
@@ -162,22 +228,6 @@ fn is_same_key(ours: &str, whole: &str) -> bool {
             fits && whole.starts_with(head) && whole.ends_with(tail)
         }
     }
-}
-
-/// Held and sold, per product, as the orders' lines have it.
-fn moved_by_orders(orders: &[OrderRecord]) -> BTreeMap<i64, Outside> {
-    let mut moved: BTreeMap<i64, Outside> = BTreeMap::new();
-    for order in orders.iter().filter(|order| order.stock_held) {
-        for line in &order.lines {
-            let of_product = moved.entry(line.product_id).or_default();
-            if order.status == "DONE" {
-                of_product.sold += line.quantity;
-            } else {
-                of_product.held += line.quantity;
-            }
-        }
-    }
-    moved
 }
 
 /// I4.

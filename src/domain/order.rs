@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::moment::Timestamp;
 use super::money::Won;
 use super::product::{Product, ProductId};
 
@@ -23,6 +24,12 @@ impl OrderId {
         let id = Uuid::try_parse(text).ok()?;
         let canonical = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
         canonical.then_some(OrderId(id))
+    }
+
+    /// Comes before every order that was named at this instant, or later.
+    pub const fn earliest_of(at: Timestamp) -> OrderId {
+        let ms = at.micros() / 1_000;
+        OrderId(Uuid::from_u128((ms.unsigned_abs() as u128) << 80))
     }
 
     pub const fn uuid(self) -> Uuid {
@@ -314,6 +321,19 @@ mod tests {
         assert_eq!(OrderId::parse(&id.to_string().to_uppercase()), None);
         assert_eq!(OrderId::parse(&id.uuid().simple().to_string()), None);
         assert_eq!(OrderId::parse("../../etc/passwd"), None);
+    }
+
+    #[test]
+    fn order_ids_are_ordered_by_time() {
+        let at = |ms| OrderId::earliest_of(Timestamp::from_micros(ms * 1_000));
+        let ms = 1_760_000_000_123_i64;
+        let seconds = ms.unsigned_abs() / 1_000;
+        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 123_000_000);
+        let order = OrderId::new(Uuid::new_v7(stamp));
+        assert!(at(ms) < order && order < at(ms + 1));
+        assert!(
+            at(ms).to_string() < order.to_string() && order.to_string() < at(ms + 1).to_string()
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub mod sabotage;
 mod sqlite;
 mod start;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transaction;
 
 pub use commit::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};

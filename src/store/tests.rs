@@ -12,7 +12,7 @@ mod postgres;
 mod retention;
 mod shared;
 mod shelf;
-mod shop;
+pub mod shop;
 mod silent;
 mod size;
 mod views;

@@ -295,13 +295,18 @@ impl House {
 
     /// Whether the audit is clean, and all that it tells.
     pub fn audited(&self) -> (bool, String) {
+        self.audited_with(&[])
+    }
+
+    pub fn audited_with(&self, arguments: &[&str]) -> (bool, String) {
         let mut env = self.env.clone();
         if self.toss.is_none() {
             env.retain(|(name, _)| name != "PAYONCE_SANDBOX__ENABLED");
             env.push(("PAYONCE_TOSS__BASE_URL".into(), self.toss_url().to_owned()));
             env.push(("PAYONCE_TOSS__SECRET_KEY".into(), SECRET_KEY.into()));
         }
-        let output = command(&["audit"], &env).output().unwrap();
+        let arguments = [&["audit"], arguments].concat();
+        let output = command(&arguments, &env).output().unwrap();
         assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
         let told = [output.stdout, output.stderr].concat();
         let told = String::from_utf8_lossy(&told).into_owned();

@@ -182,7 +182,7 @@ async fn migrating_twice_does_it_once() {
 async fn tables_of_a_newer_version_are_named_and_left_alone() {
     let shop = Shop::with(1, 0).await;
     let step = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_next', 1)";
-    execute(&shop.writer(), step, []).await.unwrap();
+    shop.say(step).await;
     let asked = shop.store.pending_migrations().await.map(drop);
     let begun = shop.store.migrate().await.map(drop);
     for refused in [asked, begun] {
@@ -291,15 +291,11 @@ async fn a_full_disk_is_unavailable_and_passes() {
         .map(|_| new_order(&checkout(order(&[(1, 1)]))))
         .collect();
     // The file may not grow any more.
-    execute(&shop.writer(), "PRAGMA max_page_count = 1", [])
-        .await
-        .unwrap();
+    shop.say("PRAGMA max_page_count = 1").await;
     let fault = shop.store.commit(&batch).await.unwrap_err();
     assert!(matches!(fault, CommitFault::Unavailable(_)), "{fault:?}");
     assert_eq!(shop.counts().await, [0, 0, 0, 0]);
-    execute(&shop.writer(), "PRAGMA max_page_count = 1000000", [])
-        .await
-        .unwrap();
+    shop.say("PRAGMA max_page_count = 1000000").await;
     assert_eq!(shop.commit(&batch).await.len(), 200);
     assert_eq!(shop.counts().await, [200, 200, 0, 0]);
 }

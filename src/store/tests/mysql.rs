@@ -31,7 +31,7 @@ async fn large_shop() -> Shop {
         .collect();
     shop.commit(&batch).await;
     let analyze = "ANALYZE TABLE payments, products, order_lines, attempts, payment_history, outbox, nodes, checkout_keys";
-    execute(&shop.writer(), analyze, []).await.unwrap();
+    shop.say(analyze).await;
     shop
 }
 
@@ -257,7 +257,7 @@ async fn a_step_that_was_made_and_not_noted_is_not_made_again() {
     must_be_mysql(&shop.store);
     let paid = shop.in_progress(&[(1, 1)], "k").await;
     let forget = "DELETE FROM seaql_migrations WHERE version >= 'm0003'";
-    execute(&shop.writer(), forget, []).await.unwrap();
+    shop.say(forget).await;
     assert_eq!(shop.store.pending_migrations().await.unwrap().len(), 15);
     assert_eq!(shop.store.migrate().await.unwrap(), 15);
     assert_eq!(shop.store.migrate().await.unwrap(), 0);
@@ -283,7 +283,7 @@ async fn what_has_landed_is_believed_only_with_a_later_write_on_disk() {
     assert_eq!(shop.count("SELECT count(*) AS n FROM nodes").await, 0);
 
     let away = "RENAME TABLE nodes TO nodes_that_cannot_be_written";
-    execute(&shop.writer(), away, []).await.unwrap();
+    shop.say(away).await;
     let seen = store.look_for(asked.0, asked.1, asked.2).await;
     assert_eq!(seen.unwrap(), landed);
     assert!(store.harden().await.is_err());

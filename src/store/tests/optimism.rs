@@ -192,9 +192,9 @@ async fn a_database_that_checks_nothing_sells_no_more_than_there_is() {
         _ => "ALTER TABLE products DROP CONSTRAINT CONSTRAINT_2",
     };
     let two = (shop.ready(&[(1, 1)]).await, shop.ready(&[(1, 1)]).await);
-    execute(&shop.writer(), unchecked, []).await.unwrap();
+    shop.say(unchecked).await;
     let over = "UPDATE products SET stock = -1 WHERE id = 2";
-    execute(&shop.writer(), over, []).await.unwrap();
+    shop.say(over).await;
     assert!(is_optimistic(&shop));
     let batch = [started(&two.0, "a"), started(&two.1, "b")].map(Change::Advance);
     let short = Shortage {

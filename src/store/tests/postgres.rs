@@ -143,7 +143,7 @@ async fn partitions_are_written_read_and_kept_clean_each_by_itself() {
     // The first row of another month, and the first of all, which is old.
     let next = "INSERT INTO outbox (order_id, version, event, payload, at)
         SELECT first_order_of((now() + interval '70 days')::date) || '-7000-8000-000000000000', 1, 'DONE', '{}', 9000000000000000";
-    execute(&shop.writer(), next, []).await.unwrap();
+    shop.say(next).await;
     let places = "SELECT count(*) AS n FROM outbox WHERE ctid = '(0,1)'";
     assert_eq!(shop.count(places).await, 2);
     let old = Pruning::Outbox {

@@ -219,9 +219,7 @@ async fn old_news_go_and_young_news_stay() {
     for _ in 0..5 {
         paid(&shop).await;
     }
-    execute(&shop.writer(), "UPDATE outbox SET at = at - 5000000", [])
-        .await
-        .unwrap();
+    shop.say("UPDATE outbox SET at = at - 5000000").await;
     let young = paid(&shop).await;
     let old = Pruning::Outbox { before: NOW };
     let gone = round(&shop.store, old, LATER, 2).await;

@@ -13,7 +13,7 @@ use crate::domain::{
     Payment, PaymentKey, ProductId, Quantity, Rules, Timestamp, Transition, TransitionId, UserId,
     Won, after,
 };
-use crate::store::{Change, Committed, Opened, Restock, Store, StoreSettings, Verdict};
+use crate::store::{Change, Committed, Opened, Restock, Store, StoreSettings, Verdict, execute};
 
 pub const NOW: Timestamp = Timestamp::from_micros(1_760_000_000_000_000);
 pub const ME: Incarnation = Incarnation(Uuid::from_u128(0xa));
@@ -272,6 +272,11 @@ impl Shop {
 
     pub fn writer(&self) -> DatabaseConnection {
         self.store.writer().unwrap().pool
+    }
+
+    /// Behind the store's back.
+    pub async fn say(&self, sql: &'static str) {
+        execute(&self.writer(), sql, []).await.unwrap();
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {

@@ -174,7 +174,7 @@ async fn one_broken_row_hides_no_other() {
         "INSERT INTO payments SELECT 'torn', user_id, order_name, status, stock_held, total_amount,
                 version, owner, 0, expires_at, rounds, questions, quarantine, created_at
                 FROM payments WHERE status = 'READY'";
-    execute(&shop.writer(), torn, []).await.unwrap();
+    shop.say(torn).await;
     let due_then = look(&shop, NOW.plus_ms(9_000_000), ME, 10).await;
     assert_eq!(due_then, [due(&healthy, Status::Ready)]);
     assert_eq!(shop.load(&healthy).await, healthy);
