@@ -75,7 +75,7 @@ pub struct Server {
     pub allow_anonymous: Option<bool>,
     #[serde(deserialize_with = "keys::commas")]
     pub allowed_origins: Vec<String>,
-    pub workers: usize,
+    pub workers: Option<usize>,
     pub max_connections: usize,
     pub keep_alive_ms: u64,
     pub head_timeout_ms: u64,

@@ -51,7 +51,7 @@ pub(super) fn door_settings(
             .collect(),
         allow_anonymous: settings.allow_anonymous(),
         allowed_origins: settings.server.allowed_origins.clone(),
-        workers: settings.server.workers,
+        workers: settings.server.workers.unwrap_or_else(|| cores().min(2)),
         max_connections: settings.server.max_connections,
         keep_alive: Duration::from_millis(settings.server.keep_alive_ms),
         head_timeout: Duration::from_millis(settings.server.head_timeout_ms),

@@ -48,7 +48,7 @@ fn ranges(s: &Settings) -> Result<(), SettingsFault> {
 fn server_ranges(s: &Settings) -> Result<(), SettingsFault> {
     let server = &s.server;
     let million = 1..=1_000_000;
-    within("server.workers", server.workers as u64, 1..=64)?;
+    within("server.workers", server.workers.unwrap_or(1) as u64, 1..=64)?;
     within(
         "server.max_connections",
         server.max_connections as u64,

@@ -349,3 +349,24 @@ fn answer_all(waiting: Waiting, why: NoVerdict) {
 pub(super) fn refuse_all(entries: Vec<Entry>, why: NoVerdict) {
     answer_all(part(entries).1, why);
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    #[test]
+    fn the_next_batch_begins_with_the_last_piece_of_a_halved_one() {
+        let (next, mut told) = oneshot::channel();
+        let mut turn = Turn {
+            next: Some(next),
+            ..Turn::default()
+        };
+        turn.pass_on(false);
+        assert_eq!(told.try_recv(), Err(TryRecvError::Empty));
+        turn.pass_on(true);
+        assert_eq!(told.try_recv(), Ok(()));
+        turn.pass_on(true);
+    }
+}
