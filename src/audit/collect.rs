@@ -62,14 +62,14 @@ pub struct Read {
 
 /// When the oldest order was checked out.
 pub async fn oldest(store: &Store) -> Result<Option<Timestamp>, CollectFault> {
-    let mut after = None;
+    let mut after = String::new();
     loop {
-        let page = store.order_ids_by_pages(after, 1).await?;
+        let page = store.audit_page(&after, PAGE).await?;
         if let Some(oldest) = page.records.first() {
             return Ok(Some(oldest.record.created_at));
         }
         match page.next {
-            Some(next) => after = Some(next),
+            Some(next) => after = next,
             None => return Ok(None),
         }
     }
@@ -82,9 +82,10 @@ pub async fn read_into(
     scope: Scope,
 ) -> Result<Read, CollectFault> {
     let mut read = Read::default();
-    let mut after = scope.since.map(OrderId::earliest_of);
+    let since = scope.since.map(OrderId::earliest_of);
+    let mut after = since.map_or_else(String::new, |order| order.to_string());
     loop {
-        let page = store.order_ids_by_pages(after, PAGE).await?;
+        let page = store.audit_page(&after, PAGE).await?;
         // By the time after the reading: what was deleted before it was old by then.
         comparison.keep(scope.kept(store).await?);
         for found in page.records {
@@ -96,7 +97,7 @@ pub async fn read_into(
             read.unreadable.push(unreadable);
         }
         match page.next {
-            Some(next) => after = Some(next),
+            Some(next) => after = next,
             None => break,
         }
     }

@@ -12,4 +12,4 @@ pub use record::{
     AttemptRecord, AttemptResult, HistoryRow, Line, OrderRecord, OurRecord, OutboxRow, Outside,
     ProductRecord, TossEntry, TossLedger,
 };
-pub use violation::{Invariant, Subject, Violation};
+pub use violation::{Invariant, Subject, TwiceSeen, Violation};

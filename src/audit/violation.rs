@@ -1,5 +1,6 @@
 //! What an audit finds: the promise that was broken, whose it was, and one plain sentence.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -58,6 +59,35 @@ impl Violation {
     }
 }
 
+/// What two looks at a record that moves meanwhile have found both times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TwiceSeen {
+    pub violations: Vec<Violation>,
+    /// Products whose stock disagreed both times, and each time in another way: bought while they were read, or broken.
+    pub moving: Vec<i64>,
+}
+
+impl TwiceSeen {
+    /// Both sorted.
+    pub fn of(first: Vec<Violation>, second: &[Violation]) -> TwiceSeen {
+        let product = |violation: &Violation| match violation.subject {
+            Subject::Product(id) => Some(id),
+            Subject::Order(_) => None,
+        };
+        let products: BTreeSet<i64> = second.iter().filter_map(product).collect();
+        let mut seen = TwiceSeen::default();
+        for violation in first {
+            let id = product(&violation).filter(|id| products.contains(id));
+            match second.binary_search(&violation) {
+                Ok(_) => seen.violations.push(violation),
+                Err(_) => seen.moving.extend(id),
+            }
+        }
+        seen.moving.dedup();
+        seen
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = &self.what;
@@ -86,5 +116,27 @@ mod tests {
         let product = Violation::of_product(7, "stock is -1.".into());
         assert_eq!(product.to_string(), "I4  product 7: stock is -1.");
         assert_eq!(serde_json::to_value(&product).unwrap()["product"], 7);
+    }
+
+    #[test]
+    fn what_is_seen_once_has_moved_and_a_product_that_never_agrees_is_named() {
+        let order = |id| Violation::of_order(Invariant::I2, id, "lost.".into());
+        let product = |id, what: &str| Violation::of_product(id, what.to_owned());
+        let first = vec![
+            order("broken"),
+            order("paid meanwhile"),
+            product(1, "sold 99, not 100."),
+            product(2, "sold 5, not 6."),
+            product(3, "its stock is -1."),
+        ];
+        let second = [
+            order("broken"),
+            order("paid just now"),
+            product(1, "sold 103, not 104."),
+            product(3, "its stock is -1."),
+        ];
+        let seen = TwiceSeen::of(first, &second);
+        let broken = vec![order("broken"), product(3, "its stock is -1.")];
+        assert_eq!((seen.violations, seen.moving), (broken, vec![1]));
     }
 }

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::app;
 use crate::audit::collect::{self, Read, Scope};
-use crate::audit::{Comparison, Terms, TossLedger, Violation};
+use crate::audit::{Comparison, Terms, TossLedger, TwiceSeen, Violation};
 use crate::domain::Timestamp;
 use crate::gateway::{GatewayKind, Toss};
 use crate::settings::Settings;
@@ -21,6 +21,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// So far Toss's clock may be behind those that name our orders.
 const CLOCKS_APART_MS: i64 = 60 * 60 * 1_000;
+
+/// How far back Toss is asked where we have no order at all: a backup may have been restored without any.
+const NOTHING_SINCE_MS: i64 = 30 * DAY_MS;
 
 pub async fn run(
     settings: &Settings,
@@ -38,23 +41,23 @@ pub async fn run(
         history: settings.retention.history(),
         outbox: settings.retention.outbox(),
     };
-    let (mut read, mut violations) = look(&store, &toss, settings, scope).await?;
-    if !violations.is_empty() {
+    let (mut read, first) = look(&store, &toss, settings, scope).await?;
+    let mut seen = TwiceSeen::default();
+    if !first.is_empty() {
         tokio::time::sleep(SECOND_LOOK).await;
-        let (again, still) = look(&store, &toss, settings, scope).await?;
-        // Both are sorted.
-        violations.retain(|violation| still.binary_search(violation).is_ok());
+        let (again, second) = look(&store, &toss, settings, scope).await?;
+        seen = TwiceSeen::of(first, &second);
         read = again;
     }
-    let ok = violations.is_empty() && read.unreadable.is_empty();
+    let ok = seen.violations.is_empty() && read.unreadable.is_empty();
     match as_json {
-        true => print_json(&read, &violations, ok),
-        false => print(&read, &violations, ok),
+        true => print_json(&read, &seen, days, ok),
+        false => print(&read, &seen, days, ok),
     }
     Ok(ok)
 }
 
-fn print_json(read: &Read, violations: &[Violation], ok: bool) {
+fn print_json(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
     let unreadable: Vec<_> = read
         .unreadable
         .iter()
@@ -62,27 +65,36 @@ fn print_json(read: &Read, violations: &[Violation], ok: bool) {
         .collect();
     let report = json!({
         "ok": ok,
+        "days": days,
         "orders": read.orders,
         "products": read.products,
-        "violations": violations,
+        "stockCompared": days.is_none(),
+        "violations": seen.violations,
+        "moving": seen.moving,
         "unreadable": unreadable,
     });
     println!("{report:#}");
 }
 
-fn print(read: &Read, violations: &[Violation], ok: bool) {
+fn print(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
     for row in &read.unreadable {
         println!("{}  cannot be read: {}", row.order_id, row.why);
     }
-    for violation in violations {
+    for violation in &seen.violations {
         println!("{violation}");
     }
-    let orders = read.orders;
+    for product in &seen.moving {
+        println!("product {product}: it moved while it was read; its stock could not be compared");
+    }
+    let orders = match days {
+        Some(days) => format!("{} orders of the last {days} days", read.orders),
+        None => format!("{} orders", read.orders),
+    };
     match ok {
-        true => println!("{orders} orders: our record and Toss's ledger agree"),
+        true => println!("{orders}: our record and Toss's ledger agree"),
         false => println!(
-            "{orders} orders: {} disagree",
-            violations.len() + read.unreadable.len()
+            "{orders}: {} disagree",
+            seen.violations.len() + read.unreadable.len()
         ),
     }
 }
@@ -93,11 +105,15 @@ async fn look(
     settings: &Settings,
     scope: Scope,
 ) -> anyhow::Result<(Read, Vec<Violation>)> {
+    let now = store.now().await?;
     let from = match scope.since {
-        Some(since) => Some(since.plus_ms(-CLOCKS_APART_MS)),
-        None => collect::oldest(store).await?,
+        Some(since) => since.plus_ms(-CLOCKS_APART_MS),
+        None => {
+            let oldest = collect::oldest(store).await?;
+            oldest.unwrap_or(now.plus_ms(-NOTHING_SINCE_MS))
+        }
     };
-    let ledger = ledger(toss, settings, from).await?;
+    let ledger = ledger(toss, settings, from, now).await?;
     let terms = Terms {
         settled: false,
         complete: true,
@@ -108,19 +124,18 @@ async fn look(
     Ok((read, comparison.end()))
 }
 
+/// Until now by the database's clock or by ours: this host may be behind.
 async fn ledger(
     toss: &Toss,
     settings: &Settings,
-    since: Option<Timestamp>,
+    from: Timestamp,
+    now: Timestamp,
 ) -> anyhow::Result<TossLedger> {
     if toss.kind() == GatewayKind::Sandbox {
         let base_url = app::gateway_url(settings);
         return Ok(collect::sandbox_ledger(&base_url).await?);
     }
-    let Some(since) = since else {
-        return Ok(TossLedger::default());
-    };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let now = Timestamp::from_micros(i64::try_from(now.as_micros())?);
-    Ok(collect::transactions(toss, since, now).await?)
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let ours = Timestamp::from_micros(i64::try_from(ours.as_micros())?);
+    Ok(collect::transactions(toss, from, now.max(ours)).await?)
 }

@@ -28,7 +28,11 @@ impl OrderId {
 
     /// Comes before every order that was named at this instant, or later.
     pub const fn earliest_of(at: Timestamp) -> OrderId {
-        let ms = at.micros() / 1_000;
+        let ms = if at.micros() > 0 {
+            at.micros() / 1_000
+        } else {
+            0
+        };
         OrderId(Uuid::from_u128((ms.unsigned_abs() as u128) << 80))
     }
 

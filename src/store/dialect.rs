@@ -107,8 +107,8 @@ pub(super) struct Sql {
     pub read_back: &'static str,
     /// id
     pub stock_change: &'static str,
-    /// What is seen may not be on disk yet. These write, given the id of a row, and leave nothing behind; once they are
-    /// committed, all that was seen before is durable. None where nobody sees what is not.
+    /// What is seen may be forgotten again. These write, given the id of a row, and leave nothing behind; once they are
+    /// committed, all that came before stays. None where nobody sees what does not stay.
     pub witness: &'static [&'static str],
     /// keys of payments
     pub load: &'static str,

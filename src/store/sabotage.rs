@@ -34,8 +34,8 @@ struct Plot {
     late: Vec<Change>,
     /// Read-backs that find the database away.
     blind: u32,
-    /// Witnesses that do not come.
-    mute: u32,
+    /// What is seen may be forgotten: at the next witness by these words, or since no witness comes.
+    forgets: Option<Forgetting>,
     shared: bool,
     /// Payments read.
     loads: u64,
@@ -90,20 +90,43 @@ impl Sabotage {
     }
 
     pub(super) fn see(&self) -> Result<(), StoreFault> {
-        strike(&mut self.plot().blind)
+        let mut plot = self.plot();
+        if plot.blind == 0 {
+            return Ok(());
+        }
+        plot.blind -= 1;
+        Err(StoreFault::Unavailable("sabotaged".to_owned()))
     }
 
-    pub(super) fn harden(&self) -> Result<(), StoreFault> {
-        strike(&mut self.plot().mute)
+    pub(super) fn forgets(&self) -> bool {
+        self.plot().forgets.is_some()
+    }
+
+    pub(super) async fn harden(&self, store: &Store) -> Result<(), StoreFault> {
+        let forgets = self.plot().forgets.take();
+        match forgets {
+            None => {}
+            Some(Forgetting::NoWitness) => {
+                return Err(StoreFault::Unavailable("sabotaged".to_owned()));
+            }
+            Some(Forgetting::Crash(undone)) => {
+                let writer = store.writer()?;
+                for text in undone {
+                    super::execute(&writer.pool, text, []).await.unwrap();
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-fn strike(left: &mut u32) -> Result<(), StoreFault> {
-    if *left == 0 {
-        return Ok(());
-    }
-    *left -= 1;
-    Err(StoreFault::Unavailable("sabotaged".to_owned()))
+/// How a database forgets what it has shown.
+#[derive(Clone, Copy, Debug)]
+pub enum Forgetting {
+    /// It may, and no witness comes.
+    NoWitness,
+    /// It comes back from a crash without what these undo, and then the witness comes.
+    Crash(&'static [&'static str]),
 }
 
 /// Whoever has this has the writer; everybody else waits.
@@ -123,9 +146,9 @@ impl Store {
         plot.blind = blind;
     }
 
-    /// What is read back next cannot be made sure of.
-    pub fn mute_a_witness(&self) {
-        self.0.sabotage.plot().mute = 1;
+    /// What is read back next may be forgotten.
+    pub fn forget(&self, how: Forgetting) {
+        self.0.sabotage.plot().forgets = Some(how);
     }
 
     pub fn give_up_waiting(&self) {
@@ -160,7 +183,7 @@ impl Store {
     /// Whether all that was ordered has happened.
     pub fn is_spent(&self) -> bool {
         let plot = self.0.sabotage.plot();
-        plot.fates.is_empty() && plot.blind == 0 && plot.mute == 0
+        plot.fates.is_empty() && plot.blind == 0 && plot.forgets.is_none()
     }
 
     pub async fn land_late(&self) -> Result<super::Committed, CommitFault> {

@@ -149,42 +149,26 @@ impl Bench {
         }
     }
 
-    /// Proof by each change's own id: anything less finds another's write and takes it for its own. The first question that
-    /// finds the database away is the last: the writers ask again in their own time, and the journal is free to write. What
-    /// has landed is made sure of, and its shelves are looked at, once for all.
+    /// Proof by each change's own id: anything less finds another's write and takes it for its own. Whoever has landed is
+    /// looked at twice, with a witness between where the database could forget it. The first question that finds the database
+    /// away is the last: the writers ask again in their own time, and the journal is free to write. The shelves are looked at
+    /// once for all.
     async fn read_back(&self, changes: Vec<Change>, waiting: Waiting) {
-        let mut away = false;
-        let mut found = Vec::with_capacity(changes.len());
-        for change in &changes {
-            found.push(match away {
-                true => Err(NoVerdict::Doubtful),
-                false => self.look_for(change).await.unwrap_or_else(|fault| {
-                    tracing::error!(%fault, "could not read a doubtful write back");
-                    away = true;
-                    Err(NoVerdict::Doubtful)
-                }),
-            });
-        }
-        let has_landed = |written: &Written| matches!(written, Ok(Verdict::Committed { .. }));
-        let is_sure = match found.iter().any(has_landed) {
-            true if away => self.store.shows_only_what_is_durable(),
-            true => self.store.harden().await.map_or_else(
-                |fault| {
-                    tracing::error!(%fault, "could not make sure of what was read back");
-                    away = true;
-                    false
-                },
-                |()| true,
-            ),
-            false => true,
-        };
-        for written in &mut found {
-            if !is_sure && has_landed(written) {
-                *written = Err(NoVerdict::Doubtful);
-            }
+        let mut found = vec![Err(NoVerdict::Doubtful); changes.len()];
+        let mut away = self.look(&changes, &mut found, |_| true).await;
+        if found.iter().any(is_there) && !self.store.shows_only_what_stays() {
+            away = away || self.witness_is_away().await;
+            away = match away {
+                true => {
+                    let landed = found.iter_mut().filter(|written| is_there(written));
+                    landed.for_each(|written| *written = Err(NoVerdict::Doubtful));
+                    true
+                }
+                false => self.look(&changes, &mut found, is_there).await,
+            };
         }
         let mut heard: Vec<_> = changes.into_iter().zip(waiting).zip(found).collect();
-        let landed = heard.iter_mut().filter(|(_, written)| has_landed(written));
+        let landed = heard.iter_mut().filter(|(_, written)| is_there(written));
         let moved = landed.flat_map(|((change, writer), _)| {
             self.count(change);
             moved(change, &mut writer.goods)
@@ -193,6 +177,35 @@ impl Bench {
         for ((_, writer), written) in heard {
             writer.tell(written);
         }
+    }
+
+    /// Looks for some of them. Returns whether the database was found away; those that come after it are in doubt.
+    async fn look(
+        &self,
+        changes: &[Change],
+        found: &mut [Written],
+        some: fn(&Written) -> bool,
+    ) -> bool {
+        let mut away = false;
+        let found = found.iter_mut().zip(changes);
+        for (found, change) in found.filter(|(found, _)| some(found)) {
+            *found = match away {
+                true => Err(NoVerdict::Doubtful),
+                false => self.look_for(change).await.unwrap_or_else(|fault| {
+                    tracing::error!(%fault, "could not read a doubtful write back");
+                    away = true;
+                    Err(NoVerdict::Doubtful)
+                }),
+            };
+        }
+        away
+    }
+
+    async fn witness_is_away(&self) -> bool {
+        self.store.harden().await.is_err_and(|fault| {
+            tracing::error!(%fault, "could not make sure of what was read back");
+            true
+        })
     }
 
     async fn look_for(&self, change: &Change) -> Result<Written, StoreFault> {
@@ -249,6 +262,10 @@ impl Bench {
             | Change::Close { .. } => {}
         }
     }
+}
+
+fn is_there(written: &Written) -> bool {
+    matches!(written, Ok(Verdict::Committed { .. }))
 }
 
 /// A shelf that a landed write has moved, and the goods that it took.

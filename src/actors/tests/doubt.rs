@@ -4,7 +4,7 @@
 use super::*;
 use crate::actors::api::{CheckoutIdempotency, Refused};
 use crate::domain::Status;
-use crate::store::sabotage::Fate;
+use crate::store::sabotage::{Fate, Forgetting};
 
 const FATES: [(Fate, u32); 4] = [
     (Fate::Landed, 0),
@@ -147,9 +147,29 @@ async fn an_intent_that_landed_and_could_not_be_read_back_is_asked_about_first()
 async fn an_intent_that_landed_and_may_be_forgotten_again_is_asked_about_first() {
     asked_about_first(|store| {
         store.sabotage(&[Fate::Landed], 0);
-        store.mute_a_witness();
+        store.forget(Forgetting::NoWitness);
     })
     .await;
+}
+
+/// It was seen, the database crashed, came back without it, and took the witness.
+#[actix::test]
+async fn an_intent_that_a_crash_takes_back_is_never_sent_and_can_be_tried_again() {
+    let stage = stage(PLAN, None).await;
+    let order = stage.order(1).await;
+    stage.hands.store.sabotage(&[Fate::Landed], 0);
+    stage.hands.store.forget(Forgetting::Crash(&[
+        "DELETE FROM payment_history WHERE version = 2",
+        "DELETE FROM attempts",
+        "UPDATE payments SET status = 'READY', version = 1, stock_held = FALSE",
+        "UPDATE products SET stock = 59 WHERE id = 1",
+    ]));
+    let heard = stage.confirm(order, "key-a").await;
+    assert!(is_pending(&heard), "{heard:?}");
+    assert_eq!((stage.confirms(), stage.is_spent()), (0, true));
+    let heard = stage.confirm(order, "key-a").await;
+    assert!(is_paid(&heard), "{heard:?}");
+    assert_eq!((stage.confirms(), stage.shelf().await), (1, (58, 0)));
 }
 
 async fn asked_about_first(sabotage: impl Fn(&Store)) {

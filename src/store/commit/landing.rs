@@ -1,15 +1,16 @@
-//! What became of a write whose COMMIT was not acknowledged: looked for by its own id, and believed once it is on disk.
+//! What became of a write whose COMMIT was not acknowledged: looked for by its own id, and believed once it stays.
 
 use std::time::Duration;
 
 use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult, Value};
-use tokio::time::sleep;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Restock, stock};
 use crate::domain::{OrderId, TransitionId};
-use crate::store::dialect::Sql;
-use crate::store::{Line, One, Silent, Store, StoreFault, execute, rows_of, transaction};
+use crate::store::dialect::{Sql, Verdict};
+use crate::store::fault::verdict;
+use crate::store::{Line, One, Store, StoreFault, execute, rows_of, transaction};
 
 /// What became of a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,20 @@ pub enum Landing {
 /// How often a witness is called before nobody believes what was seen: a line that loses one COMMIT loses others.
 const WITNESSES: u32 = 8;
 
+/// After this no other witness is called: everybody waits.
+const HEARING: Duration = Duration::from_secs(3);
+
+/// Why there is no witness.
+enum Unheard {
+    /// The database did not let it begin, or refuses it.
+    Turned(DbErr),
+    /// It began, and the connection broke.
+    Lost(DbErr),
+}
+
 impl Store {
-    /// What became of one transition; what has landed is on disk.
+    /// What became of one transition; what has landed stays. Seen twice, with a witness between: one that the database has
+    /// forgotten in a crash before the witness is not seen again, and what came before the witness is not forgotten.
     pub async fn read_back(
         &self,
         order: OrderId,
@@ -34,14 +47,15 @@ impl Store {
         replaces: i64,
     ) -> Result<Landing, StoreFault> {
         let seen = self.look_for(order, transition, replaces).await?;
-        if matches!(seen, Landing::Landed { .. }) {
-            self.harden().await?;
+        if !matches!(seen, Landing::Landed { .. }) || self.shows_only_what_stays() {
+            return Ok(seen);
         }
-        Ok(seen)
+        self.harden().await?;
+        self.look_for(order, transition, replaces).await
     }
 
-    /// What is to be seen of a transition: until [`Store::harden`] has answered, one that has landed may be forgotten again.
-    /// Reads under the writer's lock, so that no commit of our own can be half done meanwhile.
+    /// What is to be seen of a transition: one that has landed may be forgotten again, as [`Store::read_back`] has it. Reads
+    /// under the writer's lock, so that no commit of our own can be half done meanwhile.
     pub async fn look_for(
         &self,
         order: OrderId,
@@ -114,44 +128,49 @@ impl Store {
         Ok(false)
     }
 
-    /// Whether a crash of the database cannot take back what somebody has seen.
-    pub fn shows_only_what_is_durable(&self) -> bool {
+    /// Whether neither a crash of the database nor a failover can take back what somebody has seen.
+    pub fn shows_only_what_stays(&self) -> bool {
+        #[cfg(test)]
+        if self.0.sabotage.forgets() {
+            return false;
+        }
         self.0.sql.witness.is_empty()
     }
 
-    /// Once this has answered, all that was seen before is on disk: a witness was committed after it, and nothing is durable
-    /// before what came before it. The COMMIT of a witness may be lost like any other; then the next one is called.
+    /// Once this has answered, what was seen before it and is still to be seen after it stays: a witness was committed in
+    /// between, and nothing is durable before what came before it. The COMMIT of a witness may be lost like any other; then the
+    /// next one is called.
     pub async fn harden(&self) -> Result<(), StoreFault> {
         #[cfg(test)]
-        self.0.sabotage.harden()?;
-        if self.shows_only_what_is_durable() {
-            return Ok(());
-        }
-        let (mut called, mut pause) = (1, Duration::from_millis(5));
+        self.0.sabotage.harden(self).await?;
+        let (mut called, began) = (1, Instant::now());
         loop {
             let writer = self.writer()?;
-            match self.answered(&writer, self.witness(&writer)).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) if called == WITNESSES => return Err(error.into()),
-                Ok(Err(error)) => tracing::debug!(%error, called, "a witness was lost; another"),
-                Err(Silent) => return Err(Silent.into()),
+            match self.answered(&writer, self.witness(&writer)).await? {
+                Ok(()) => return Ok(()),
+                Err(Unheard::Lost(error)) if called < WITNESSES && began.elapsed() < HEARING => {
+                    tracing::debug!(%error, called, "a witness was lost; another");
+                }
+                Err(Unheard::Lost(error) | Unheard::Turned(error)) => return Err(error.into()),
             }
-            sleep(pause).await;
-            pause *= 2;
             called += 1;
         }
     }
 
-    async fn witness(&self, writer: &Line) -> Result<(), DbErr> {
-        let txn = transaction::begin(&writer.pool).await?;
+    async fn witness(&self, writer: &Line) -> Result<(), Unheard> {
+        let begun = transaction::begin(&writer.pool).await;
+        let txn = begun.map_err(Unheard::Turned)?;
         let id = Value::from(Uuid::now_v7().hyphenated().to_string());
         for text in self.0.sql.witness {
             if let Err(error) = execute(&txn, text, [id.clone()]).await {
                 let _ = txn.rollback().await;
-                return Err(error);
+                return Err(match verdict(&error) {
+                    Verdict::Unwell => Unheard::Lost(error),
+                    _ => Unheard::Turned(error),
+                });
             }
         }
-        txn.commit().await
+        txn.commit().await.map_err(Unheard::Lost)
     }
 }
 

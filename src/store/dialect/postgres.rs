@@ -203,6 +203,13 @@ const UPDATE_NODES: &str = concat!(
     WHERE n.incarnation = j.incarnation"
 );
 
+/// A commit whose wait for a synchronous standby was broken off is there, and the standby may not have it. Whoever commits
+/// after it waits for both. The row is gone before anybody could take it for a node.
+const WITNESS: &[&str] = &[
+    "INSERT INTO nodes (incarnation, name, started_at, heartbeat_at) VALUES ($1, 'witness', 0, 0)",
+    "DELETE FROM nodes WHERE incarnation = $1",
+];
+
 const READ_BACK: &str = "
     SELECT p.version, p.stock_held,
            EXISTS (SELECT 1 FROM payment_history AS h
@@ -439,7 +446,7 @@ pub(super) static SQL: Sql = Sql {
     lock_payment: "SELECT 1::bigint AS one FROM payments WHERE order_id = $1 FOR NO KEY UPDATE",
     read_back: READ_BACK,
     stock_change: "SELECT quantity FROM stock_changes WHERE id = $1",
-    witness: &[],
+    witness: WITNESS,
     load: LOAD,
     versions: "SELECT order_id, version FROM payments WHERE order_id = ANY ($1::text[])",
     history: HISTORY,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::payments::{HistoryRow, PaymentRecord, history};
 use super::{limit, rows};
-use crate::domain::{OrderId, Timestamp};
+use crate::domain::Timestamp;
 use crate::store::rows::PaymentRow;
 use crate::store::{Store, StoreFault};
 
@@ -41,8 +41,8 @@ pub struct AuditPage {
     /// In the order of their ids.
     pub records: Vec<AuditRecord>,
     pub unreadable: Vec<Unreadable>,
-    /// Where the next page begins; `None` after the last one.
-    pub next: Option<OrderId>,
+    /// After which id the next page begins, an unreadable one too; `None` after the last one.
+    pub next: Option<String>,
 }
 
 #[derive(FromQueryResult)]
@@ -69,21 +69,13 @@ impl AuditRow {
 }
 
 impl Store {
-    /// The payments after `after`, at most `most` of them; each is read in one state.
-    pub async fn order_ids_by_pages(
-        &self,
-        after: Option<OrderId>,
-        most: u32,
-    ) -> Result<AuditPage, StoreFault> {
-        let after = after.map(|order| order.to_string()).unwrap_or_default();
+    /// The payments whose ids come after `after`, at most `most` of them; each is read in one state.
+    pub async fn audit_page(&self, after: &str, most: u32) -> Result<AuditPage, StoreFault> {
         let values = [after.into(), limit(most)];
         let found: Vec<AuditRow> = self.rows(self.0.sql.audit_page, values).await?;
         let mut page = AuditPage::default();
         if found.len() as u64 >= u64::from(most) {
-            let readable = found.iter().rev();
-            page.next = readable
-                .filter_map(|row| OrderId::parse(&row.payment.order_id))
-                .next();
+            page.next = found.last().map(|row| row.payment.order_id.clone());
         }
         for row in found {
             match row.record() {

@@ -187,7 +187,7 @@ async fn every_transition_has_one_history_row_and_every_news_one_outbox_row() {
     assert_eq!(second.reason.as_deref(), Some("LATE_APPROVAL"));
     assert_eq!(second.at, transition.history.at);
 
-    let page = shop.store.order_ids_by_pages(None, 10).await.unwrap();
+    let page = shop.store.audit_page("", 10).await.unwrap();
     let [told] = &page.records[0].outbox[..] else {
         panic!("{page:?}");
     };

@@ -6,7 +6,7 @@ use sea_orm::{FromQueryResult, Value};
 use super::shop::*;
 use crate::domain::product::Listing;
 use crate::store::dialect::{self, Telling, Together};
-use crate::store::{Change, CommitFault, Landing, One, Store, execute, rows_of};
+use crate::store::{Change, CommitFault, One, Store, execute, rows_of};
 
 fn must_be_mysql(store: &Store) {
     assert!(
@@ -266,27 +266,4 @@ async fn a_step_that_was_made_and_not_noted_is_not_made_again() {
     let other = shop.another().await;
     assert_eq!(other.migrate().await.unwrap(), 0);
     let _: Vec<One> = shop.store.rows(shop.store.0.sql.ping, []).await.unwrap();
-}
-
-/// InnoDB shows a commit whose log is not on disk yet. It is believed once a later write of our own is.
-#[tokio::test]
-#[ignore = "needs MySQL or MariaDB: PAYONCE_TEST_DATABASE=mysql://..."]
-async fn what_has_landed_is_believed_only_with_a_later_write_on_disk() {
-    let shop = Shop::with(10, 0).await;
-    must_be_mysql(&shop.store);
-    let paid = approved(&shop.in_progress(&[(1, 1)], "k").await);
-    shop.commit(&[Change::Advance(paid.clone())]).await;
-    let (store, asked) = (&shop.store, (paid.order_id(), paid.id, paid.replaces));
-    let landed = Landing::Landed { held: true };
-    let read_back = || store.read_back(asked.0, asked.1, asked.2);
-    assert_eq!(read_back().await.unwrap(), landed);
-    assert_eq!(shop.count("SELECT count(*) AS n FROM nodes").await, 0);
-
-    let away = "RENAME TABLE nodes TO nodes_that_cannot_be_written";
-    shop.say(away).await;
-    let seen = store.look_for(asked.0, asked.1, asked.2).await;
-    assert_eq!(seen.unwrap(), landed);
-    assert!(store.harden().await.is_err());
-    let unproven = read_back().await;
-    assert!(unproven.is_err(), "{unproven:?}");
 }

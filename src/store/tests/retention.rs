@@ -226,7 +226,7 @@ async fn old_news_go_and_young_news_stay() {
     assert_eq!(gone.iter().sum::<u64>(), 5, "{gone:?}");
     assert_eq!(shop.counts().await[2], 1);
     assert_eq!(versions(&shop, &young).await, [1, 2, 3]);
-    let page = shop.store.order_ids_by_pages(None, 100).await.unwrap();
+    let page = shop.store.audit_page("", 100).await.unwrap();
     let told = page.records.iter().filter(|found| !found.outbox.is_empty());
     assert_eq!(told.count(), 1);
 }

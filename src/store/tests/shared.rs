@@ -414,3 +414,26 @@ async fn a_step_of_the_schema_waits_for_a_table_that_is_held() {
     assert_eq!(migrating.await.unwrap().unwrap(), 4);
     assert_eq!(shop.load(&paid).await, paid);
 }
+
+/// InnoDB shows a commit whose log is not on disk yet, PostgreSQL one that its standby may not have. It is believed once a
+/// later write of our own is committed.
+#[tokio::test]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
+async fn what_has_landed_is_believed_only_with_a_later_write() {
+    let shop = Shop::with(10, 0).await;
+    must_be_shared(&shop.store);
+    let paid = approved(&shop.in_progress(&[(1, 1)], "k").await);
+    shop.commit(&[Change::Advance(paid.clone())]).await;
+    let (store, asked) = (&shop.store, (paid.order_id(), paid.id, paid.replaces));
+    let landed = Landing::Landed { held: true };
+    let read_back = || store.read_back(asked.0, asked.1, asked.2);
+    assert_eq!(read_back().await.unwrap(), landed);
+    assert_eq!(shop.count("SELECT count(*) AS n FROM nodes").await, 0);
+
+    shop.say("ALTER TABLE nodes RENAME TO nodes_that_cannot_be_written")
+        .await;
+    let seen = store.look_for(asked.0, asked.1, asked.2).await;
+    assert_eq!(seen.unwrap(), landed);
+    let unproven = read_back().await;
+    assert!(unproven.is_err(), "{unproven:?}");
+}

@@ -132,9 +132,9 @@ async fn the_audit_reads_every_payment_once_page_by_page() {
         shop.commit(&[Change::Advance(approved(&running))]).await;
         orders.push(running.order.id);
     }
-    let (mut seen, mut after) = (Vec::new(), None);
+    let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
-        let page = shop.store.order_ids_by_pages(after, 3).await.unwrap();
+        let page = shop.store.audit_page(&after, 3).await.unwrap();
         assert!(page.unreadable.is_empty());
         for found in &page.records {
             let payment = &found.record.payment;
@@ -143,9 +143,9 @@ async fn the_audit_reads_every_payment_once_page_by_page() {
             assert!(payment.attempts[0].payment_key.reveal().starts_with("key-"));
             seen.push(payment.order.id);
         }
-        after = page.next;
-        if after.is_none() {
-            break;
+        match page.next {
+            Some(next) => after = next,
+            None => break,
         }
     }
     assert_eq!(seen, orders);
@@ -159,7 +159,7 @@ async fn one_broken_row_hides_no_other() {
     let key = broken.order.id.to_string();
     let sql = format!("UPDATE payments SET status = 'NONSENSE' WHERE order_id = '{key}'");
     execute(&shop.writer(), sql.leak(), []).await.unwrap();
-    let page = shop.store.order_ids_by_pages(None, 10).await.unwrap();
+    let page = shop.store.audit_page("", 10).await.unwrap();
     assert_eq!(page.records.len(), 1);
     assert_eq!(page.records[0].record.payment, healthy);
     assert_eq!(page.unreadable[0].order_id, key);
