@@ -59,8 +59,8 @@ enum Command {
     Loadtest(LoadtestArgs),
     /// Hold our record against Toss's ledger; exit 1 if anything disagrees
     Audit {
-        /// Only orders that were checked out in the last N days, and what Toss approved since. Stock is not compared, since it
-        /// takes all orders. Let runs overlap: an order is checked out before it is settled
+        /// Only orders that were checked out in the last N days, and those that Toss approved since. Their stock is not compared:
+        /// that takes all orders. Let runs overlap: an order is checked out before it is settled
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3650))]
         days: Option<u32>,
         /// Print the findings as JSON

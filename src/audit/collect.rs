@@ -18,6 +18,9 @@ use super::{
 /// Orders read at once: enough to be quick, few enough to be forgotten soon.
 const PAGE: u32 = 500;
 
+/// So far Toss's clock may be behind the database's, and the clocks of two hosts that name orders may be apart.
+const CLOCKS_APART_MS: i64 = 60 * 60 * 1_000;
+
 #[derive(Debug, thiserror::Error)]
 pub enum CollectFault {
     #[error(transparent)]
@@ -60,11 +63,11 @@ pub struct Read {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// When the oldest order was checked out.
+/// When the oldest order was checked out, as their names have it.
 pub async fn oldest(store: &Store) -> Result<Option<Timestamp>, CollectFault> {
     let mut after = String::new();
     loop {
-        let page = store.audit_page(&after, PAGE).await?;
+        let page = store.audit_page(&after, 10).await?;
         if let Some(oldest) = page.records.first() {
             return Ok(Some(oldest.record.created_at));
         }
@@ -208,8 +211,8 @@ pub async fn sandbox_ledger(base_url: &str) -> Result<TossLedger, CollectFault> 
     answer.map_err(fault)?.json().await.map_err(fault)
 }
 
-/// The ledger as Toss's list of transactions shows it, from one instant to another. It has no calls and no
-/// refused attempts, but every approval and every refund.
+/// The ledger as Toss's list of transactions shows it, from one instant to another, and from somewhat earlier by its clock.
+/// It has no calls and no refused attempts, but every approval and every refund.
 pub async fn transactions(
     toss: &Toss,
     from: Timestamp,
@@ -217,14 +220,15 @@ pub async fn transactions(
 ) -> Result<TossLedger, CollectFault> {
     let mut entries: BTreeMap<String, TossEntry> = BTreeMap::new();
     let mut after = None;
+    let earlier = from.plus_ms(-CLOCKS_APART_MS);
     loop {
-        let page = toss.transactions(from, to, after.take()).await?;
+        let page = toss.transactions(earlier, to, after.take()).await?;
         let more = page.len() >= crate::gateway::TRANSACTIONS_PAGE;
         after = page
             .last()
             .map(|transaction| transaction.transaction_key.clone());
         for transaction in page {
-            add(&mut entries, transaction);
+            add(&mut entries, transaction, from);
         }
         if !more || after.is_none() {
             return Ok(TossLedger {
@@ -234,8 +238,14 @@ pub async fn transactions(
     }
 }
 
-fn add(entries: &mut BTreeMap<String, TossEntry>, transaction: TransactionObject) {
-    let entry = entries.entry(transaction.payment_key.clone()).or_default();
+fn add(entries: &mut BTreeMap<String, TossEntry>, transaction: TransactionObject, from: Timestamp) {
+    let is_early = transaction.executed_at().is_some_and(|at| at < from);
+    let entry = entries.entry(transaction.payment_key.clone());
+    let entry = entry.or_insert_with(|| TossEntry {
+        is_early,
+        ..TossEntry::default()
+    });
+    entry.is_early &= is_early;
     entry.order_id = transaction.order_id;
     entry.payment_key = transaction.payment_key;
     let amount = transaction.amount;

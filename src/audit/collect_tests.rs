@@ -33,6 +33,7 @@ fn approval(order: OrderId, total: i64, key: &str) -> TossEntry {
         balance_amount: total,
         confirm_calls: 1,
         approvals: 1,
+        is_early: false,
     }
 }
 

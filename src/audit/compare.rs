@@ -100,9 +100,11 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Orders that Toss approved and that have not come.
+    /// Orders that Toss approved in the time of the record, and that have not come.
     pub fn strangers(&self) -> impl Iterator<Item = &'a str> {
-        let strange = |of_order: &AtToss<'_>| !of_order.is_ours && approvals(&of_order.entries) > 0;
+        let in_time = |entry: &&TossEntry| entry.approvals > 0 && !entry.is_early;
+        let strange =
+            move |of_order: &AtToss<'_>| !of_order.is_ours && of_order.entries.iter().any(in_time);
         let orders = self.at_toss.iter();
         orders.filter_map(move |(order, at_toss)| strange(at_toss).then_some(*order))
     }

@@ -72,6 +72,7 @@ fn clean() -> (OurRecord, TossLedger) {
         balance_amount: 150_000,
         confirm_calls: 1,
         approvals: 1,
+        is_early: false,
     };
     let ours = OurRecord {
         orders: vec![order],
@@ -324,6 +325,11 @@ fn strangers_matter_only_to_a_complete_record() {
     let (_, toss) = clean();
     assert_eq!(compare(&OurRecord::default(), &toss, Terms::default()), []);
     assert_eq!(compare(&OurRecord::default(), &toss, STRICT).len(), 1);
+
+    let (ours, mut toss) = clean();
+    toss.payments[0].is_early = true;
+    assert_eq!(compare(&OurRecord::default(), &toss, STRICT), []);
+    assert_eq!(compare(&ours, &toss, STRICT), [], "it counts for its order");
 }
 
 #[test]

@@ -107,4 +107,8 @@ pub struct TossEntry {
     pub confirm_calls: u64,
     /// Approvals executed.
     pub approvals: u64,
+    /// All of it happened before the time that the record is about: it is there for the orders that are ours, and may be
+    /// nobody's.
+    #[serde(skip)]
+    pub is_early: bool,
 }

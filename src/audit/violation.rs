@@ -1,6 +1,5 @@
 //! What an audit finds: the promise that was broken, whose it was, and one plain sentence.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -50,6 +49,11 @@ impl Violation {
         }
     }
 
+    /// What was broken, and whose it was, in whatever words.
+    fn promise(&self) -> (Invariant, &Subject) {
+        (self.invariant, &self.subject)
+    }
+
     pub(super) fn of_product(id: i64, what: String) -> Violation {
         Violation {
             invariant: Invariant::I4,
@@ -62,25 +66,27 @@ impl Violation {
 /// What two looks at a record that moves meanwhile have found both times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TwiceSeen {
+    /// As the second look has them.
     pub violations: Vec<Violation>,
     /// Products whose stock disagreed both times, and each time in another way: bought while they were read, or broken.
     pub moving: Vec<i64>,
 }
 
 impl TwiceSeen {
-    /// Both sorted.
-    pub fn of(first: Vec<Violation>, second: &[Violation]) -> TwiceSeen {
-        let product = |violation: &Violation| match violation.subject {
-            Subject::Product(id) => Some(id),
-            Subject::Order(_) => None,
-        };
-        let products: BTreeSet<i64> = second.iter().filter_map(product).collect();
+    /// The first look is sorted.
+    pub fn of(first: &[Violation], second: Vec<Violation>) -> TwiceSeen {
         let mut seen = TwiceSeen::default();
-        for violation in first {
-            let id = product(&violation).filter(|id| products.contains(id));
-            match second.binary_search(&violation) {
-                Ok(_) => seen.violations.push(violation),
-                Err(_) => seen.moving.extend(id),
+        for violation in second {
+            let promise = |one: &Violation| one.promise().cmp(&violation.promise());
+            let before = first.binary_search_by(promise).is_ok();
+            match violation.subject {
+                Subject::Product(id) if first.binary_search(&violation).is_err() => {
+                    seen.moving.extend(before.then_some(id));
+                }
+                Subject::Order(_) | Subject::Product(_) if before => {
+                    seen.violations.push(violation);
+                }
+                Subject::Order(_) | Subject::Product(_) => {}
             }
         }
         seen.moving.dedup();
@@ -121,22 +127,29 @@ mod tests {
     #[test]
     fn what_is_seen_once_has_moved_and_a_product_that_never_agrees_is_named() {
         let order = |id| Violation::of_order(Invariant::I2, id, "lost.".into());
+        let charged = |times: &str| Violation::of_order(Invariant::I1, "charged", times.to_owned());
         let product = |id, what: &str| Violation::of_product(id, what.to_owned());
-        let first = vec![
+        let first = [
+            charged("twice."),
             order("broken"),
             order("paid meanwhile"),
             product(1, "sold 99, not 100."),
             product(2, "sold 5, not 6."),
             product(3, "its stock is -1."),
         ];
-        let second = [
+        let second = vec![
+            charged("three times."),
             order("broken"),
             order("paid just now"),
             product(1, "sold 103, not 104."),
             product(3, "its stock is -1."),
         ];
-        let seen = TwiceSeen::of(first, &second);
-        let broken = vec![order("broken"), product(3, "its stock is -1.")];
+        let seen = TwiceSeen::of(&first, second);
+        let broken = vec![
+            charged("three times."),
+            order("broken"),
+            product(3, "its stock is -1."),
+        ];
         assert_eq!((seen.violations, seen.moving), (broken, vec![1]));
     }
 }

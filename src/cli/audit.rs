@@ -19,9 +19,6 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// So far Toss's clock may be behind those that name our orders.
-const CLOCKS_APART_MS: i64 = 60 * 60 * 1_000;
-
 /// How far back Toss is asked where we have no order at all: a backup may have been restored without any.
 const NOTHING_SINCE_MS: i64 = 30 * DAY_MS;
 
@@ -41,12 +38,20 @@ pub async fn run(
         history: settings.retention.history(),
         outbox: settings.retention.outbox(),
     };
-    let (mut read, first) = look(&store, &toss, settings, scope).await?;
+    let from = match scope.since {
+        Some(since) => since,
+        None => {
+            let nothing_since = store.now().await?.plus_ms(-NOTHING_SINCE_MS);
+            collect::oldest(&store).await?.unwrap_or(nothing_since)
+        }
+    };
+    let look = || look(&store, &toss, settings, (scope, from));
+    let (mut read, first) = look().await?;
     let mut seen = TwiceSeen::default();
     if !first.is_empty() {
         tokio::time::sleep(SECOND_LOOK).await;
-        let (again, second) = look(&store, &toss, settings, scope).await?;
-        seen = TwiceSeen::of(first, &second);
+        let (again, second) = look().await?;
+        seen = TwiceSeen::of(&first, second);
         read = again;
     }
     let ok = seen.violations.is_empty() && read.unreadable.is_empty();
@@ -86,14 +91,22 @@ fn print(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
     for product in &seen.moving {
         println!("product {product}: it moved while it was read; its stock could not be compared");
     }
-    let orders = match days {
-        Some(days) => format!("{} orders of the last {days} days", read.orders),
-        None => format!("{} orders", read.orders),
+    let mut orders = match read.orders {
+        1 => "1 order".to_owned(),
+        orders => format!("{orders} orders"),
+    };
+    if let Some(days) = days {
+        orders.push_str(&format!(" of {days} d, or approved in them"));
+    }
+    let left_out = match seen.moving.len() {
+        0 => String::new(),
+        1 => "; 1 product moved and was not compared".to_owned(),
+        moving => format!("; {moving} products moved and were not compared"),
     };
     match ok {
-        true => println!("{orders}: our record and Toss's ledger agree"),
+        true => println!("{orders}: our record and Toss's ledger agree{left_out}"),
         false => println!(
-            "{orders}: {} disagree",
+            "{orders}: {} disagree{left_out}",
             seen.violations.len() + read.unreadable.len()
         ),
     }
@@ -103,17 +116,9 @@ async fn look(
     store: &Store,
     toss: &Toss,
     settings: &Settings,
-    scope: Scope,
+    (scope, from): (Scope, Timestamp),
 ) -> anyhow::Result<(Read, Vec<Violation>)> {
-    let now = store.now().await?;
-    let from = match scope.since {
-        Some(since) => since.plus_ms(-CLOCKS_APART_MS),
-        None => {
-            let oldest = collect::oldest(store).await?;
-            oldest.unwrap_or(now.plus_ms(-NOTHING_SINCE_MS))
-        }
-    };
-    let ledger = ledger(toss, settings, from, now).await?;
+    let ledger = ledger(toss, settings, from, store.now().await?).await?;
     let terms = Terms {
         settled: false,
         complete: true,

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::codes;
-use super::wire::{ErrorBody, PaymentObject, PaymentStatus};
+use super::wire::{ErrorBody, PaymentObject, PaymentStatus, TransactionObject};
 use crate::domain::{Finding, Outcome, PaymentKey, Reply, Report, Timestamp, TossStatus};
 
 /// What was said, and Toss's code where the answer bore one.
@@ -195,6 +195,13 @@ fn short(text: String, chars: usize) -> Option<Box<str>> {
     let fits = !text.is_empty() && text.chars().count() <= chars;
     let fits = fits && !text.chars().any(char::is_control);
     fits.then(|| text.into())
+}
+
+impl TransactionObject {
+    /// When Toss executed it, if it says so.
+    pub fn executed_at(&self) -> Option<Timestamp> {
+        instant(&self.transaction_at)
+    }
 }
 
 /// Toss writes Korean time with its offset; dropping that would settle on the wrong day.

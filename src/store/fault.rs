@@ -84,6 +84,20 @@ pub(super) fn verdict(error: &DbErr) -> Verdict {
     }
 }
 
+/// Whether the line broke, or somebody was in the way: asked again, the database may do it.
+pub(super) fn is_worth_another_try(error: &DbErr) -> bool {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => match &**error {
+            sqlx::Error::Database(answer) => dialect::verdict(&**answer) == Verdict::Collided,
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 /// Whether the database, asked to commit, answered that it did not.
 pub(super) fn refuses_commit(error: &DbErr) -> bool {
     match error {

@@ -265,3 +265,21 @@ async fn a_change_of_stock_whose_answer_was_lost_is_made_once_or_not_at_all() {
         assert_eq!(stage.shelf().await, (stock, 0), "{fate:?}, {blind}");
     }
 }
+
+/// It was seen, and a crash took it back: it is made once, when it is asked for again.
+#[actix::test]
+async fn a_change_of_stock_that_a_crash_takes_back_never_happened() {
+    let product = ProductId::new(1).unwrap();
+    let stage = stage(PLAN, None).await;
+    stage.hands.store.sabotage(&[Fate::Landed], 0);
+    stage.hands.store.forget(Forgetting::Crash(&[
+        "DELETE FROM stock_changes WHERE reason = 'found'",
+        "UPDATE products SET stock = stock - 1, received = received - 1 WHERE id = 1",
+    ]));
+    let restock = || stage.directory.restock(product, 1, "found".into());
+    let busy = Refused::Rejected(Rejection::Busy { retry_after_s: 1 });
+    assert_eq!(restock().await.map(|_| ()), Err(busy));
+    assert_eq!((stage.shelf().await, stage.is_spent()), ((59, 0), true));
+    assert_eq!(restock().await.unwrap().product.stock, 60);
+    assert_eq!(stage.shelf().await, (60, 0));
+}

@@ -408,7 +408,9 @@ async fn transactions_are_read_page_by_page_in_korean_time() {
     let page = toss
         .transactions(from, from.plus_ms(1), Some("t1".into()))
         .await;
-    assert_eq!(page.unwrap()[0].transaction_key, "t2");
+    let page = page.unwrap();
+    assert_eq!(page[0].transaction_key, "t2");
+    assert_eq!(page[0].executed_at(), Some(from));
     let line = seen.lock().unwrap()[0].lines().next().unwrap().to_owned();
     let from_to = "startDate=2026-01-02T00%3A30%3A00&endDate=2026-01-02T00%3A30%3A01";
     assert_eq!(

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Restock, stock};
 use crate::domain::{OrderId, TransitionId};
-use crate::store::dialect::{Sql, Verdict};
-use crate::store::fault::verdict;
+use crate::store::dialect::Sql;
+use crate::store::fault::is_worth_another_try;
 use crate::store::{Line, One, Store, StoreFault, execute, rows_of, transaction};
 
 /// What became of a transition.
@@ -23,19 +23,12 @@ pub enum Landing {
     Undecided,
 }
 
-/// How often a witness is called before nobody believes what was seen: a line that loses one COMMIT loses others.
+/// How often a witness is called before nobody believes what was seen: a line that loses one COMMIT loses others, and its
+/// pool has more connections that are dead.
 const WITNESSES: u32 = 8;
 
 /// After this no other witness is called: everybody waits.
 const HEARING: Duration = Duration::from_secs(3);
-
-/// Why there is no witness.
-enum Unheard {
-    /// The database did not let it begin, or refuses it.
-    Turned(DbErr),
-    /// It began, and the connection broke.
-    Lost(DbErr),
-}
 
 impl Store {
     /// What became of one transition; what has landed stays. Seen twice, with a witness between: one that the database has
@@ -146,31 +139,29 @@ impl Store {
         let (mut called, began) = (1, Instant::now());
         loop {
             let writer = self.writer()?;
-            match self.answered(&writer, self.witness(&writer)).await? {
+            let error = match self.answered(&writer, self.witness(&writer)).await? {
                 Ok(()) => return Ok(()),
-                Err(Unheard::Lost(error)) if called < WITNESSES && began.elapsed() < HEARING => {
-                    tracing::debug!(%error, called, "a witness was lost; another");
-                }
-                Err(Unheard::Lost(error) | Unheard::Turned(error)) => return Err(error.into()),
+                Err(error) => error,
+            };
+            let is_over = called == WITNESSES || began.elapsed() > HEARING;
+            if is_over || !is_worth_another_try(&error) {
+                return Err(error.into());
             }
+            tracing::debug!(%error, called, "a witness was lost; another");
             called += 1;
         }
     }
 
-    async fn witness(&self, writer: &Line) -> Result<(), Unheard> {
-        let begun = transaction::begin(&writer.pool).await;
-        let txn = begun.map_err(Unheard::Turned)?;
+    async fn witness(&self, writer: &Line) -> Result<(), DbErr> {
+        let txn = transaction::begin(&writer.pool).await?;
         let id = Value::from(Uuid::now_v7().hyphenated().to_string());
         for text in self.0.sql.witness {
             if let Err(error) = execute(&txn, text, [id.clone()]).await {
                 let _ = txn.rollback().await;
-                return Err(match verdict(&error) {
-                    Verdict::Unwell => Unheard::Lost(error),
-                    _ => Unheard::Turned(error),
-                });
+                return Err(error);
             }
         }
-        txn.commit().await.map_err(Unheard::Lost)
+        txn.commit().await
     }
 }
 

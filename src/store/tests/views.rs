@@ -177,6 +177,13 @@ async fn one_broken_row_hides_no_other() {
     shop.say(torn).await;
     let due_then = look(&shop, NOW.plus_ms(9_000_000), ME, 10).await;
     assert_eq!(due_then, [due(&healthy, Status::Ready)]);
+    let (mut pages, mut after) = (Vec::new(), Some(String::new()));
+    while let Some(from) = after {
+        let page = shop.store.audit_page(&from, 1).await.unwrap();
+        pages.push((page.records.len(), page.unreadable.len()));
+        after = page.next;
+    }
+    assert_eq!(pages, [(0, 1), (1, 0), (0, 1), (0, 0)]);
     assert_eq!(shop.load(&healthy).await, healthy);
 }
 
