@@ -22,14 +22,12 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy)]
 pub struct Times {
     keep_alive: Duration,
-    head_timeout: Duration,
 }
 
 impl Times {
     pub const fn of(settings: &DoorSettings) -> Times {
         Times {
             keep_alive: settings.keep_alive,
-            head_timeout: settings.head_timeout,
         }
     }
 }
@@ -57,8 +55,8 @@ where
     let http = HttpService::build()
         .graceful_shutdown_signal(leave)
         .keep_alive(times.keep_alive)
-        // The reaper is quicker.
-        .client_request_timeout(times.head_timeout * 2)
+        // The reaper times the first head, and says nothing.
+        .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(CLOSE_DEADLINE)
         // Whoever hangs up is gone: nobody's answer holds a slot. The payment itself goes on without its caller.
         .h1_allow_half_closed(false)

@@ -10,8 +10,9 @@ use super::state::Connection;
 
 /// The framework times the idleness of a connection, but not a later head that drips, nor an unwanted body that does: no
 /// request is in hand, and yet the connection stays. Nor does it time an answer that is not taken.
-/// A first head the framework does time, and answers with 408; to a client whose pool has opened a connection and not used
-/// it yet, that is an answer to nothing, just as it may begin to ask. So we are quicker, and say nothing.
+/// A first head the framework would time, and answer with 408; to a client whose pool has opened a connection and not used
+/// it yet, that is an answer to nothing, just as it may begin to ask. So we time it here, and say nothing: a client that
+/// finds its connection closed before it has asked opens another.
 #[derive(Clone)]
 pub struct Reaper {
     watched: Arc<Mutex<Vec<Weak<Connection>>>>,
