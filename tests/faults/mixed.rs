@@ -75,7 +75,7 @@ struct Fate {
     second: bool,
 }
 
-fn fate(dice: &mut StdRng, probability: f64) -> Fate {
+fn fate(dice: &mut StdRng, probability: f64, product: i64) -> Fate {
     let mut rules = Vec::new();
     let declined = dice.random_bool(0.1);
     for (on, kinds) in [("confirm", &ON_CONFIRM[..]), ("lookup", &ON_LOOKUP[..])] {
@@ -86,11 +86,7 @@ fn fate(dice: &mut StdRng, probability: f64) -> Fate {
         }
     }
     Fate {
-        product: if dice.random_bool(0.25) {
-            SCARCE
-        } else {
-            PLENTY
-        },
+        product,
         rules,
         declined,
         asks: dice.random_range(1..=3),
@@ -128,7 +124,9 @@ struct Buyer {
 }
 
 async fn buyers(house: &House, dice: &mut StdRng, probability: f64, count: usize) -> Vec<Buyer> {
-    let fates: Vec<Fate> = (0..count).map(|_| fate(dice, probability)).collect();
+    let fates: Vec<Fate> = (0..count)
+        .map(|at| fate(dice, probability, if at % 4 == 0 { SCARCE } else { PLENTY }))
+        .collect();
     let place = async |fate: Fate| {
         let order = house.checkout(&[(fate.product, 1)]).await;
         let key = house.authorize(&order).await;
@@ -216,7 +214,8 @@ async fn mixed(probability: f64) {
         .env("TOSS__RECOVERY_SHARE_PERCENT", 100)
         .env("LOG__FILTER", "warn");
     let house = without_breaker(plan).start();
-    // A third of those who want the scarce ones go home without.
+    // Each fourth wants the scarce ones, whatever the dice say: a third of them goes home without, or more are declined than
+    // ever were.
     let scarce = i64::try_from(count / 6).unwrap();
     house.put_product(PLENTY, 100, 100_000).await;
     house.put_product(SCARCE, 100, scarce).await;
