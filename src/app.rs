@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::actors::{Clock, Crew, host_micros};
+use crate::actors::{Clock, Crew};
 use crate::domain::Incarnation;
 use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
 use crate::http::{Door, DoorFault};
@@ -18,9 +18,11 @@ use crate::settings::{GatewayPlan, Settings};
 use crate::store::{Opened, Store, StoreFault, StoreSettings};
 
 mod limits;
+mod prepare;
 
 pub use limits::rules;
 use limits::{crew_settings, door_settings};
+use prepare::{Preparing, prepare};
 
 /// Why the house does not stand. The source says more.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,11 @@ pub enum AppFault {
     Metrics(#[from] MetricsFault),
     #[error("a start-up task broke off")]
     Join(#[from] tokio::task::JoinError),
+    #[error(
+        "PAYONCE_TOSS__SECRET_KEY wants a secret key: this database has orders that were paid at {0}, and a sandbox \
+         approves for free (PAYONCE_SANDBOX__ENABLED=true if that is what you want)"
+    )]
+    KeyForgotten(String),
     #[error("signals")]
     Signals(#[from] std::io::Error),
 }
@@ -177,13 +184,14 @@ impl House {
         let incarnation = Incarnation(Uuid::now_v7());
         let dead_after = Duration::from_millis(settings.node.dead_after_ms);
         let clock = Clock::new(rules(settings));
-        let prepared = prepare(
-            store.clone(),
+        let prepared = prepare(Preparing {
+            store: store.clone(),
+            for_free: built_in && settings.sandbox.enabled != Some(true),
             demo_data,
             incarnation,
             dead_after,
-            clock.clone(),
-        );
+            clock: clock.clone(),
+        });
         let token_secret = runtime.spawn(prepared).await??;
 
         let sandbox = match built_in {
@@ -281,38 +289,4 @@ impl House {
         fault_point!(StoreClosed);
         tracing::info!("closed");
     }
-}
-
-/// What the database needs before anybody is served. Returns the secret that order tokens are made with.
-async fn prepare(
-    store: Store,
-    demo_data: bool,
-    incarnation: Incarnation,
-    dead_after: Duration,
-    clock: Clock,
-) -> Result<[u8; 32], StoreFault> {
-    store.migrate().await?;
-    fault_point!(Migrated);
-    if demo_data && store.load_demo_data().await? {
-        tracing::info!("demo users and products are in");
-    }
-    fault_point!(DemoDataIn);
-    // By the database's clock, as everywhere that several nodes must agree.
-    let asked = host_micros();
-    let now = store.now().await?;
-    if store.is_shared() {
-        clock.set(now, asked);
-    }
-    let orphans = store.make_orphans_due(incarnation, now, dead_after).await;
-    fault_point!(OrphansDue);
-    match orphans {
-        Ok(0) => {}
-        Ok(orphans) => tracing::info!(
-            orphans,
-            "unfinished payments of a former incarnation are asked about first"
-        ),
-        // They are due when their claims end.
-        Err(fault) => tracing::warn!(%fault, "what the dead were asking could not be made due"),
-    }
-    store.secret("order-token").await
 }

@@ -169,6 +169,7 @@ pub struct Toss {
     pub base_url: String,
     pub secret_key: Option<SecretString>,
     pub secret_key_file: Option<PathBuf>,
+    pub elsewhere: bool,
     pub connect_timeout_ms: u64,
     pub read_timeout_ms: u64,
     pub calls_per_minute: Option<u32>,

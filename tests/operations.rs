@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{House, Process, command};
+use common::{House, Other, Process, command};
 use serde_json::json;
 
 fn folder() -> (tempfile::TempDir, String) {
@@ -42,6 +42,27 @@ fn a_forgotten_toss_key_never_approves_for_free() {
     assert!(refused(&public).contains("PAYONCE_TOSS__SECRET_KEY"));
     let off = [("SANDBOX__ENABLED", "false")];
     assert!(refused(&off).contains("PAYONCE_TOSS__SECRET_KEY"));
+}
+
+/// A shop of one machine: loopback behind a proxy of its own, one file, and the unit's environment got lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_that_was_paid_at_toss_never_comes_back_as_a_sandbox() {
+    let mut house = House::plan().in_file().start();
+    let (order, key) = house.authorized().await;
+    assert_eq!(house.confirm(&order, &key).await.status, 200);
+    house.server.kill_9();
+    let mut env = house.environment().to_vec();
+    env.retain(|(name, _)| name != "PAYONCE_SANDBOX__ENABLED");
+    let mut again = Process::start(&["serve"], &env);
+    again.kill_9();
+    let other = Other::of(&house).await;
+    other
+        .say("UPDATE attempts SET gateway = 'https://api.tosspayments.com#0123456789ab'")
+        .await;
+    let log = Process::try_start(&["serve"], &env).err().expect("refused");
+    assert!(log.contains("PAYONCE_TOSS__SECRET_KEY wants"), "{log}");
+    env.push(("PAYONCE_SANDBOX__ENABLED".to_owned(), "true".to_owned()));
+    Process::start(&["serve"], &env);
 }
 
 #[test]

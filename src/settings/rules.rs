@@ -3,11 +3,12 @@
 
 use std::ops::RangeInclusive;
 
-use secrecy::ExposeSecret as _;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::as_variable;
 use super::{Purpose, Settings, SettingsFault, is_loopback_url};
+
+mod money;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -17,7 +18,7 @@ pub fn check(settings: &Settings, purpose: Purpose) -> Result<(), SettingsFault>
     match purpose {
         Purpose::Payments => {
             who_may_call(settings)?;
-            where_money_moves(settings)
+            money::where_it_moves(settings)
         }
         Purpose::Records => Ok(()),
     }
@@ -238,6 +239,7 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
         let got = Some(url.clone()).filter(|url| !url.contains('@'));
         return Err(wrong("toss.base_url", wants, got));
     }
+    money::window(s)?;
     let ports_differ = s.server.bind != s.sandbox.bind || s.server.bind.port() == 0;
     if !ports_differ {
         let wants = "another address than server.bind";
@@ -309,52 +311,4 @@ fn who_may_call(s: &Settings) -> Result<(), SettingsFault> {
     let bind = s.server.bind;
     let wants = format!("at least one key (`payonce key new`), because {bind} is not loopback");
     Err(wrong("server.api_keys", wants, None))
-}
-
-fn where_money_moves(s: &Settings) -> Result<(), SettingsFault> {
-    let key = s.toss.secret_key.as_ref().map(|key| key.expose_secret());
-    if let Some(key) = key {
-        let known = ["test_", "live_"]
-            .iter()
-            .any(|prefix| key.starts_with(prefix));
-        if !known || key.len() < 12 || !key.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
-            let wants = "a secret key of Toss, test_sk_... or live_sk_...";
-            return Err(wrong("toss.secret_key", wants, None));
-        }
-    }
-    let live = key.is_some_and(|key| key.starts_with("live_"));
-    match (key, s.sandbox.enabled) {
-        (Some(_), Some(true)) if live => Err(wrong(
-            "sandbox.enabled",
-            "to be off: a live key is configured",
-            None,
-        )),
-        (Some(_), Some(true)) => {
-            let wants = "to be off, or toss.secret_key to be absent: one Toss at a time";
-            Err(wrong("sandbox.enabled", wants, None))
-        }
-        // A live merchant whose one wrong variable sends the orders to a fake would give its goods away.
-        (Some(_), Some(false) | None) if live && is_loopback_url(&s.toss.base_url) => {
-            let wants = "another host than this machine: a live key is configured";
-            Err(wrong("toss.base_url", wants, Some(s.toss.base_url.clone())))
-        }
-        (Some(_), Some(false) | None) | (None, Some(true)) => Ok(()),
-        (None, Some(false)) => Err(wrong(
-            "toss.secret_key",
-            "a secret key: the sandbox is off",
-            None,
-        )),
-        // Only where it cannot be a production: nothing is reachable from outside, and one file is the store.
-        (None, None) if !s.server.bind.ip().is_loopback() => {
-            let bind = s.server.bind;
-            let wants =
-                format!("a secret key: {bind} is not loopback, and a sandbox approves for free");
-            Err(wrong("toss.secret_key", wants, None))
-        }
-        (None, None) if !s.database.is_sqlite() => {
-            let wants = "a secret key: the database is a server, and a sandbox approves for free";
-            Err(wrong("toss.secret_key", wants, None))
-        }
-        (None, None) => Ok(()),
-    }
 }

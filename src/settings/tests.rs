@@ -3,6 +3,8 @@
 
 use super::*;
 
+mod money;
+
 const LIVE: &str = "live_sk_zzRealMoneyMovesHere01";
 const TEST: &str = "test_sk_zzNoMoneyMovesHere0001";
 const HASH: &str = "sha256:abababababababababababababababababababababababababababababababab";
@@ -280,85 +282,6 @@ fn a_public_door_needs_keys_and_is_closed_to_strangers() {
 
 /// A sandbox only where it cannot be a production, or where somebody said so.
 #[test]
-fn a_forgotten_or_a_live_key_never_meets_a_sandbox() {
-    let public = [("SERVER__BIND", "0.0.0.0:8080"), ("SERVER__API_KEYS", HASH)];
-    let refused: [(Variables, &str); 5] = [
-        (
-            &public,
-            "PAYONCE_TOSS__SECRET_KEY wants a secret key: 0.0.0.0:8080 is not loopback",
-        ),
-        (
-            &[("SANDBOX__ENABLED", "false")],
-            "PAYONCE_TOSS__SECRET_KEY wants a secret key: the sandbox is off",
-        ),
-        (
-            &[("TOSS__SECRET_KEY", LIVE), ("SANDBOX__ENABLED", "true")],
-            "PAYONCE_SANDBOX__ENABLED wants to be off: a live key",
-        ),
-        (
-            &[("TOSS__SECRET_KEY", TEST), ("SANDBOX__ENABLED", "true")],
-            "PAYONCE_SANDBOX__ENABLED wants to be off",
-        ),
-        (
-            &[
-                ("TOSS__SECRET_KEY", LIVE),
-                ("TOSS__BASE_URL", "http://LOCALHOST:8090"),
-            ],
-            "PAYONCE_TOSS__BASE_URL wants another host than this machine",
-        ),
-    ];
-    for (environment, named) in refused {
-        let said = refusal(environment);
-        assert!(said.starts_with(named), "{said}");
-    }
-    let said_so = [public[0], public[1], ("SANDBOX__ENABLED", "true")];
-    let settings = with(&said_so).unwrap();
-    assert!(matches!(
-        settings.gateway_plan(),
-        GatewayPlan::BuiltInSandbox
-    ));
-}
-
-/// A command that only opens the database asks for nothing that it does not need.
-#[test]
-fn a_database_server_without_a_key_is_taken_for_a_production() {
-    let server = ("DATABASE__URL", "postgres://payonce:hunter2@db/payonce");
-    let said = refusal(&[server]);
-    assert!(
-        said.starts_with("PAYONCE_TOSS__SECRET_KEY wants a secret key: the database"),
-        "{said}"
-    );
-    with(&[server, ("SANDBOX__ENABLED", "true")]).unwrap();
-    let variables = [("SERVER__BIND", "0.0.0.0:8080"), server];
-    let variables = variables.map(|(name, value)| (format!("PAYONCE_{name}"), value.to_owned()));
-    load(None, variables.clone().into_iter(), Purpose::Payments).unwrap_err();
-    load(None, variables.into_iter(), Purpose::Records).unwrap();
-}
-
-#[test]
-fn with_a_key_calls_go_to_toss_at_the_pace_that_toss_allows() {
-    let sandbox = ("TOSS__BASE_URL", "http://127.0.0.1:8090");
-    let cases: [(Variables, Option<u32>); 4] = [
-        (&[("TOSS__SECRET_KEY", TEST)], Some(100)),
-        (&[("TOSS__SECRET_KEY", LIVE)], Some(6_000)),
-        (&[("TOSS__SECRET_KEY", TEST), sandbox], None),
-        (
-            &[
-                ("TOSS__SECRET_KEY", TEST),
-                sandbox,
-                ("TOSS__CALLS_PER_MINUTE", "7"),
-            ],
-            Some(7),
-        ),
-    ];
-    for (environment, calls) in cases {
-        let settings = with(environment).unwrap();
-        assert!(matches!(settings.gateway_plan(), GatewayPlan::Toss { .. }));
-        assert_eq!(settings.calls_per_minute(), calls, "{environment:?}");
-    }
-}
-
-#[test]
 fn a_secret_may_come_from_a_file_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("toss");
@@ -420,7 +343,8 @@ fn an_api_key_is_random_and_known_only_by_its_hash() {
     let (key, hash) = new_api_key();
     assert_ne!(new_api_key().0, key);
     assert!(key.starts_with("pk_") && key.len() >= 40, "{key}");
-    let settings = with(&[("SERVER__API_KEYS", &format!("{HASH}, {hash}"))]).unwrap();
+    let keys = format!("{HASH}, {hash}");
+    let settings = with(&[("SERVER__API_KEYS", &keys), ("SANDBOX__ENABLED", "true")]).unwrap();
     let keys = &settings.server.api_keys;
     assert_eq!(keys.iter().filter(|known| known.is_of(&key)).count(), 1);
     assert!(
