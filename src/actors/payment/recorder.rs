@@ -107,7 +107,7 @@ impl Recorder {
                 Err(NoVerdict::Doubtful) if event.attempt().is_some() => {
                     sleep(pause).await;
                     pause = (pause * 2).min(REWRITE_MAX);
-                    if let Some(next) = self.look_for(id, replaces).await? {
+                    if let Some(next) = self.look_for(id, replaces, &event).await? {
                         self.moved(next, &event);
                         return Ok(());
                     }
@@ -126,11 +126,16 @@ impl Recorder {
         &mut self,
         id: TransitionId,
         replaces: i64,
+        event: &Event,
     ) -> Result<Option<Payment>, Box<Landing>> {
         let before = self.payment.clone();
         self.refresh().await?;
         if !has_landed(&self.hands, self.payment.order.id, id, replaces).await {
-            return Ok(None);
+            // Somebody else has moved it meanwhile, and what was said about a call of ours says nothing about theirs.
+            return match self.payment.version == replaces || is_evidence(event) {
+                true => Ok(None),
+                false => Err(Box::new(Landing::Stale)),
+            };
         }
         self.refresh().await?;
         if self.payment.version != replaces + 1 {

@@ -1,9 +1,10 @@
 //! Commits whose answers were lost: landed, vanished or late; looked at at once or only later. Nobody hears what is
 //! not durable, nothing is sent twice, and nobody is told to repeat what was done.
 
+use super::nodes::{NODES, shared};
 use super::*;
 use crate::actors::api::{CheckoutIdempotency, Refused};
-use crate::domain::Status;
+use crate::domain::{Claim, Event, Status, after};
 use crate::store::sabotage::{Fate, Forgetting};
 
 const FATES: [(Fate, u32); 4] = [
@@ -282,4 +283,52 @@ async fn a_change_of_stock_that_a_crash_takes_back_never_happened() {
     assert_eq!((stage.shelf().await, stage.is_spent()), ((59, 0), true));
     assert_eq!(restock().await.unwrap().product.stock, 60);
     assert_eq!(stage.shelf().await, (60, 0));
+}
+
+/// Our line is down while another node takes the order over and sends it again. What we heard of our call says nothing about
+/// theirs: written onto it, an answer would let the next key be sent beside one that may still be approved.
+#[actix::test]
+async fn what_was_heard_of_a_call_is_not_written_onto_another_nodes() {
+    let world = shared().await;
+    let gate = Arc::new(Notify::new());
+    let stage = world.stage(NODES, Some(gate.clone()), None);
+    world.register(&stage).await;
+    let other = world.stage(NODES, None, None);
+    world.register(&other).await;
+    let order = stage.order(1).await;
+    stage.slips.lost.store(1, Ordering::SeqCst);
+    let meanwhile = async {
+        until("the call is out", async || stage.confirms() > 0).await;
+        let mut theirs = world.load(order.0).await;
+        stage.hands.store.sabotage(&[Fate::Vanished], 1);
+        let readers = stage.hands.store.hold_readers().await;
+        gate.notify_one();
+        until("our outcome is lost", async || stage.is_spent()).await;
+        let now = stage.hands.clock.moment();
+        let claim = Claim {
+            owner: other.hands.membership.latest(),
+            deadline: now.at.plus_ms(600_000),
+        };
+        let (attempt, ours) = (1, true);
+        for event in [
+            Event::OwnerLost { claim },
+            Event::FoundUnconfirmed {
+                attempt,
+                claim,
+                ours,
+            },
+        ] {
+            let step = after(&theirs, event, &stage.hands.clock.moment()).unwrap();
+            theirs = step.next.clone();
+            let moved = world.store.commit(&[Change::Advance(step)]).await.unwrap();
+            assert!(matches!(moved.verdicts[..], [Verdict::Committed { .. }]));
+        }
+        drop(readers);
+        theirs
+    };
+    let patience = Duration::from_secs(2);
+    let call = stage.confirm_within(order, "key-a", patience);
+    let (heard, theirs) = tokio::join!(call, meanwhile);
+    assert!(is_pending(&heard), "{heard:?}");
+    assert_eq!(world.load(order.0).await, theirs);
 }
