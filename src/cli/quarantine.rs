@@ -1,15 +1,13 @@
 //! `payonce quarantine`: what waits for a human, what Toss says about it now, and the human's decision. It writes
 //! beside a running server; the rules are the domain's.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::anyhow;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::QuarantineCommand;
 use crate::domain::payment::{Evidence, Ruling};
-use crate::domain::{Dice, Moment, OrderId, Payment, Rules, Timestamp, TransitionId};
+use crate::domain::{Dice, Moment, OrderId, Payment, Rules, TransitionId};
 use crate::gateway::Toss;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -63,14 +61,10 @@ async fn load(store: &Store, order: OrderId) -> anyhow::Result<Payment> {
     payment.ok_or_else(|| anyhow!("there is no order {order}"))
 }
 
-fn now() -> anyhow::Result<Timestamp> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(Timestamp::from_micros(i64::try_from(now.as_micros())?))
-}
-
-fn moment(rules: &Rules) -> anyhow::Result<Moment<'_>> {
+/// By the clock that the attempts were written by: this host's may be anywhere.
+async fn moment<'a>(rules: &'a Rules, store: &Store) -> anyhow::Result<Moment<'a>> {
     Ok(Moment {
-        at: now()?,
+        at: store.now().await?,
         dice: Dice::default(),
         transition: TransitionId(Uuid::now_v7()),
         polled: false,
@@ -79,8 +73,8 @@ fn moment(rules: &Rules) -> anyhow::Result<Moment<'_>> {
 }
 
 /// Everything that Toss can tell: every attempt by its paymentKey, and the order. Reads only.
-async fn ask(toss: &Toss, payment: &Payment) -> anyhow::Result<Evidence> {
-    let asked_at = now()?;
+async fn ask(toss: &Toss, store: &Store, payment: &Payment) -> anyhow::Result<Evidence> {
+    let asked_at = store.now().await?;
     let mut by_key = Vec::with_capacity(payment.attempts.len());
     for attempt in &payment.attempts {
         by_key.push((

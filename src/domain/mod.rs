@@ -12,7 +12,7 @@ pub mod retry;
 pub use moment::{Dice, Moment, Timestamp};
 pub use money::Won;
 pub use order::{Line, Order, OrderId, OrderToken, PaymentKey, Quantity, UserId};
-pub use outcome::{Decline, Finding, Outcome, Reply, Report, TossStatus};
+pub use outcome::{Charge, Decline, Finding, Outcome, Reply, Report, TossStatus, VirtualAccount};
 pub use payment::{
     Answer, Attempt, Claim, Event, GatewayIdentity, IllegalEvent, Incarnation, Payment, Status,
     Step, StockMove, Transition, TransitionId, after, next_step,

@@ -72,6 +72,18 @@ pub struct PaymentKey(Arc<str>);
 impl PaymentKey {
     pub const CHARS: usize = 200;
 
+    /// What a buyer's key may have beside letters and digits. Toss writes its own in letters, digits, `-` and `_`; the rest
+    /// means the same everywhere in the path of a URL.
+    pub const SYMBOLS: &str = "-_.~=+:";
+
+    /// As a buyer brings it. With a `/` or `%`, many a server in front of Toss would refuse to look it up at all, and an order
+    /// that nobody can ask about holds its goods for long.
+    pub fn offered(text: &str) -> Option<PaymentKey> {
+        let known =
+            |b: u8| b.is_ascii_alphanumeric() || PaymentKey::SYMBOLS.as_bytes().contains(&b);
+        PaymentKey::parse(text).filter(|key| key.0.bytes().all(known))
+    }
+
     /// 1 to 200 visible ASCII characters; Toss promises at most 200. Not dots alone: "." and ".." stand for other
     /// places in every URL, so Toss could never be asked about them.
     pub fn parse(text: &str) -> Option<PaymentKey> {
@@ -349,6 +361,10 @@ mod tests {
         );
         assert_eq!(PaymentKey::parse("short").unwrap().masked(), "***");
         assert!(PaymentKey::parse("a b").is_none() && PaymentKey::parse("").is_none());
+        for unfit in ["a/b", "a%2Fb", "a;b", "a?b", "a#b", "a\\b", "<a>", "..", ""] {
+            assert!(PaymentKey::offered(unfit).is_none(), "{unfit}");
+        }
+        assert!(PaymentKey::offered("tgen_20260102210202h9Oy0-~.=+:").is_some());
         assert!(PaymentKey::parse(&"x".repeat(201)).is_none());
     }
 }

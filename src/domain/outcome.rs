@@ -1,5 +1,7 @@
 //! What Toss said, or what its silence means. A value, never an error: silence is information too.
 
+use std::fmt;
+
 use super::moment::Timestamp;
 use super::order::PaymentKey;
 
@@ -51,18 +53,72 @@ impl TossStatus {
     }
 }
 
+/// How much a payment is for, as Toss has it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Charge {
+    Won(i64),
+    /// In this currency. Whatever the number is, it is not the order's amount.
+    Foreign(Box<str>),
+}
+
+impl fmt::Display for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Charge::Won(total) => write!(f, "{total} KRW"),
+            Charge::Foreign(currency) => write!(f, "an amount in {currency}"),
+        }
+    }
+}
+
+/// A virtual account that was issued for a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VirtualAccount {
+    /// Until when it takes a deposit.
+    pub due: Option<Timestamp>,
+    /// Toss says that it takes none any more.
+    pub expired: bool,
+    /// Toss says that no deposit was ever approved, as opposed to not saying when.
+    pub unpaid: bool,
+}
+
 /// A Payment object as far as we rely on it. It proves nothing until it is cross-checked with ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Report {
     pub payment_key: PaymentKey,
     pub order_id: Box<str>,
     pub status: TossStatus,
-    /// Whole won; a Payment in another unit or currency never becomes a Report.
-    pub total: i64,
+    pub total: Charge,
     pub approved_at: Option<Timestamp>,
     pub method: Option<Box<str>>,
     pub receipt_url: Option<Box<str>>,
     pub failure: Option<Decline>,
+    /// Where the buyer chose to pay by a deposit.
+    pub account: Option<VirtualAccount>,
+}
+
+impl Report {
+    /// After its due date an account may still be told that its bank was late.
+    const LATE_DEPOSIT_MS: i64 = 3_600_000;
+    /// A bank takes a wrong deposit back, and DONE becomes WAITING_FOR_DEPOSIT again, mostly within two minutes.
+    const DEPOSIT_SETTLES_MS: i64 = 300_000;
+
+    /// What the status comes to at that instant. Only a virtual account's may not be what it says: Toss leaves it
+    /// WAITING_FOR_DEPOSIT after its due date, CANCELED without a deposit is no refund, and a fresh deposit may be taken
+    /// back. [toss: payment states]
+    pub fn status_at(&self, asked_at: Timestamp) -> TossStatus {
+        let Some(account) = &self.account else {
+            return self.status;
+        };
+        let since = |at: Option<Timestamp>| at.map(|at| asked_at.ms_since(at));
+        let late = since(account.due).is_some_and(|ms| ms > Report::LATE_DEPOSIT_MS);
+        let fresh = since(self.approved_at).is_some_and(|ms| ms <= Report::DEPOSIT_SETTLES_MS);
+        match self.status {
+            TossStatus::WaitingForDeposit if account.expired && late => TossStatus::Expired,
+            TossStatus::Canceled if account.unpaid => TossStatus::Aborted,
+            TossStatus::Done if fresh => TossStatus::WaitingForDeposit,
+            status => status,
+        }
+    }
 }
 
 /// What a confirm call means.

@@ -19,6 +19,9 @@ impl Rules {
     /// Toss forgets an idempotency key 15 days after its first use; an older attempt is only looked up. [toss: auth.md]
     pub const KEY_LIFETIME_MS: i64 = 15 * 24 * 3_600 * 1_000;
 
+    /// How old an attempt is when a question that Toss leaves unanswered calls a human: no outage lasts so long.
+    pub const SILENCE_MS: i64 = 24 * 3_600 * 1_000;
+
     /// paymentKeys that one order may use; it bounds what an order costs us in memory and in calls.
     pub const MOST_ATTEMPTS: usize = 10;
 

@@ -6,7 +6,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::codes;
 use super::wire::{ErrorBody, PaymentObject, PaymentStatus, TransactionObject};
-use crate::domain::{Finding, Outcome, PaymentKey, Reply, Report, Timestamp, TossStatus};
+use crate::domain::{
+    Charge, Finding, Outcome, PaymentKey, Reply, Report, Timestamp, TossStatus, VirtualAccount,
+};
 
 /// What was said, and Toss's code where the answer bore one.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,19 +169,26 @@ fn unrecognised(status: u16) -> Box<str> {
 /// Longest words of Toss that our record keeps; what is longer is left out, it decides nothing.
 const METHOD_CHARS: usize = 50;
 const URL_CHARS: usize = 2_000;
+const CURRENCY_CHARS: usize = 10;
 
 /// The Payment object as far as we rely on it, or why it is none that we can judge.
 fn report(payment: PaymentObject) -> Result<Report, &'static str> {
-    if payment.currency != "KRW" {
-        return Err("the currency is not KRW (HTTP 200)");
-    }
+    let total = charge(&payment).ok_or("no amount in a currency (HTTP 200)")?;
+    let account = payment
+        .virtual_account
+        .as_ref()
+        .map(|account| VirtualAccount {
+            due: instant(&account.due_date),
+            expired: account.expired,
+            unpaid: payment.approved_at.is_none(),
+        });
     let payment_key = PaymentKey::parse(&payment.payment_key).ok_or("no paymentKey (HTTP 200)")?;
     let receipt_url = payment.receipt.map(|receipt| receipt.url);
     Ok(Report {
         payment_key,
         order_id: payment.order_id.into(),
         status: status(payment.status),
-        total: payment.total_amount,
+        total,
         approved_at: payment.approved_at.as_deref().and_then(instant),
         method: payment
             .method
@@ -188,7 +197,16 @@ fn report(payment: PaymentObject) -> Result<Report, &'static str> {
             .filter(|url| url.starts_with("https://") || url.starts_with("http://"))
             .and_then(|url| short(url, URL_CHARS)),
         failure: payment.failure.map(codes::decline),
+        account,
     })
+}
+
+/// How much, in which currency; nothing where either cannot be read.
+fn charge(payment: &PaymentObject) -> Option<Charge> {
+    match (&*payment.currency, payment.total_amount) {
+        ("KRW", total) => total.map(Charge::Won),
+        (other, _) => short(other.to_owned(), CURRENCY_CHARS).map(Charge::Foreign),
+    }
 }
 
 fn short(text: String, chars: usize) -> Option<Box<str>> {
@@ -261,7 +279,8 @@ mod tests {
             panic!("not approved");
         };
         assert_eq!(report.payment_key.reveal(), "tgen_20260102210202h9Oy0");
-        assert_eq!((&*report.order_id, report.total), ("order-1", 210_000));
+        assert_eq!(&*report.order_id, "order-1");
+        assert_eq!((report.total, report.account), (Charge::Won(210_000), None));
         assert_eq!(report.method.as_deref(), Some("카드"));
         assert_eq!(report.receipt_url.as_deref(), Some("https://r.toss/1"));
         assert_eq!(report.failure, None);
@@ -304,12 +323,53 @@ mod tests {
     }
 
     #[test]
-    fn an_amount_in_another_currency_is_not_an_amount() {
-        for currency in [json!("USD"), json!(null), json!("krw")] {
-            let body = payment(&[("currency", currency)]);
-            let why = "the currency is not KRW (HTTP 200)";
+    fn an_amount_in_another_currency_is_another_amount_and_without_a_currency_none() {
+        for (currency, total) in [
+            ("USD", json!(210_000)),
+            ("USD", json!(12.5)),
+            ("krw", json!(1)),
+        ] {
+            let body = payment(&[("currency", json!(currency)), ("totalAmount", total)]);
+            let Finding::Found(report) = look_up(200, &body).said else {
+                panic!("not found");
+            };
+            assert_eq!(report.total, Charge::Foreign(currency.into()));
+            let said = confirm(200, &body).said.outcome;
+            assert_eq!(said, Outcome::Approved(report));
+        }
+        for (currency, total) in [
+            (json!(null), json!(1)),
+            (json!(7), json!(1)),
+            (json!("KRW"), json!(0.5)),
+        ] {
+            let body = payment(&[("currency", currency), ("totalAmount", total)]);
+            let why = "no amount in a currency (HTTP 200)";
             assert_eq!(confirm(200, &body).said, unknown(why, true));
             assert_eq!(look_up(200, &body).said, Finding::Undecided(why.into()));
+        }
+    }
+
+    #[test]
+    fn an_account_that_never_had_a_deposit_is_told_from_one_that_does_not_say() {
+        let account = json!({"accountNumber": "X6505636518308", "dueDate": "2026-01-02T00:30:00+09:00", "expired": true});
+        let read = |approved_at: Value| {
+            let changes = [
+                ("virtualAccount", account.clone()),
+                ("approvedAt", approved_at),
+            ];
+            match look_up(200, &payment(&changes)).said {
+                Finding::Found(report) => report.account.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let unpaid = read(json!(null));
+        assert_eq!(
+            unpaid.due.map(Timestamp::micros),
+            Some(1_767_281_400_000_000)
+        );
+        assert!(unpaid.expired && unpaid.unpaid);
+        for said in [json!("2026-01-02T00:30:00+09:00"), json!("soon"), json!(7)] {
+            assert!(!read(said).unpaid);
         }
     }
 
@@ -331,7 +391,7 @@ mod tests {
             (200, payment(&[("status", json!({"DONE": null}))])),
             (200, payment(&[("status", json!(["DONE"]))])),
             (200, not_text),
-            (200, payment(&[("totalAmount", json!(0.5))])),
+            (200, payment(&[("totalAmount", json!("210000"))])),
             (200, b"[]".to_vec()),
             (400, b"[\"REJECT_CARD_PAYMENT\", \"a list\"]".to_vec()),
             (400, b"null".to_vec()),

@@ -62,8 +62,9 @@ pub struct PaymentObject {
     /// A Korean word (`카드`, `간편결제`, ...), English on request; absent before the buyer chose.
     #[serde(default, deserialize_with = "lenient")]
     pub method: Option<String>,
-    #[serde(deserialize_with = "won")]
-    pub total_amount: i64,
+    /// In whole units of the currency; `None` where it is a fraction.
+    #[serde(deserialize_with = "whole")]
+    pub total_amount: Option<i64>,
     /// What can still be cancelled. Not defaulted to zero: zero would mean "fully refunded".
     #[serde(default, deserialize_with = "optional_won")]
     pub balance_amount: Option<i64>,
@@ -80,7 +81,7 @@ pub struct PaymentObject {
     #[serde(default, deserialize_with = "lenient")]
     pub requested_at: String,
     /// As `requestedAt`; `null` until approved.
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default = "unread", deserialize_with = "text_or_null")]
     pub approved_at: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub use_escrow: Option<bool>,
@@ -96,7 +97,7 @@ pub struct PaymentObject {
     #[serde(default, deserialize_with = "lenient")]
     pub card: Option<Card>,
     #[serde(default, deserialize_with = "lenient")]
-    pub virtual_account: Option<Value>,
+    pub virtual_account: Option<VirtualAccountObject>,
     #[serde(default, deserialize_with = "lenient")]
     pub transfer: Option<Transfer>,
     #[serde(default, deserialize_with = "lenient")]
@@ -177,6 +178,18 @@ pub struct GiftCertificate {
     pub settlement_status: String,
 }
 
+/// The account that a buyer was told to pay into, as far as we rely on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VirtualAccountObject {
+    /// As `requestedAt`.
+    #[serde(deserialize_with = "lenient")]
+    pub due_date: String,
+    /// The due date has passed; the payment's status does not tell.
+    #[serde(deserialize_with = "lenient")]
+    pub expired: bool,
+}
+
 /// One refund of a payment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -255,6 +268,23 @@ where
     Ok(raw
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default())
+}
+
+/// `null` says that there is none; what is missing, or no text, says nothing, and is kept as an empty text.
+fn text_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let read = Option::<Value>::deserialize(deserializer)?;
+    Ok(read.map(|value| value.as_str().unwrap_or_default().to_owned()))
+}
+
+fn unread() -> Option<String> {
+    Some(String::new())
+}
+
+/// As [`won`], but a fraction is an amount too, of another currency.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let won = Won::<false>::deserialize(number);
+    Ok(won.ok().map(|won| won.0))
 }
 
 fn lenient_won<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
@@ -340,7 +370,7 @@ mod tests {
     #[test]
     fn a_payment_is_read_from_the_four_fields_that_decide() {
         let payment: PaymentObject = serde_json::from_str(&least().to_string()).unwrap();
-        assert_eq!(payment.total_amount, 210_000);
+        assert_eq!(payment.total_amount, Some(210_000));
         assert_eq!(payment.status, PaymentStatus::Done);
         assert_eq!(
             payment.balance_amount, None,
@@ -375,7 +405,7 @@ mod tests {
             (payment.card, payment.cancels, payment.vat),
             (None, None, 0)
         );
-        assert_eq!(payment.approved_at, None);
+        assert_eq!(payment.approved_at.as_deref(), Some(""), "it says nothing");
     }
 
     #[test]
@@ -383,8 +413,7 @@ mod tests {
         let read = |amount: &str| {
             let body = least().to_string().replace("210000", amount);
             serde_json::from_str::<PaymentObject>(&body)
-                .map(|payment| payment.total_amount)
-                .ok()
+                .map_or(None, |payment| payment.total_amount)
         };
         for (written, wanted) in [
             ("210000", Some(210_000)),
@@ -424,7 +453,9 @@ mod tests {
 
     #[test]
     fn a_written_payment_shows_its_nulls_and_reads_back_the_same() {
-        let payment: PaymentObject = serde_json::from_value(least()).unwrap();
+        let mut unapproved = least();
+        unapproved["approvedAt"] = Value::Null;
+        let payment: PaymentObject = serde_json::from_value(unapproved).unwrap();
         let written = serde_json::to_value(&payment).unwrap();
         for field in [
             "card",

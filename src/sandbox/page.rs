@@ -233,7 +233,7 @@ fn blank_object(payment: &Payment) -> PaymentObject {
         m_id: MERCHANT.to_owned(),
         currency: CURRENCY.to_owned(),
         method: None,
-        total_amount: payment.amount,
+        total_amount: Some(payment.amount),
         balance_amount: None,
         supplied_amount: 0,
         vat: 0,

@@ -1,6 +1,6 @@
 //! What the small Toss says, as the gateway hands it to the rules.
 
-use payonce::domain::{Decline, Finding, Payment, PaymentKey, Report, TossStatus};
+use payonce::domain::{Charge, Decline, Finding, Payment, PaymentKey, Report, TossStatus};
 
 use super::toss::{Seen, Stage};
 use super::world::{Mix, payment_key};
@@ -10,11 +10,12 @@ pub fn report(payment: &Payment, key: &PaymentKey, status: TossStatus) -> Report
         payment_key: key.clone(),
         order_id: payment.order.id.to_string().into(),
         status,
-        total: payment.order.total.get(),
+        total: Charge::Won(payment.order.total.get()),
         approved_at: None,
         method: None,
         receipt_url: None,
         failure: None,
+        account: None,
     }
 }
 
@@ -23,7 +24,7 @@ pub fn mixed(mix: Mix, mut report: Report) -> Report {
         Mix::Clean => {}
         Mix::OtherKey => report.payment_key = PaymentKey::parse("somebody-elses").unwrap(),
         Mix::OtherOrder => report.order_id = "somebody-elses".into(),
-        Mix::OtherAmount => report.total += 1,
+        Mix::OtherAmount => report.total = Charge::Foreign("USD".into()),
     }
     report
 }

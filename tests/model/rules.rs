@@ -6,8 +6,8 @@ use payonce::domain::payment::{
     Transition, add_finding_by_order, after, judge_finding, judge_reply, next_step,
 };
 use payonce::domain::{
-    Claim, Decline, Finding, GatewayIdentity, Moment, Outcome, Payment, PaymentKey, Reply, Report,
-    Rules, Timestamp, TossStatus,
+    Charge, Claim, Decline, Finding, GatewayIdentity, Moment, Outcome, Payment, PaymentKey, Reply,
+    Report, Rules, Timestamp, TossStatus,
 };
 
 use super::broken::Broken;
@@ -159,7 +159,7 @@ impl Rulebook {
         if self.is(Broken::ApprovalIsNotCrossChecked) {
             report.payment_key = attempt.payment_key.clone();
             report.order_id = payment.order.id.to_string().into();
-            report.total = payment.order.total.get();
+            report.total = Charge::Won(payment.order.total.get());
         }
         report
     }

@@ -20,7 +20,7 @@ async fn a_confirmed_payment_is_done_and_both_look_ups_show_it() {
     let paid = answer.payment();
     assert_eq!(
         (paid.status, paid.total_amount, paid.balance_amount),
-        (PaymentStatus::Done, 210_000, Some(210_000))
+        (PaymentStatus::Done, Some(210_000), Some(210_000))
     );
     assert_eq!(
         (paid.payment_key.as_str(), paid.order_id.as_str()),

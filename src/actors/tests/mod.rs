@@ -34,7 +34,7 @@ use super::toss::{
 };
 use super::versions::Versions;
 use crate::domain::{
-    Answer, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
+    Answer, Charge, Finding, GatewayIdentity, Incarnation, OrderId, Outcome, PaymentKey, ProductId,
     Quantity, Rejection, Reply, Report, Rules, TossStatus, UserId, Won,
 };
 use crate::metrics::Metrics;
@@ -114,11 +114,12 @@ fn approved(key: PaymentKey, order: OrderId, total: i64) -> Report {
         payment_key: key,
         order_id,
         status,
-        total,
+        total: Charge::Won(total),
         approved_at,
         method,
         receipt_url,
         failure,
+        account: None,
     }
 }
 

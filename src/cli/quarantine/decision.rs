@@ -75,9 +75,9 @@ pub async fn resolve(
         bail!("the reason names a whole paymentKey; the history must not: say \"attempt 1\"");
     }
     let toss = app::open_gateway(settings, None)?;
-    let evidence = ask(&toss, &payment).await?;
+    let evidence = ask(&toss, &store, &payment).await?;
     let rules = app::rules(settings);
-    let moment = moment(&rules)?;
+    let moment = moment(&rules, &store).await?;
     payment
         .weigh(ruling, &evidence, &moment)
         .with_context(refused)?;

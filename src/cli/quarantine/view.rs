@@ -97,7 +97,7 @@ pub async fn show(settings: &Settings, runtime: &Runtime, order: &str) -> anyhow
         println!("known     {}", known(&payment));
     }
     let toss = app::open_gateway(settings, None)?;
-    let evidence = ask(&toss, &payment).await?;
+    let evidence = ask(&toss, &store, &payment).await?;
     let kind = toss.kind();
     println!(
         "Toss now  {kind} at {}, asked at {}",
@@ -110,7 +110,7 @@ pub async fn show(settings: &Settings, runtime: &Runtime, order: &str) -> anyhow
     println!("  by order   {}", seen(&payment, &evidence.by_order));
     println!("decisions");
     let rules = app::rules(settings);
-    let moment = moment(&rules)?;
+    let moment = moment(&rules, &store).await?;
     for (name, ruling) in [("done  ", Ruling::Done), ("failed", Ruling::Failed)] {
         let verdict = match payment.weigh(ruling, &evidence, &moment) {
             Ok(()) => format!("allowed{}", consequence(&payment, ruling)),
@@ -144,7 +144,7 @@ fn seen(payment: &Payment, finding: &Finding) -> String {
         total,
         ..
     } = report;
-    let mut words = format!("{payment_key}  {}, {total} KRW", status.name());
+    let mut words = format!("{payment_key}  {}, {total}", status.name());
     if *report.order_id != *payment.order.id.to_string() {
         words.push_str(", for another order");
     }

@@ -3,7 +3,7 @@
 
 use super::super::moment::Moment;
 use super::super::order::PaymentKey;
-use super::super::outcome::Decline;
+use super::super::outcome::{Charge, Decline};
 use super::super::retry::Rules;
 use super::{
     Approval, ApprovalSign, Attempt, Claim, Event, GatewayIdentity, IllegalEvent, Payment,
@@ -15,7 +15,7 @@ mod resolved;
 
 use found::{
     Asked, ask_again, asking, found_canceled, found_ended, found_foreign, found_nothing,
-    found_unconfirmed,
+    found_unconfirmed, unanswered,
 };
 use resolved::resolved;
 
@@ -59,7 +59,7 @@ fn changed(payment: &Payment, event: &Event, now: &Moment<'_>) -> Change {
             payment_key,
             approval,
         } => approve(payment, *attempt, payment_key, approval, now),
-        Event::AmountMismatched { attempt, total } => mismatch(payment, *attempt, *total, now),
+        Event::AmountMismatched { attempt, total } => mismatch(payment, *attempt, total, now),
         Event::MixedUp { attempt } => mixed_up(payment, *attempt, now),
         Event::Declined { attempt, decline } => declined(payment, *attempt, decline, now),
         Event::NotAttempted { attempt, why } => undecided(payment, *attempt, false, why, now),
@@ -98,7 +98,7 @@ fn changed(payment: &Payment, event: &Event, now: &Moment<'_>) -> Change {
             asking(payment, *attempt).and_then(|next| ask_again(next, why, now))
         }
         Event::QuestionLost { attempt, why } => {
-            asking(payment, *attempt).and_then(|next| rest_unknown(next, Some(why.clone()), now))
+            asking(payment, *attempt).and_then(|next| unanswered(next, why, now))
         }
         Event::Resolved(resolution) => resolved(payment, resolution, now),
     }
@@ -215,7 +215,7 @@ fn has_paid(payment: &Payment, key: &PaymentKey) -> bool {
     settled.is_some_and(|settled| settled.approval().is_some())
 }
 
-fn mismatch(payment: &Payment, attempt: u8, total: i64, now: &Moment<'_>) -> Change {
+fn mismatch(payment: &Payment, attempt: u8, total: &Charge, now: &Moment<'_>) -> Change {
     match payment.status {
         // Known already, or nothing that it could put in doubt.
         Status::Done => return None,
@@ -230,11 +230,7 @@ fn mismatch(payment: &Payment, attempt: u8, total: i64, now: &Moment<'_>) -> Cha
     let reason = QuarantineReason::AmountMismatch;
     let sign = ApprovalSign::Contradicted;
     let (next, stock, _) = quarantine_evidence(payment, attempt, None, sign, reason, now)?;
-    Some((
-        next,
-        stock,
-        Some(format!("Toss approved {total} KRW").into()),
-    ))
+    Some((next, stock, Some(format!("Toss approved {total}").into())))
 }
 
 /// Toss says that our order is paid, by a paymentKey that is not this attempt's: answers mixed up, or an

@@ -2,7 +2,7 @@
 
 use super::super::moment::Timestamp;
 use super::super::order::PaymentKey;
-use super::super::outcome::Decline;
+use super::super::outcome::{Charge, Decline};
 use super::{Approval, Claim, GatewayIdentity, Resolution, Ruling, Status};
 
 /// Events that tell of Toss name the attempt that they tell about: news of an older attempt is still news.
@@ -34,7 +34,7 @@ pub enum Event {
     /// Toss says that it took money for our paymentKey and order, but not our amount.
     AmountMismatched {
         attempt: u8,
-        total: i64,
+        total: Charge,
     },
     Declined {
         attempt: u8,

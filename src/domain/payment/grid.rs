@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::moment::{Dice, Timestamp};
 use crate::domain::order::{Line, OrderId, Quantity, UserId};
-use crate::domain::outcome::{Finding, Outcome, Reply, Report, TossStatus};
+use crate::domain::outcome::{Charge, Finding, Outcome, Reply, Report, TossStatus, VirtualAccount};
 use crate::domain::{ProductId, Won};
 
 const MINUTE_MS: i64 = 60_000;
@@ -199,7 +199,7 @@ fn event_named(name: &str) -> Event {
         approved(1),
         Event::AmountMismatched {
             attempt: 1,
-            total: 1,
+            total: Charge::Won(1),
         },
         Event::Declined {
             attempt: 1,

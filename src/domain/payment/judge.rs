@@ -1,7 +1,7 @@
 //! The cross-check: what Toss says is held against what we know, and only then becomes an event.
 
 use super::super::moment::Timestamp;
-use super::super::outcome::{Decline, Finding, Outcome, Reply, Report, TossStatus};
+use super::super::outcome::{Charge, Decline, Finding, Outcome, Reply, Report, TossStatus};
 use super::{Approval, Attempt, Claim, Event, GatewayIdentity, Payment};
 
 /// How a report relates to the attempt that it was asked for.
@@ -21,7 +21,7 @@ fn compare(payment: &Payment, attempt: &Attempt, report: &Report) -> Match {
         Match::OtherKey
     } else if *report.order_id != *payment.order.id.to_string() {
         Match::OtherOrder
-    } else if report.total != payment.order.total.get() {
+    } else if report.total != Charge::Won(payment.order.total.get()) {
         Match::OtherAmount
     } else {
         Match::Ours
@@ -135,17 +135,24 @@ pub fn judge_finding(
         Match::OtherAmount => false,
         Match::Ours => true,
     };
+    let status = report.status_at(asked_at);
     if amount_is_ours {
-        reported(attempt, report, claim, ours)
+        reported(attempt, report, status, claim, ours)
     } else {
-        reported_other_amount(number, &report)
+        reported_other_amount(number, report, status)
     }
 }
 
 /// A report of our payment, by its status.
-fn reported(attempt: &Attempt, report: Report, claim: Claim, ours: bool) -> Event {
+fn reported(
+    attempt: &Attempt,
+    report: Report,
+    status: TossStatus,
+    claim: Claim,
+    ours: bool,
+) -> Event {
     let number = attempt.number;
-    match report.status {
+    match status {
         TossStatus::Done => approved(attempt, report),
         TossStatus::InProgress => Event::FoundUnconfirmed {
             attempt: number,
@@ -166,12 +173,12 @@ fn reported(attempt: &Attempt, report: Report, claim: Claim, ours: bool) -> Even
 }
 
 /// The buyer authorized, or Toss approved, another amount than the order's.
-fn reported_other_amount(attempt: u8, report: &Report) -> Event {
+fn reported_other_amount(attempt: u8, report: Report, status: TossStatus) -> Event {
     let undecided = |why: &str| Event::FoundUndecided {
         attempt,
         why: why.into(),
     };
-    match report.status {
+    match status {
         TossStatus::Done => Event::AmountMismatched {
             attempt,
             total: report.total,
@@ -181,8 +188,8 @@ fn reported_other_amount(attempt: u8, report: &Report) -> Event {
         TossStatus::Ready => undecided("not authorized yet"),
         TossStatus::WaitingForDeposit => Event::FoundWaitingForDeposit { attempt },
         TossStatus::Canceled | TossStatus::PartialCanceled => Event::FoundCanceled { attempt },
-        TossStatus::Aborted => ended(attempt, report.failure.clone(), "ABORTED"),
-        TossStatus::Expired => ended(attempt, report.failure.clone(), "EXPIRED"),
+        TossStatus::Aborted => ended(attempt, report.failure, "ABORTED"),
+        TossStatus::Expired => ended(attempt, report.failure, "EXPIRED"),
     }
 }
 
@@ -232,10 +239,18 @@ pub fn add_finding_by_order(attempt: &Attempt, by_order: Finding) -> Finding {
             }
         }
         Finding::Found(report) => match report.status {
-            TossStatus::Done | TossStatus::Canceled | TossStatus::PartialCanceled => {
+            TossStatus::Done | TossStatus::Canceled | TossStatus::PartialCanceled
+                if !report
+                    .account
+                    .as_ref()
+                    .is_some_and(|account| account.unpaid) =>
+            {
                 Finding::Found(report)
             }
-            TossStatus::Ready
+            TossStatus::Done
+            | TossStatus::Canceled
+            | TossStatus::PartialCanceled
+            | TossStatus::Ready
             | TossStatus::InProgress
             | TossStatus::WaitingForDeposit
             | TossStatus::Aborted

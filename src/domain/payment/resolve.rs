@@ -5,8 +5,10 @@ use std::fmt;
 
 use super::super::moment::{Moment, Timestamp};
 use super::super::order::PaymentKey;
-use super::super::outcome::{Decline, Finding, Report, TossStatus};
-use super::{Approval, ApprovalSign, Attempt, GatewayIdentity, Payment, Settled, Status};
+use super::super::outcome::{Charge, Decline, Finding, Report, TossStatus};
+use super::{
+    Approval, ApprovalSign, Attempt, GatewayIdentity, Payment, QuarantineReason, Settled, Status,
+};
 
 /// What the operator wants the payment to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,10 +68,10 @@ pub enum Refusal {
     Unclear(About, Box<str>),
     #[error("Toss shows no approval of this order")]
     NoApproval,
-    #[error("Toss approved {0}: {1} KRW; an order that Toss approved never becomes FAILED")]
-    Approved(About, i64),
-    #[error("Toss took {1} KRW for {0}, which is not the order's amount; refund it at Toss")]
-    OtherAmount(About, i64),
+    #[error("Toss approved {0}: {1}; an order that Toss approved never becomes FAILED")]
+    Approved(About, Charge),
+    #[error("Toss took {1} for {0}, which is not the order's amount; refund it at Toss")]
+    OtherAmount(About, Charge),
     #[error(
         "Toss approved both {0} and {1}: the buyer paid twice; refund one of them at Toss first"
     )]
@@ -101,6 +103,11 @@ pub enum Refusal {
     )]
     OtherGateway(About, GatewayIdentity),
     #[error(
+        "Toss has shown a virtual account of {0} and does not know it now; a deposit may yet come, so not being found proves \
+         nothing"
+    )]
+    AccountShown(About),
+    #[error(
         "Toss claimed an approval of {0} before and does not know it now: only an end that Toss shows clears that"
     )]
     ClaimStands(About),
@@ -129,7 +136,7 @@ impl Payment {
 enum Standing<'a> {
     /// Our order, our amount.
     Paid(&'a Report),
-    OtherAmount(i64),
+    OtherAmount(&'a Charge),
     PartlyRefunded,
     Refunded,
     Open(&'static str),
@@ -154,7 +161,11 @@ pub(super) fn rule(
         return Err(Refusal::NotQuarantined(payment.status));
     }
     let stands = stands(payment, evidence)?;
-    let window = Window { evidence, now };
+    let window = Window {
+        payment,
+        evidence,
+        now,
+    };
     match ruling {
         Ruling::Done => paid(&stands, &window),
         Ruling::Failed => unpaid(&stands, &window),
@@ -187,14 +198,20 @@ fn stands<'a>(payment: &'a Payment, evidence: &'a Evidence) -> Result<Vec<Stand<
         stands.push(Stand {
             about: about(attempt),
             attempt: Some(attempt),
-            standing: standing_of(payment, attempt, found, by_order.filter(same))?,
+            standing: standing_of(
+                payment,
+                attempt,
+                found,
+                by_order.filter(same),
+                evidence.asked_at,
+            )?,
         });
     }
     let stranger = by_order.filter(|report| payment.attempt_with(&report.payment_key).is_none());
     stands.extend(stranger.map(|report| Stand {
         about: About::Stranger(report.payment_key.clone()),
         attempt: None,
-        standing: standing(payment, report),
+        standing: standing(payment, report, evidence.asked_at),
     }));
     Ok(stands)
 }
@@ -204,6 +221,7 @@ fn standing_of<'a>(
     attempt: &Attempt,
     found: Option<&'a Finding>,
     by_order: Option<&'a Report>,
+    asked_at: Timestamp,
 ) -> Result<Standing<'a>, Refusal> {
     let unclear = |why: &str| Refusal::Unclear(about(attempt), why.into());
     let report = match (found, by_order) {
@@ -233,7 +251,7 @@ fn standing_of<'a>(
         return Err(unclear("the answer names another paymentKey"));
     }
     if *report.order_id == *payment.order.id.to_string() {
-        return Ok(standing(payment, report));
+        return Ok(standing(payment, report, asked_at));
     }
     // A buyer replayed another order's key and was told so; what became of it there is not our story.
     match &attempt.settled {
@@ -244,15 +262,18 @@ fn standing_of<'a>(
     }
 }
 
-fn standing<'a>(payment: &Payment, report: &'a Report) -> Standing<'a> {
-    let plain = || Decline::new(report.status.name(), "The payment ended at Toss.");
-    match report.status {
-        TossStatus::Done if report.total == payment.order.total.get() => Standing::Paid(report),
-        TossStatus::Done => Standing::OtherAmount(report.total),
+fn standing<'a>(payment: &Payment, report: &'a Report, asked_at: Timestamp) -> Standing<'a> {
+    let status = report.status_at(asked_at);
+    let plain = || Decline::new(status.name(), "The payment ended at Toss.");
+    match status {
+        TossStatus::Done if report.total == Charge::Won(payment.order.total.get()) => {
+            Standing::Paid(report)
+        }
+        TossStatus::Done => Standing::OtherAmount(&report.total),
         TossStatus::PartialCanceled => Standing::PartlyRefunded,
         TossStatus::Canceled => Standing::Refunded,
         TossStatus::Ready | TossStatus::InProgress | TossStatus::WaitingForDeposit => {
-            Standing::Open(report.status.name())
+            Standing::Open(status.name())
         }
         TossStatus::Aborted | TossStatus::Expired => {
             Standing::Ended(report.failure.clone().unwrap_or_else(plain))
@@ -270,7 +291,7 @@ fn paid(stands: &[Stand<'_>], window: &Window<'_>) -> Result<Ruled, Refusal> {
             }
             (Standing::Paid(report), None) => paid = Some((&stand.about, *report)),
             (Standing::OtherAmount(total), _) => {
-                return Err(Refusal::OtherAmount(stand.about.clone(), *total));
+                return Err(Refusal::OtherAmount(stand.about.clone(), (*total).clone()));
             }
             (Standing::PartlyRefunded, _) => {
                 return Err(Refusal::PartlyRefunded(stand.about.clone()));
@@ -320,8 +341,10 @@ fn unpaid(stands: &[Stand<'_>], window: &Window<'_>) -> Result<Ruled, Refusal> {
     for stand in stands {
         let about = || stand.about.clone();
         match &stand.standing {
-            Standing::Paid(report) => return Err(Refusal::Approved(about(), report.total)),
-            Standing::OtherAmount(total) => return Err(Refusal::Approved(about(), *total)),
+            Standing::Paid(report) => return Err(Refusal::Approved(about(), report.total.clone())),
+            Standing::OtherAmount(total) => {
+                return Err(Refusal::Approved(about(), (*total).clone()));
+            }
             Standing::PartlyRefunded => return Err(Refusal::PartlyRefunded(about())),
             Standing::Refunded => return Err(Refusal::Refunded(about())),
             Standing::Open(_) | Standing::Ended(_) | Standing::Nothing => {}
@@ -348,6 +371,7 @@ fn unpaid(stands: &[Stand<'_>], window: &Window<'_>) -> Result<Ruled, Refusal> {
 
 /// What "not found" is judged by.
 struct Window<'a> {
+    payment: &'a Payment,
     evidence: &'a Evidence,
     now: &'a Moment<'a>,
 }
@@ -377,8 +401,10 @@ impl Window<'_> {
             },
             (Standing::Ended(_) | Standing::Nothing, None) => Ok(None),
             (Standing::Open(status), _) => Err(Refusal::StillOpen(about(), status)),
-            (Standing::Paid(report), _) => Err(Refusal::Approved(about(), report.total)),
-            (Standing::OtherAmount(total), _) => Err(Refusal::OtherAmount(about(), *total)),
+            (Standing::Paid(report), _) => Err(Refusal::Approved(about(), report.total.clone())),
+            (Standing::OtherAmount(total), _) => {
+                Err(Refusal::OtherAmount(about(), (*total).clone()))
+            }
             (Standing::PartlyRefunded, _) => Err(Refusal::PartlyRefunded(about())),
             (Standing::Refunded, _) => Err(Refusal::Refunded(about())),
         }
@@ -399,6 +425,11 @@ impl Window<'_> {
             let gone_ms = asked_at.ms_since(attempt.may_send_until);
             let left_s = (self.now.rules.confirm_window_ms - gone_ms) / 1_000 + 1;
             return Err(Refusal::WindowOpen(about, left_s));
+        }
+        let current = self.payment.current_attempt();
+        let is_current = current.is_some_and(|current| current.number == attempt.number);
+        if is_current && self.payment.quarantine == Some(QuarantineReason::WaitingForDeposit) {
+            return Err(Refusal::AccountShown(about));
         }
         match attempt.approval_sign {
             ApprovalSign::Contradicted | ApprovalSign::Seen => Err(Refusal::ClaimStands(about)),

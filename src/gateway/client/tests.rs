@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Decline, Report, TossStatus};
+use crate::domain::{Charge, Decline, Report, TossStatus};
 
 const SECRET: &str = "test_sk_zXLkKEypNArWmo50nX3lmeaxYG5R";
 const KEY: &str = "tgen_20260102210202h9Oy0";
@@ -56,11 +56,12 @@ fn report() -> Report {
         payment_key: key(KEY),
         order_id: order().to_string().into(),
         status: TossStatus::Done,
-        total: 210_000,
+        total: Charge::Won(210_000),
         approved_at: Some(Timestamp::from_micros(1_767_281_400_000_000)),
         method: Some("카드".into()),
         receipt_url: None,
         failure: None,
+        account: None,
     }
 }
 

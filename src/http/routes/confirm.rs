@@ -160,8 +160,14 @@ fn parse(body: &[u8]) -> Result<Asked, Refusal> {
         return Err(order.refuse("the orderId of a checkout").into());
     }
     let amount = amount.won()?;
-    let key = PaymentKey::parse(&payment_key.text()?);
-    let wants = || format!("1 to {} visible ASCII characters", PaymentKey::CHARS);
+    let key = PaymentKey::offered(&payment_key.text()?);
+    let wants = || {
+        format!(
+            "1 to {} letters, digits or {}",
+            PaymentKey::CHARS,
+            PaymentKey::SYMBOLS
+        )
+    };
     let key = key.ok_or_else(|| payment_key.refuse(wants()))?;
     let token = match token.is_absent() {
         true => None,
@@ -219,7 +225,7 @@ mod tests {
     #[test]
     fn each_unfit_confirm_names_the_field() {
         let amount = "amount: whole won, plain digits only: 0 to 9007199254740991";
-        let key = "paymentKey: 1 to 200 visible ASCII characters";
+        let key = "paymentKey: 1 to 200 letters, digits or -_.~=+:";
         let all = body(r#""x": 0"#);
         for (body, expected) in [
             (
@@ -231,6 +237,7 @@ mod tests {
                 "orderId: a string",
             ),
             (all.replace("orderId", "orderID"), "orderId: a string"),
+            (all.replace("\"k\"", "\"k/../k\""), key),
             (all.replace(ORDER, ""), "orderId: the orderId of a checkout"),
             (all.replace("\"amount\": 5", "\"amount\": 5.0"), amount),
             (all.replace("\"amount\": 5", "\"amount\": null"), amount),

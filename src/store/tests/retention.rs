@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::shop::*;
-use crate::domain::{Event, Incarnation, Payment, Timestamp, Transition, TransitionId, UserId};
+use crate::domain::{
+    Charge, Event, Incarnation, Payment, Timestamp, Transition, TransitionId, UserId,
+};
 use crate::store::{Change, CheckoutKey, Pruned, Pruning, Store, execute};
 
 const DAY_MS: i64 = CheckoutKey::LIFETIME_MS;
@@ -114,7 +116,7 @@ async fn of_a_payment_that_rests_for_good_the_last_change_stays() {
     let unknown = advance(&shop, step(&asked, Event::OwnerLost { claim: claim() })).await;
     let mismatch = Event::AmountMismatched {
         attempt: 1,
-        total: 1,
+        total: Charge::Won(1),
     };
     let doubted = advance(&shop, step(&unknown, mismatch)).await;
     let asked = shop.in_progress(&[(1, 1)], "u").await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::shop::*;
-use crate::domain::{Event, Incarnation, OrderId, Payment, Status, Timestamp, UserId};
+use crate::domain::{Charge, Event, Incarnation, OrderId, Payment, Status, Timestamp, UserId};
 use crate::store::{Change, Due, Share, Verdict, execute};
 
 fn due(payment: &Payment, status: Status) -> Due {
@@ -43,7 +43,7 @@ async fn the_due_queue_holds_what_is_past_its_time_earliest_first() {
     let paid = shop.in_progress(&[(1, 1)], "c").await;
     shop.commit(&[Change::Advance(approved(&paid))]).await;
     let doubted = shop.in_progress(&[(1, 1)], "d").await;
-    let total = 1;
+    let total = Charge::Won(1);
     let mismatch = step(&doubted, Event::AmountMismatched { attempt: 1, total });
     shop.commit(&[Change::Advance(mismatch)]).await;
 
@@ -84,7 +84,7 @@ async fn the_backlog_counts_what_waits_for_us_and_for_a_human() {
     let doubted = shop.in_progress(&[(1, 1)], "c").await;
     let mismatch = Event::AmountMismatched {
         attempt: 1,
-        total: 1,
+        total: Charge::Won(1),
     };
     shop.commit(&[Change::Advance(step(&doubted, mismatch))])
         .await;

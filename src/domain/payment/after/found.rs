@@ -4,6 +4,7 @@ use super::super::{ApprovalSign, Attempt, Claim, Payment, QuarantineReason, Stat
 use super::{Change, fail, quarantine, quarantine_evidence, rest_unknown};
 use crate::domain::moment::{Moment, Timestamp};
 use crate::domain::outcome::Decline;
+use crate::domain::retry::Rules;
 
 pub(super) fn found_unconfirmed(
     payment: &Payment,
@@ -13,8 +14,8 @@ pub(super) fn found_unconfirmed(
     now: &Moment<'_>,
 ) -> Change {
     let next = asking(payment, attempt)?;
-    let may_send = next.current_attempt()?.may_be_sent(now);
-    if !ours || !may_send || spent(&next, now) {
+    let may_send = next.current_attempt()?.may_be_sent(now) && !asked_enough(&next, now);
+    if !ours || !may_send {
         return ask_again(next, "unconfirmed at Toss, and no confirm may be sent", now);
     }
     send_again(next, claim, now)
@@ -133,7 +134,9 @@ pub(super) fn found_nothing(
         ),
         (true, true) => fail(next, not_found(&current)),
         // Never answered, so the same key is safe: if the first call arrived after all, Toss replays its answer.
-        (true, false) if !current.answered && current.may_be_sent(now) => {
+        (true, false)
+            if !current.answered && current.may_be_sent(now) && !asked_enough(&next, now) =>
+        {
             send_again(next, asked.claim, now)
         }
         (true, false) => ask_again(next, "not found, within the confirm window", now),
@@ -160,13 +163,28 @@ pub(super) fn ask_again(mut next: Payment, why: &str, now: &Moment<'_>) -> Chang
     rest_unknown(next, Some(why.into()), now)
 }
 
+/// A silent Toss costs no question: an outage must not call a human for each payment. But Toss may be silent about this one
+/// alone, and then nobody would ever see it.
+pub(super) fn unanswered(next: Payment, why: &str, now: &Moment<'_>) -> Change {
+    let begun = next.current_attempt()?.started_at;
+    if now.at.ms_since(begun) > Rules::SILENCE_MS {
+        return quarantine(next, QuarantineReason::QuestionsSpent, StockMove::None, now);
+    }
+    rest_unknown(next, Some(why.into()), now)
+}
+
 /// The budget of questions is spent, and no call can still be approved.
 fn spent(payment: &Payment, now: &Moment<'_>) -> bool {
     let sent = payment
         .current_attempt()
         .map(|attempt| attempt.may_send_until);
     let over = sent.is_none_or(|sent| now.rules.window_over(sent, now.at));
-    over && payment.questions.saturating_add(1) >= now.rules.questions
+    over && asked_enough(payment, now)
+}
+
+/// Then nothing is sent again either: each send begins a new confirm window, and one that never ends calls nobody.
+fn asked_enough(payment: &Payment, now: &Moment<'_>) -> bool {
+    payment.questions.saturating_add(1) >= now.rules.questions
 }
 
 /// Back to IN_PROGRESS: with the next key if the last one was answered (Toss would replay that answer),

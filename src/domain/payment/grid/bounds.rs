@@ -64,16 +64,24 @@ fn spent_questions_call_a_human_and_never_before_the_window_ends() {
         assert_eq!(payment.status, Status::Unknown);
     }
     let past = moment(&rules, 13 * MINUTE_MS);
-    // Toss's silence spends nothing, however long it lasts.
-    let lost = Event::QuestionLost {
+    // Toss's silence spends nothing.
+    let lost = || Event::QuestionLost {
         attempt: 1,
         why: "silence".into(),
     };
-    let silent = after(&payment, lost, &past).unwrap().next;
+    let silent = after(&payment, lost(), &past).unwrap().next;
     assert_eq!(
         (silent.status, silent.questions),
         (Status::Unknown, payment.questions)
     );
+    // But it may be silent about this one payment alone, and nobody would ever see it.
+    let a_day = moment(&rules, Rules::SILENCE_MS);
+    let patient = after(&silent, lost(), &a_day).unwrap().next;
+    assert_eq!(patient.status, Status::Unknown);
+    let later = moment(&rules, Rules::SILENCE_MS + 2 * MINUTE_MS);
+    let seen = after(&patient, lost(), &later).unwrap().next;
+    assert_eq!(seen.quarantine, Some(QuarantineReason::QuestionsSpent));
+    assert!(seen.stock_held);
     let human = after(&payment, odd(), &past).unwrap().next;
     assert_eq!(human.quarantine, Some(QuarantineReason::QuestionsSpent));
     // The last question may still decide.
@@ -94,6 +102,46 @@ fn spent_questions_call_a_human_and_never_before_the_window_ends() {
         after(&human, approved(1), &past).unwrap().next.status,
         Status::Done
     );
+}
+
+/// Toss answers every look-up, and no confirm: each send would begin a new window, in which nothing is decided.
+#[test]
+fn a_confirm_that_is_never_answered_is_not_sent_for_ever() {
+    for finding in ["unconfirmed", "nothing"] {
+        let rules = Rules::default();
+        let mut payment = sample(Status::Unknown);
+        let (mut ms, mut sends) = (MINUTE_MS, 0);
+        while payment.status == Status::Unknown {
+            ms += payment.next_attempt_at.unwrap().ms_since(at(ms)).max(1_000);
+            assert!(ms < 24 * 60 * MINUTE_MS, "{finding}: {sends} sends");
+            let event = match finding {
+                "unconfirmed" => unconfirmed(1, ms + 8_000),
+                _ => Event::FoundNothing {
+                    attempt: 1,
+                    claim: claim(1, ms + 8_000),
+                    ours: true,
+                    asked_at: at(ms),
+                },
+            };
+            payment = after(&payment, event, &moment(&rules, ms)).unwrap().next;
+            if payment.status == Status::InProgress {
+                sends += 1;
+                ms += 8_000;
+                let silent = Event::Undecided {
+                    attempt: 1,
+                    answered: false,
+                    why: "502".into(),
+                };
+                payment = after(&payment, silent, &moment(&rules, ms)).unwrap().next;
+            }
+        }
+        assert!((2..=rules.questions).contains(&sends), "{sends}");
+        let rests = match finding {
+            "unconfirmed" => Status::Quarantined,
+            _ => Status::Failed,
+        };
+        assert_eq!(payment.status, rests, "{finding}");
+    }
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn aborted_never_overwrites_an_approval() {
     assert!(after(&sample(Status::Done), ended(), &now).is_err());
     let odd = Event::AmountMismatched {
         attempt: 1,
-        total: 1,
+        total: Charge::Won(1),
     };
     let signed = after(&sample(Status::Unknown), odd, &now).unwrap().next;
     assert!(
@@ -253,7 +253,7 @@ fn a_slow_question_that_finds_an_approval_is_written_down() {
     payment.quarantine = Some(QuarantineReason::QuestionsSpent);
     let odd = Event::AmountMismatched {
         attempt: 1,
-        total: 1,
+        total: Charge::Won(1),
     };
     for found in [Event::FoundCanceled { attempt: 1 }, odd] {
         let kept = after(&payment, found.clone(), &now).unwrap().next;

@@ -7,11 +7,12 @@ fn report(change: impl FnOnce(&mut Report)) -> Report {
         payment_key: key("key-a"),
         order_id: order().id.to_string().into(),
         status: TossStatus::Done,
-        total: 150_000,
+        total: Charge::Won(150_000),
         approved_at: None,
         method: None,
         receipt_url: None,
         failure: None,
+        account: None,
     };
     change(&mut report);
     report
@@ -30,7 +31,10 @@ fn an_approval_counts_only_if_key_order_and_amount_are_ours() {
         judge_reply(&payment, attempt, reply).name()
     };
     assert_eq!(judge(report(|_| {})), "APPROVED");
-    assert_eq!(judge(report(|r| r.total = 1)), "AMOUNT_MISMATCHED");
+    assert_eq!(
+        judge(report(|r| r.total = Charge::Won(1))),
+        "AMOUNT_MISMATCHED"
+    );
     assert_eq!(judge(report(|r| r.payment_key = key("key-z"))), "MIXED_UP");
     assert_eq!(
         judge(report(|r| r.order_id = "another".into())),
@@ -94,9 +98,92 @@ fn every_finding_becomes_one_event() {
         "FOUND_UNDECIDED"
     );
     let cheap = Finding::Found(report(|r| {
-        (r.total, r.status) = (1, TossStatus::InProgress)
+        (r.total, r.status) = (Charge::Won(1), TossStatus::InProgress)
     }));
     assert_eq!(judge(cheap, &gateway()), "FOUND_UNDECIDED");
+    // Another currency is another amount, and it ends as one.
+    for (status, event) in [
+        (TossStatus::Done, "AMOUNT_MISMATCHED"),
+        (TossStatus::Expired, "FOUND_ENDED"),
+    ] {
+        let dollars = Finding::Found(report(|r| {
+            (r.total, r.status) = (Charge::Foreign("USD".into()), status)
+        }));
+        assert_eq!(judge(dollars, &gateway()), event);
+    }
+}
+
+/// Toss leaves it WAITING_FOR_DEPOSIT after its due date, calls it CANCELED without a refund, and a bank may take a wrong deposit
+/// back within minutes.
+#[test]
+fn a_virtual_account_ends_and_is_paid_by_more_than_its_status() {
+    let waiting = after(
+        &sample(Status::Unknown),
+        Event::FoundWaitingForDeposit { attempt: 1 },
+        &moment(&Rules::default(), MINUTE_MS),
+    );
+    let waiting = waiting.unwrap().next;
+    let attempt = waiting.current_attempt().unwrap();
+    let now = 100 * MINUTE_MS;
+    let judge = |status, expired, due: i64, approved: Option<i64>, unpaid| {
+        let report = report(|r| {
+            r.status = status;
+            r.approved_at = approved.map(at);
+            r.account = Some(VirtualAccount {
+                due: Some(at(due)),
+                expired,
+                unpaid,
+            });
+        });
+        let finding = Finding::Found(report);
+        let claim = claim(1, now);
+        judge_finding(&waiting, attempt, finding, &gateway(), at(now), claim)
+    };
+    use TossStatus::{Canceled, Done, WaitingForDeposit};
+    let (long_ago, just_now) = (MINUTE_MS, now - MINUTE_MS);
+    for (event, name) in [
+        (
+            judge(WaitingForDeposit, true, long_ago, None, true),
+            "FOUND_ENDED",
+        ),
+        (
+            judge(WaitingForDeposit, true, just_now, None, true),
+            "FOUND_WAITING_FOR_DEPOSIT",
+        ),
+        (
+            judge(WaitingForDeposit, false, long_ago, None, true),
+            "FOUND_WAITING_FOR_DEPOSIT",
+        ),
+        (judge(Canceled, false, just_now, None, true), "FOUND_ENDED"),
+        (
+            judge(Canceled, false, just_now, None, false),
+            "FOUND_CANCELED",
+        ),
+        (
+            judge(Canceled, false, just_now, Some(long_ago), false),
+            "FOUND_CANCELED",
+        ),
+        (
+            judge(Done, false, just_now, Some(just_now), false),
+            "FOUND_WAITING_FOR_DEPOSIT",
+        ),
+        (
+            judge(Done, false, just_now, Some(long_ago), false),
+            "APPROVED",
+        ),
+        (judge(Done, false, just_now, None, false), "APPROVED"),
+    ] {
+        assert_eq!(event.name(), name, "{event:?}");
+        let moved = after(&waiting, event, &moment(&Rules::default(), now));
+        let rests = moved.map(|moved| (moved.next.status, moved.stock));
+        let expected = match name {
+            "FOUND_ENDED" => Some((Status::Failed, StockMove::Return)),
+            "APPROVED" => Some((Status::Done, StockMove::Sell)),
+            "FOUND_CANCELED" => Some((Status::Quarantined, StockMove::None)),
+            _ => None,
+        };
+        assert_eq!(rests.ok(), expected, "{name}");
+    }
 }
 
 /// The database forgot an approval; Toss still names it, under the key that paid.
@@ -207,7 +294,7 @@ fn a_claimed_approval_of_any_attempt_stops_every_failure() {
     let second = after(&sample(Status::Failed), again, &now).unwrap().next;
     let claimed = Event::AmountMismatched {
         attempt: 1,
-        total: 1,
+        total: Charge::Won(1),
     };
     let signed = after(&second, claimed, &now).unwrap().next;
     let ended = Event::FoundEnded {

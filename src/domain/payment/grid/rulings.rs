@@ -7,11 +7,20 @@ fn report(name: &str, status: TossStatus) -> Report {
         payment_key: key(name),
         order_id: order().id.to_string().into(),
         status,
-        total: 150_000,
+        total: Charge::Won(150_000),
         approved_at: Some(at(5)),
         method: Some("카드".into()),
         receipt_url: None,
         failure: None,
+        account: None,
+    }
+}
+
+/// Toss has never shown anything.
+fn spent() -> Payment {
+    Payment {
+        quarantine: Some(QuarantineReason::QuestionsSpent),
+        ..sample(Status::Quarantined)
     }
 }
 
@@ -103,7 +112,7 @@ fn toss_decides_which_ruling_stands() {
         (
             TossStatus::Done,
             Ok(()),
-            Err(Refusal::Approved(a(), 150_000)),
+            Err(Refusal::Approved(a(), Charge::Won(150_000))),
         ),
         (Aborted, none(), Ok(())),
         (Expired, none(), Ok(())),
@@ -158,7 +167,7 @@ fn nothing_is_decided_without_an_answer_to_every_question() {
 
 #[test]
 fn not_found_fails_nothing_within_the_window_or_at_another_gateway() {
-    let payment = sample(Status::Quarantined);
+    let payment = spent();
     let nothing = || evidence(vec![Finding::NotFound]);
     assert_eq!(weigh(&payment, Ruling::Failed, &nothing()), Ok(()));
     assert_eq!(
@@ -202,14 +211,14 @@ fn an_answer_about_something_else_decides_nothing() {
             assert!(matches!(refused, Err(Refusal::Unclear(..))), "{refused:?}");
         }
     }
-    let more = with(|report| report.total = 150_001);
+    let more = with(|report| report.total = Charge::Won(150_001));
     assert_eq!(
         weigh(&payment, Ruling::Done, &more),
-        Err(Refusal::OtherAmount(about_first(), 150_001))
+        Err(Refusal::OtherAmount(about_first(), Charge::Won(150_001)))
     );
     assert_eq!(
         weigh(&payment, Ruling::Failed, &more),
-        Err(Refusal::Approved(about_first(), 150_001))
+        Err(Refusal::Approved(about_first(), Charge::Won(150_001)))
     );
     // By paymentKey and by order it must be one story.
     let mut torn = shown(TossStatus::Aborted);
@@ -241,7 +250,7 @@ fn an_approval_seen_before_never_becomes_failed() {
     let rules = Rules::default();
     let odd = Event::AmountMismatched {
         attempt: 1,
-        total: 1,
+        total: Charge::Won(1),
     };
     let claimed = after(&sample(Status::Unknown), odd, &moment(&rules, MINUTE_MS));
     let claimed = claimed.unwrap().next;
@@ -311,6 +320,19 @@ fn an_older_attempt_may_pay_and_the_current_one_is_told_how_it_ended() {
     assert_eq!(twice.quarantine, Some(QuarantineReason::LateApproval));
 }
 
+/// A bad minute at Toss, and an operator who wants to be done: the deposit may come days later.
+#[test]
+fn a_not_found_ends_no_account_that_toss_has_shown() {
+    let rules = Rules::default();
+    let shown = Event::FoundWaitingForDeposit { attempt: 1 };
+    let now = moment(&rules, MINUTE_MS);
+    let waiting = after(&sample(Status::Unknown), shown, &now).unwrap().next;
+    let nothing = evidence(vec![Finding::NotFound]);
+    let refused = weigh(&waiting, Ruling::Failed, &nothing);
+    assert_eq!(refused, Err(Refusal::AccountShown(about_first())));
+    assert_eq!(weigh(&spent(), Ruling::Failed, &nothing), Ok(()));
+}
+
 #[test]
 fn a_payment_is_not_done_while_another_key_may_be_approved_or_was() {
     let payment = two_keys();
@@ -342,7 +364,7 @@ fn an_approval_under_a_key_that_our_record_lacks_pays_and_is_kept() {
     stranger.by_order = found("key-z", TossStatus::Done);
     let refused = weigh(&payment, Ruling::Failed, &stranger);
     let who = About::Stranger(key("key-z"));
-    assert_eq!(refused, Err(Refusal::Approved(who, 150_000)));
+    assert_eq!(refused, Err(Refusal::Approved(who, Charge::Won(150_000))));
     let paid = rule(&payment, Ruling::Done, stranger).next;
     assert!(matches!(
         paid.answer_for(&key("key-z")),

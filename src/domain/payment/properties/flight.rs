@@ -6,7 +6,7 @@ use super::world::{Doing, Flight, World, ours};
 use crate::domain::Status;
 use crate::domain::moment::Timestamp;
 use crate::domain::order::PaymentKey;
-use crate::domain::outcome::{Finding, Outcome, Reply, Report};
+use crate::domain::outcome::{Charge, Finding, Outcome, Reply, Report};
 use crate::domain::payment::{
     Event, Step, add_finding_by_order, after, judge_finding, judge_reply, next_step,
 };
@@ -275,7 +275,7 @@ impl World {
         }
         match line {
             Line::Clean | Line::Broken => {}
-            Line::OtherAmount => report.total += 1,
+            Line::OtherAmount => report.total = Charge::Foreign("USD".into()),
             Line::OtherKey => report.payment_key = PaymentKey::parse("somebody-elses").unwrap(),
             Line::OtherOrder => report.order_id = "somebody-elses".into(),
         }

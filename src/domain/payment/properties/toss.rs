@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::moment::Timestamp;
 use crate::domain::order::PaymentKey;
-use crate::domain::outcome::{Decline, Finding, Outcome, Reply, Report, TossStatus};
+use crate::domain::outcome::{Charge, Decline, Finding, Outcome, Reply, Report, TossStatus};
 
 /// From the buyer's authentication to the confirm.
 const CONFIRM_MS: i64 = 600_000;
@@ -85,11 +85,12 @@ impl Session {
             payment_key: self.key.clone(),
             order_id: self.order_id.clone(),
             status,
-            total: self.total,
+            total: Charge::Won(self.total),
             approved_at: approved.map(|(at, _)| *at),
             method: None,
             receipt_url: None,
             failure,
+            account: None,
         }
     }
 }
