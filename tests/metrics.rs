@@ -132,7 +132,10 @@ async fn the_backlog_of_recovery_and_the_quarantined_are_counted() {
 async fn where_there_are_keys_the_figures_are_the_shops_alone() {
     const KEY: &str = "pk_metrics";
     const HASH: &str = "sha256:5a2c52b267c167a19d47ec95a6a49e0f0e77522c6164eaa083653d15426fd17f";
-    let house = House::plan().env("SERVER__API_KEYS", HASH).start();
+    let house = House::plan()
+        .env("SERVER__API_KEYS", HASH)
+        .env("SANDBOX__ENABLED", true)
+        .start();
     let nobody = house.get("/metrics").await;
     assert_eq!((nobody.status.as_u16(), nobody.code()), (401, "E99401"));
     let shop = house.request(reqwest::Method::GET, "/metrics");

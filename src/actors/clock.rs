@@ -1,8 +1,8 @@
 //! The one place where actors take time, chance and fresh names from.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
@@ -12,12 +12,51 @@ use crate::domain::{Dice, Incarnation, Moment, OrderId, Rules, Timestamp, Transi
 /// the wall clock may jump.
 ///
 /// Where several nodes share a database, the wall clock is the database's: whether a confirm window has passed must not
-/// depend on which host looks.
+/// depend on which host looks. Nor on a clock that jumps: where it has run ahead of the monotonic one, what Toss does not
+/// know is not believed for a while.
 #[derive(Clone, Debug)]
 pub struct Clock {
     rules: Arc<Rules>,
+    pace: Arc<Mutex<Pace>>,
     /// How far this host's clock is behind, in microseconds.
     behind: Arc<AtomicI64>,
+}
+
+/// More than the wall clock may gain on the monotonic one from one look to the next.
+const JUMP: Duration = Duration::from_secs(2);
+
+/// How the wall clock goes, by the monotonic one.
+#[derive(Debug)]
+struct Pace {
+    wall: i64,
+    seen: Instant,
+    jumped: Option<Instant>,
+}
+
+impl Pace {
+    const fn new(wall: i64, seen: Instant) -> Pace {
+        let jumped = None;
+        Pace { wall, seen, jumped }
+    }
+
+    fn see(&mut self, wall: i64, now: Instant) {
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let passed = now.saturating_duration_since(self.seen);
+        let gained = wall.saturating_sub(self.wall) - micros(passed);
+        if gained > micros(JUMP) {
+            tracing::warn!(
+                ahead_ms = gained / 1_000,
+                "the clock jumped; until a confirm window has passed, what Toss does not know is not taken for unpaid"
+            );
+            self.jumped = Some(now);
+        }
+        (self.wall, self.seen) = (wall, now);
+    }
+
+    fn is_steady(&self, now: Instant, window: Duration) -> bool {
+        self.jumped
+            .is_none_or(|jumped| now.saturating_duration_since(jumped) > window)
+    }
 }
 
 /// What is less than this far off, in microseconds, may as well be the way to the database and back.
@@ -27,6 +66,7 @@ impl Clock {
     pub fn new(rules: Rules) -> Clock {
         Clock {
             rules: Arc::new(rules),
+            pace: Arc::new(Mutex::new(Pace::new(host_micros(), Instant::now()))),
             behind: Arc::new(AtomicI64::new(0)),
         }
     }
@@ -34,6 +74,13 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let behind = self.behind.load(Ordering::Relaxed);
         Timestamp::from_micros(host_micros().saturating_add(behind))
+    }
+
+    /// As [`Clock::set`], before anything was decided by this clock: however far it is off is no jump.
+    pub fn start(&self, theirs: Timestamp, sent: i64) {
+        self.set(theirs, sent);
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        *pace = Pace::new(self.now().micros(), Instant::now());
     }
 
     /// The clock that all go by said so, asked at `sent` by this host's own and heard now.
@@ -55,13 +102,29 @@ impl Clock {
     /// Now, for one decision: the dice are thrown and the transition is named afresh. UUID v7, because
     /// names that grow with time keep the database's index writes in one place.
     pub fn moment(&self) -> Moment<'_> {
+        let (at, steady) = self.look();
         Moment {
-            at: self.now(),
+            at,
             dice: Dice(rand::random()),
             transition: TransitionId(Uuid::now_v7()),
             polled: false,
+            steady,
             rules: &self.rules,
         }
+    }
+
+    /// The time, and whether it came here step by step.
+    fn look(&self) -> (Timestamp, bool) {
+        let window = Duration::from_millis(self.rules.confirm_window_ms.unsigned_abs());
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = Instant::now();
+        let now = self.now();
+        let after = Instant::now();
+        // Stopped between the two clocks, a process would see the wall clock jump.
+        if after - before < JUMP / 4 {
+            pace.see(now.micros(), before);
+        }
+        (now, pace.is_steady(after, window))
     }
 
     pub fn new_change_id(&self) -> Uuid {
@@ -88,6 +151,40 @@ pub fn host_micros() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_ahead_proves_no_window_until_one_has_passed() {
+        const SECOND: i64 = 1_000_000;
+        let (start, window) = (Instant::now(), Duration::from_secs(660));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::new(0, start);
+        // Slow steps of any length, and what is set back.
+        for (wall, seconds) in [
+            (SECOND, 1),
+            (901 * SECOND, 900),
+            (10 * SECOND, 901),
+            (110 * SECOND, 1_001),
+        ] {
+            pace.see(wall, at(seconds));
+            assert!(pace.is_steady(at(seconds), window), "{wall} {seconds}");
+        }
+        pace.see(1_010 * SECOND, at(1_002));
+        assert!(!pace.is_steady(at(1_002), window));
+        pace.see(1_668 * SECOND, at(1_660));
+        assert!(!pace.is_steady(at(1_662), window));
+        assert!(pace.is_steady(at(1_663), window));
+    }
+
+    #[test]
+    fn a_moment_after_a_jump_is_not_steady() {
+        let clock = Clock::new(Rules::default());
+        let sent = host_micros();
+        clock.start(Timestamp::from_micros(sent - 900_000_000), sent);
+        clock.start(Timestamp::from_micros(sent + 30), sent);
+        assert!(clock.moment().steady);
+        clock.set(Timestamp::from_micros(sent + 900_000_000), sent);
+        assert!(!clock.moment().steady);
+    }
 
     #[test]
     fn a_host_whose_clock_is_off_goes_by_the_one_that_all_share() {

@@ -15,8 +15,9 @@ use super::vitals::Vitals;
 use crate::domain::Incarnation;
 use crate::store::{Change, Living, Store, Verdict};
 
-/// How often the host's clock is compared with the database's, and how long that may take.
-const CLOCK_CHECK: Duration = Duration::from_secs(10);
+/// How often the host's clock is compared with the database's, and how long that may take. Often: a host that was suspended
+/// comes back with an old time, and does not know.
+const CLOCK_CHECK: Duration = Duration::from_secs(1);
 const CLOCK_ANSWER: Duration = Duration::from_millis(300);
 
 pub struct NodeActor {

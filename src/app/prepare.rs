@@ -44,7 +44,7 @@ pub(super) async fn prepare(what: Preparing) -> Result<[u8; 32], AppFault> {
     let asked = host_micros();
     let now = store.now().await?;
     if store.is_shared() {
-        clock.set(now, asked);
+        clock.start(now, asked);
     }
     let orphans = store.make_orphans_due(incarnation, now, dead_after).await;
     fault_point!(OrphansDue);

@@ -68,6 +68,7 @@ async fn moment<'a>(rules: &'a Rules, store: &Store) -> anyhow::Result<Moment<'a
         dice: Dice::default(),
         transition: TransitionId(Uuid::now_v7()),
         polled: false,
+        steady: true,
         rules,
     })
 }

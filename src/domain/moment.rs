@@ -48,6 +48,8 @@ pub struct Moment<'a> {
     pub transition: TransitionId,
     /// A caller's polling led to this: it spends no question and slows no pace.
     pub polled: bool,
+    /// False after the clock has jumped ahead, for one confirm window: that so much time has passed is not known then.
+    pub steady: bool,
     pub rules: &'a Rules,
 }
 

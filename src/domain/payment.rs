@@ -223,9 +223,9 @@ impl Attempt {
 
     /// Whether another confirm may go out at all; under which n is another question.
     fn may_be_sent(&self, now: &Moment<'_>) -> bool {
-        let key_lives = now.at.ms_since(self.started_at) <= Rules::KEY_LIFETIME_MS;
+        let young = now.at.ms_since(self.started_at) <= Rules::SENT_FOR_MS;
         let undecided = self.doubted_decline.is_none() && self.settled.is_none();
-        key_lives && undecided && self.approval_sign == ApprovalSign::None
+        young && undecided && self.approval_sign == ApprovalSign::None
     }
 }
 

@@ -16,8 +16,10 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Toss forgets an idempotency key 15 days after its first use; an older attempt is only looked up. [toss: auth.md]
-    pub const KEY_LIFETIME_MS: i64 = 15 * 24 * 3_600 * 1_000;
+    /// How old an attempt may be when its confirm is sent, or sent again; an older one is only looked up. Toss takes a confirm
+    /// for ten minutes after the buyer's authorization, and forgets an idempotency key after 15 days [toss: auth.md]; and each
+    /// send begins a new confirm window, in which nothing ends.
+    pub const SENT_FOR_MS: i64 = 3_600 * 1_000;
 
     /// How old an attempt is when a question that Toss leaves unanswered calls a human: no outage lasts so long.
     pub const SILENCE_MS: i64 = 24 * 3_600 * 1_000;

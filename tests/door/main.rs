@@ -82,7 +82,9 @@ fn one_of(product: i64) -> Value {
 /// A server that knows one API key; on loopback, so that nobody may still buy.
 fn guarded() -> Plan {
     let hash = hex::encode(Sha256::digest(API_KEY));
-    House::plan().env("SERVER__API_KEYS", format!("sha256:{hash}"))
+    House::plan()
+        .env("SERVER__API_KEYS", format!("sha256:{hash}"))
+        .env("SANDBOX__ENABLED", true)
 }
 
 async fn on_the_shelf(house: &House, heard: &mut Heard) {

@@ -198,6 +198,7 @@ impl World {
             dice: Dice(0),
             transition: TransitionId::default(),
             polled: false,
+            steady: true,
             rules: &self.rulebook.rules,
         }
     }

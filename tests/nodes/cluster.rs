@@ -134,6 +134,34 @@ impl Cluster {
         assert_eq!(server.wait(LONG), Some(0), "{}", server.logged());
     }
 
+    /// One more, beside the others.
+    pub fn joins(&mut self, settings: &[(&str, &str)]) {
+        let node = beside(&self.nodes[0], plan(settings));
+        self.nodes.push(node);
+    }
+
+    /// How often an order's owner was taken for dead.
+    pub async fn takeovers(&self) -> i64 {
+        let taken = "SELECT count(*) FROM payment_history WHERE event = 'OWNER_LOST'";
+        self.number(taken).await
+    }
+
+    /// A confirm that nobody may live to answer.
+    pub fn sent_to(&self, node: usize, (order, key): &(Order, String)) -> JoinHandle<Option<Told>> {
+        let url = format!("{}/api/v1/payments/confirm", self.nodes[node].server.url);
+        let request = self
+            .first()
+            .client
+            .post(url)
+            .json(&House::confirm_body(order, key));
+        tokio::spawn(async move {
+            let reply = request.send().await.ok()?;
+            let status = reply.status();
+            let body = reply.json().await.ok()?;
+            Some(Told { status, body })
+        })
+    }
+
     pub fn restart(&mut self, node: usize) {
         self.nodes[node].restart(&[]);
     }

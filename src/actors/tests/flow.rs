@@ -177,6 +177,9 @@ async fn a_storm_on_an_order_that_is_not_loaded_starts_one_actor_and_one_flight(
     let heard = join_all((0..200).map(|_| stage.confirm(order, "key-a"))).await;
     assert!(heard.iter().all(|one| *one == heard[0] && is_paid(one)));
     assert_eq!((stage.confirms(), stage.directory.loaded().await), (1, 1));
+    // Two actors of one order would both have begun it: one of the writes is stale, and it was made.
+    let writes = stage.writes.load(Ordering::SeqCst);
+    assert_eq!(writes, 3, "a checkout, a beginning and an end");
 }
 
 /// What the gate believes is told by the journal, at once, in both directions.

@@ -28,6 +28,7 @@ fn moment(rules: &Rules, ms: i64) -> Moment<'_> {
         dice: Dice(u32::MAX),
         transition,
         polled: false,
+        steady: true,
         rules,
     }
 }

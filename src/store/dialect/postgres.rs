@@ -4,30 +4,11 @@
 //! Rows are locked `FOR NO KEY UPDATE`: the foreign keys of a new order only want its product's key to stay, and must not
 //! wait for whoever moves its stock.
 
-use sea_orm::sqlx::error::DatabaseError;
-use sea_orm::sqlx::postgres::PgDatabaseError;
+use super::{Batch, Retention, Sql, Telling, Together};
 
-use super::{Batch, Retention, Sql, Telling, Together, Verdict, is_constraint};
+mod verdict;
 
-pub(super) fn verdict(answer: &PgDatabaseError) -> Verdict {
-    /// Serialization failure and deadlock.
-    const COLLISIONS: [&str; 2] = ["40001", "40P01"];
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    /// What is wrong with the data, a constraint, or the statement's own words.
-    const REFUSALS: [&str; 4] = ["21", "22", "23", "42"];
-    let code = answer.code();
-    if COLLISIONS.contains(&code) {
-        Verdict::Collided
-    } else if code == LOCK_NOT_AVAILABLE {
-        Verdict::Blocked
-    } else if answer.is_unique_violation() {
-        Verdict::Taken
-    } else if is_constraint(answer) || REFUSALS.iter().any(|class| code.starts_with(class)) {
-        Verdict::Refused
-    } else {
-        Verdict::Unwell
-    }
-}
+pub(super) use verdict::verdict;
 
 /// The keys come in order, and each row is locked by a look-up of its own. Asked for as `= ANY (..) ORDER BY`, a young and
 /// unmeasured table is walked in the order of its index instead. What is read is what was there when the lock was had.

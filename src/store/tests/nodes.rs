@@ -1,11 +1,12 @@
 //! Who lives, by the database's clock; and who is due, where the living are left alone.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+use super::shared::on_each;
 use super::shop::*;
-use crate::domain::{Event, Incarnation, Payment};
+use crate::domain::{Event, Incarnation, Payment, Timestamp};
 use crate::store::{Change, Living, Share};
 
 const DEAD_AFTER: Duration = Duration::from_secs(600);
@@ -79,7 +80,7 @@ async fn what_a_living_node_has_in_progress_is_due_for_itself_alone() {
     let shop = Shop::with(10, 10).await;
     shop.store.share();
     let other = node(2);
-    shop.in_progress(&[(1, 1)], "a").await;
+    let asked = shop.in_progress(&[(1, 1)], "a").await;
     assert_eq!(due(&shop, 0, other).await, 1, "its owner was never there");
     register(&shop, ME, "a").await;
     assert_eq!(
@@ -95,6 +96,15 @@ async fn what_a_living_node_has_in_progress_is_due_for_itself_alone() {
     let none = Share::none();
     let mine = shop.store.due(NOW.plus_ms(later), ME, DEAD_AFTER, &none, 9);
     assert_eq!(mine.await.unwrap().len(), 1, "whatever its share is");
+    // Long after it: the heart beats, and nobody there looks after it.
+    let deadline = asked.next_attempt_at.unwrap();
+    let long_after = deadline.plus_ms(120_000);
+    let just_before = Timestamp::from_micros(long_after.micros() - 1);
+    for (now, found) in [(just_before, 0), (long_after, 1)] {
+        let whole = Share::whole();
+        let theirs = shop.store.due(now, other, DEAD_AFTER, &whole, 9);
+        assert_eq!(theirs.await.unwrap().len(), found, "{now:?}");
+    }
     shop.store.age_heartbeat(ME, DEAD_AFTER).await;
     assert_eq!(
         (due(&shop, 0, ME).await, due(&shop, 0, other).await),
@@ -168,4 +178,50 @@ async fn every_order_is_in_exactly_one_share() {
         all.sort_unstable();
         assert_eq!(seen, all, "{nodes} nodes");
     }
+}
+
+#[tokio::test]
+async fn times_are_the_same_in_every_time_zone() {
+    let shop = Shop::with(10, 0).await;
+    let before = shop.in_progress(&[(1, 1)], "k").await;
+    let seoul = match shop.writer().get_database_backend() {
+        sea_orm::DbBackend::MySql => "SET time_zone = '+09:00'",
+        sea_orm::DbBackend::Postgres => "SET TIME ZONE 'Asia/Seoul'",
+        _ => "SELECT 1",
+    };
+    for (pool, connections) in [(shop.writer(), 2), (shop.store.readers().pool, 4)] {
+        let connections = if shop.store.is_shared() {
+            connections
+        } else {
+            1
+        };
+        on_each(&pool, connections, seoul).await;
+    }
+    // The database's clock is an instant, and who lives by it lives.
+    let host = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_micros();
+    let host = Timestamp::from_micros(i64::try_from(host).unwrap());
+    let apart = shop.store.now().await.unwrap().ms_since(host).abs();
+    assert!(apart < 600_000, "{apart} ms");
+    shop.store.share();
+    let (incarnation, name) = (ME, "seoul".into());
+    let node = [
+        Change::Register { incarnation, name },
+        Change::Heartbeat { incarnation },
+    ];
+    assert_eq!(shop.commit(&node).await, [FREE, FREE]);
+    let lives = shop.store.lives(ME, Duration::from_secs(600)).await;
+    assert!(lives.unwrap(), "a heartbeat of just now");
+    assert_eq!(shop.load(&before).await, before);
+    let after = shop.in_progress(&[(1, 1)], "k2").await;
+    let paid = approved(&after);
+    shop.commit(&[Change::Advance(paid.clone())]).await;
+    let history = shop.store.history(after.order.id).await.unwrap();
+    let shop = shop.reopened().await;
+    assert_eq!(shop.load(&before).await, before);
+    assert_eq!(shop.load(&after).await, paid.next);
+    assert_eq!(history[2].at, paid.history.at);
+    assert_eq!(shop.store.history(after.order.id).await.unwrap(), history);
 }

@@ -104,6 +104,7 @@ pub fn step(payment: &Payment, event: Event) -> Transition {
         dice: Dice(0),
         transition: TransitionId(Uuid::now_v7()),
         polled: false,
+        steady: true,
         rules: &rules,
     };
     after(payment, event, &moment).unwrap()

@@ -14,8 +14,8 @@ pub(super) fn found_unconfirmed(
     now: &Moment<'_>,
 ) -> Change {
     let next = asking(payment, attempt)?;
-    let may_send = next.current_attempt()?.may_be_sent(now) && !asked_enough(&next, now);
-    if !ours || !may_send {
+    let may_send = next.current_attempt()?.may_be_sent(now);
+    if !ours || !may_send || spent(&next, now) {
         return ask_again(next, "unconfirmed at Toss, and no confirm may be sent", now);
     }
     send_again(next, claim, now)
@@ -116,7 +116,7 @@ pub(super) fn found_nothing(
         .filter(|a| a.number == attempt)?
         .clone();
     // By the time of the question: an answer that was held up for long says nothing about now.
-    let over = now.rules.window_over(current.may_send_until, asked.at);
+    let over = now.steady && now.rules.window_over(current.may_send_until, asked.at);
     let signed = payment.is_signed();
     if quiet {
         // Toss has shown us an account that waits for its deposit: it may come days later.
@@ -134,9 +134,7 @@ pub(super) fn found_nothing(
         ),
         (true, true) => fail(next, not_found(&current)),
         // Never answered, so the same key is safe: if the first call arrived after all, Toss replays its answer.
-        (true, false)
-            if !current.answered && current.may_be_sent(now) && !asked_enough(&next, now) =>
-        {
+        (true, false) if !current.answered && current.may_be_sent(now) => {
             send_again(next, asked.claim, now)
         }
         (true, false) => ask_again(next, "not found, within the confirm window", now),
@@ -179,12 +177,7 @@ fn spent(payment: &Payment, now: &Moment<'_>) -> bool {
         .current_attempt()
         .map(|attempt| attempt.may_send_until);
     let over = sent.is_none_or(|sent| now.rules.window_over(sent, now.at));
-    over && asked_enough(payment, now)
-}
-
-/// Then nothing is sent again either: each send begins a new confirm window, and one that never ends calls nobody.
-fn asked_enough(payment: &Payment, now: &Moment<'_>) -> bool {
-    payment.questions.saturating_add(1) >= now.rules.questions
+    now.steady && over && payment.questions.saturating_add(1) >= now.rules.questions
 }
 
 /// Back to IN_PROGRESS: with the next key if the last one was answered (Toss would replay that answer),

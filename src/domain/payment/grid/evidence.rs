@@ -101,6 +101,14 @@ fn not_found_is_evidence_only_after_the_confirm_window() {
             .status,
         Status::Failed
     );
+    // Nor where the clock has jumped: the call may have left a second ago.
+    let jumped = Moment {
+        steady: false,
+        ..past
+    };
+    let finding = nothing(true, last + 1);
+    let unsure = after(&answered, finding, &jumped).unwrap().next;
+    assert_eq!(unsure.status, Status::Unknown);
     // A send again moves the window.
     let later = after(&again, undecided(true), &past).unwrap().next;
     assert_eq!(

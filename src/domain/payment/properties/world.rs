@@ -195,6 +195,7 @@ impl World {
             dice: Dice(dice),
             transition,
             polled: false,
+            steady: true,
             rules: &RULES,
         }
     }
