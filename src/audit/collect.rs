@@ -60,6 +60,8 @@ impl Scope {
 pub struct Read {
     pub orders: u64,
     pub products: u64,
+    /// Approvals at Toss that were left out, see [`TossLedger::others`].
+    pub others: u64,
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -218,8 +220,7 @@ pub async fn transactions(
     from: Timestamp,
     to: Timestamp,
 ) -> Result<TossLedger, CollectFault> {
-    let mut entries: BTreeMap<String, TossEntry> = BTreeMap::new();
-    let mut after = None;
+    let (mut listed, mut after) = (Listed::default(), None);
     let earlier = from.plus_ms(-CLOCKS_APART_MS);
     loop {
         let page = toss.transactions(earlier, to, after.take()).await?;
@@ -228,44 +229,63 @@ pub async fn transactions(
             .last()
             .map(|transaction| transaction.transaction_key.clone());
         for transaction in page {
-            add(&mut entries, transaction, from);
+            listed.add(transaction, from);
         }
         if !more || after.is_none() {
-            return Ok(TossLedger {
-                payments: entries.into_values().collect(),
-            });
+            return Ok(listed.ledger());
         }
     }
 }
 
-fn add(entries: &mut BTreeMap<String, TossEntry>, transaction: TransactionObject, from: Timestamp) {
-    let is_early = transaction.executed_at().is_some_and(|at| at < from);
-    let entry = entries.entry(transaction.payment_key.clone());
-    let entry = entry.or_insert_with(|| TossEntry {
-        is_early,
-        ..TossEntry::default()
-    });
-    entry.is_early &= is_early;
-    entry.order_id = transaction.order_id;
-    entry.payment_key = transaction.payment_key;
-    let amount = transaction.amount;
-    match transaction.status {
-        PaymentStatus::Done => {
-            entry.approvals += 1;
-            entry.total_amount += amount;
-            entry.balance_amount += amount;
+/// What the list of transactions has said so far.
+#[derive(Default)]
+struct Listed {
+    /// By paymentKey.
+    entries: BTreeMap<String, TossEntry>,
+    others: u64,
+}
+
+impl Listed {
+    fn ledger(self) -> TossLedger {
+        TossLedger {
+            payments: self.entries.into_values().collect(),
+            others: self.others,
         }
-        // A refund is listed with the amount that went back.
-        PaymentStatus::Canceled | PaymentStatus::PartialCanceled => {
-            entry.balance_amount -= amount.abs();
-        }
-        PaymentStatus::Ready
-        | PaymentStatus::InProgress
-        | PaymentStatus::WaitingForDeposit
-        | PaymentStatus::Aborted
-        | PaymentStatus::Expired => {}
     }
-    entry.status = transaction.status.as_str().to_owned();
+
+    fn add(&mut self, transaction: TransactionObject, from: Timestamp) {
+        if !OrderId::may_be_ours(&transaction.order_id) {
+            self.others += u64::from(transaction.status == PaymentStatus::Done);
+            return;
+        }
+        let is_early = transaction.executed_at().is_some_and(|at| at < from);
+        let entry = self.entries.entry(transaction.payment_key.clone());
+        let entry = entry.or_insert_with(|| TossEntry {
+            is_early,
+            ..TossEntry::default()
+        });
+        entry.is_early &= is_early;
+        entry.order_id = transaction.order_id;
+        entry.payment_key = transaction.payment_key;
+        let amount = transaction.amount;
+        match transaction.status {
+            PaymentStatus::Done => {
+                entry.approvals += 1;
+                entry.total_amount += amount;
+                entry.balance_amount += amount;
+            }
+            // A refund is listed with the amount that went back.
+            PaymentStatus::Canceled | PaymentStatus::PartialCanceled => {
+                entry.balance_amount -= amount.abs();
+            }
+            PaymentStatus::Ready
+            | PaymentStatus::InProgress
+            | PaymentStatus::WaitingForDeposit
+            | PaymentStatus::Aborted
+            | PaymentStatus::Expired => {}
+        }
+        entry.status = transaction.status.as_str().to_owned();
+    }
 }
 
 #[cfg(test)]

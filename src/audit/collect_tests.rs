@@ -3,7 +3,9 @@
 
 use uuid::Uuid;
 
-use super::{Comparison, Kept, OrderId, Read, Scope, TossEntry, TossLedger, oldest, read_into};
+use super::{
+    Comparison, Kept, Listed, OrderId, Read, Scope, TossEntry, TossLedger, oldest, read_into,
+};
 use crate::audit::{Invariant, Terms, Violation};
 use crate::domain::{Order, Transition};
 use crate::store::tests::shop::*;
@@ -70,6 +72,7 @@ async fn an_audit_of_some_days_reads_their_orders_and_those_that_toss_approved_s
 
     let mut ledger = TossLedger {
         payments: vec![late, young],
+        others: 0,
     };
     let (read, found) = audit(&shop.store, &ledger, since).await;
     assert_eq!((read.orders, read.products, found), (2, 2, vec![]));
@@ -106,6 +109,7 @@ async fn an_order_that_cannot_be_read_is_told_as_such_and_is_no_stranger() {
     let shop = Shop::file_with(10, 0).await;
     let ledger = TossLedger {
         payments: vec![paid(&shop, &checkout(order(&[(1, 1)])), "k").await],
+        others: 0,
     };
     let broken = "UPDATE payments SET status = 'PAID'";
     shop.say(broken).await;
@@ -121,4 +125,56 @@ async fn an_order_that_cannot_be_read_is_told_as_such_and_is_no_stranger() {
         assert!(!strange, "{found:?}");
     }
     assert_eq!(oldest(&shop.store).await.unwrap(), None);
+}
+
+/// The shop's old system, its subscriptions, an order named by hand: whoever sells on the same account is nobody's loss.
+#[test]
+fn approvals_of_orders_that_payonce_cannot_have_named_are_counted_and_left_out() {
+    let from = NOW;
+    let mut listed = Listed::default();
+    let ours = OrderId::new(Uuid::now_v7()).to_string();
+    let early = OrderId::new(Uuid::now_v7()).to_string();
+    let lines = [
+        ("a", &*ours, "DONE", "2126-11-30T20:08:47+09:00", 500),
+        (
+            "a",
+            &*ours,
+            "PARTIAL_CANCELED",
+            "2126-11-30T20:09:47+09:00",
+            200,
+        ),
+        ("b", &*early, "DONE", "2016-11-30T20:08:47+09:00", 500),
+        ("c", "cafe24-77", "DONE", "2126-11-30T20:08:47+09:00", 1),
+        ("c", "cafe24-77", "CANCELED", "2126-11-30T20:08:48+09:00", 1),
+        (
+            "d",
+            "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+            "DONE",
+            "2126-11-30T20:08:47+09:00",
+            1,
+        ),
+    ];
+    for (key, order, status, at, amount) in lines {
+        let line = serde_json::json!({"transactionKey": key, "paymentKey": key, "orderId": order, "status": status,
+            "transactionAt": at, "amount": amount});
+        listed.add(serde_json::from_str(&line.to_string()).unwrap(), from);
+    }
+    let TossLedger { payments, others } = listed.ledger();
+    assert_eq!(others, 2);
+    let seen = |entry: &TossEntry| {
+        let TossEntry {
+            order_id,
+            approvals,
+            is_early,
+            ..
+        } = entry;
+        (
+            order_id.clone(),
+            *approvals,
+            entry.balance_amount,
+            *is_early,
+        )
+    };
+    let payments: Vec<_> = payments.iter().map(seen).collect();
+    assert_eq!(payments, [(ours, 1, 300, false), (early, 1, 500, true)]);
 }

@@ -80,6 +80,7 @@ fn clean() -> (OurRecord, TossLedger) {
     };
     let toss = TossLedger {
         payments: vec![entry],
+        others: 0,
     };
     (ours, toss)
 }

@@ -90,6 +90,9 @@ pub struct Outside {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TossLedger {
     pub payments: Vec<TossEntry>,
+    /// Approvals of orders that payonce cannot have named: of whoever else sells on this account.
+    #[serde(default)]
+    pub others: u64,
 }
 
 /// One paymentKey at Toss.

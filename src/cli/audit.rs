@@ -73,6 +73,7 @@ fn print_json(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
         "days": days,
         "orders": read.orders,
         "products": read.products,
+        "othersAtToss": read.others,
         "stockCompared": days.is_none(),
         "violations": seen.violations,
         "moving": seen.moving,
@@ -87,6 +88,12 @@ fn print(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
     }
     for violation in &seen.violations {
         println!("{violation}");
+    }
+    if read.others > 0 {
+        println!(
+            "left out: {} approvals of orders that payonce cannot have named; somebody else sells on this Toss account",
+            read.others
+        );
     }
     for product in &seen.moving {
         println!("product {product}: it moved while it was read; its stock could not be compared");
@@ -125,7 +132,8 @@ async fn look(
         ..Terms::default()
     };
     let mut comparison = Comparison::with(&ledger, terms);
-    let read = collect::read_into(&mut comparison, store, scope).await?;
+    let mut read = collect::read_into(&mut comparison, store, scope).await?;
+    read.others = ledger.others;
     Ok((read, comparison.end()))
 }
 

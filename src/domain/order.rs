@@ -26,6 +26,11 @@ impl OrderId {
         canonical.then_some(OrderId(id))
     }
 
+    /// Whether payonce may have named it so: its ids are UUIDs of version 7.
+    pub fn may_be_ours(text: &str) -> bool {
+        OrderId::parse(text).is_some_and(|id| id.0.get_version_num() == 7)
+    }
+
     /// Comes before every order that was named at this instant, or later.
     pub const fn earliest_of(at: Timestamp) -> OrderId {
         let ms = if at.micros() > 0 {
