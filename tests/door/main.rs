@@ -201,6 +201,8 @@ async fn of_a_confirm(house: &House, heard: &mut Heard) {
     let review = confirming(house, &odd, &key);
     let error = heard.on(house, review, "409 E03017 contact_shop").await;
     assert_eq!(error["orderId"], json!(odd.id));
+    assert_eq!(error["status"], "QUARANTINED");
+    assert_eq!(error["reason"], "WAITING_FOR_DEPOSIT");
 }
 
 async fn of_the_door(house: &House, heard: &mut Heard) {

@@ -74,9 +74,7 @@ fn never_tried(payment: &Payment, now: Timestamp) -> Verdict {
         Status::Done => conflict(KeyConflict::Paid),
         Status::InProgress | Status::Unknown => conflict(KeyConflict::InFlight),
         Status::Quarantined if payment.is_paid() => conflict(KeyConflict::Paid),
-        Status::Quarantined => Verdict::Answer(Answer::UnderReview {
-            order_id: payment.order.id,
-        }),
+        Status::Quarantined => Verdict::Answer(payment.under_review()),
         Status::Expired => not_payable(NotPayable::Expired),
         // The timer may not have been here yet; the deadline holds all the same.
         Status::Ready | Status::Failed if payment.expires_at <= now => {

@@ -3,7 +3,7 @@
 use super::super::money::Won;
 use super::super::order::{OrderId, PaymentKey};
 use super::super::outcome::Decline;
-use super::{Approval, Payment, Settled, Status};
+use super::{Approval, Payment, QuarantineReason, Settled, Status};
 
 /// Paid: what the receipt says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,7 @@ pub enum Answer {
     },
     UnderReview {
         order_id: OrderId,
+        reason: Option<QuarantineReason>,
     },
 }
 
@@ -62,12 +63,20 @@ impl Payment {
                     paid,
                 }
             }
-            None if self.status == Status::Quarantined => Answer::UnderReview { order_id },
+            None if self.status == Status::Quarantined => self.under_review(),
             None => Answer::Pending {
                 order_id,
                 status: self.status,
             },
         })
+    }
+
+    /// What everybody hears who names a paymentKey that nothing was said about.
+    pub fn under_review(&self) -> Answer {
+        Answer::UnderReview {
+            order_id: self.order.id,
+            reason: self.quarantine,
+        }
     }
 
     /// Some attempt took the money, as far as our record goes.

@@ -7,6 +7,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use super::problem::{Gateway, Problem, Shown, Wanting};
 use super::table::{self, Code, Next};
 use crate::actors::Refused;
+use crate::domain::payment::QuarantineReason;
 use crate::domain::rejection::{KeyConflict, NotPayable, Rejection};
 use crate::domain::{Decline, OrderId, ProductId, Status};
 use crate::http::routes::{product_url, status_url};
@@ -25,6 +26,7 @@ pub enum Refusal {
     },
     UnderReview {
         order: OrderId,
+        reason: Option<QuarantineReason>,
     },
     /// A change of the product whose outcome is not known yet; the product shows it.
     ProductPending {
@@ -178,8 +180,11 @@ impl Refusal {
                 status_url: Some(status_url(*order)),
                 ..Problem::default()
             },
-            Refusal::UnderReview { order } => Problem {
+            Refusal::UnderReview { order, reason } => Problem {
                 order_id: Some(Shown(*order)),
+                status: Some(Status::Quarantined.name()),
+                status_url: Some(status_url(*order)),
+                reason: reason.map(QuarantineReason::name),
                 ..Problem::default()
             },
             Refusal::ProductPending { product } => Problem {

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::payment::QuarantineReason;
 use crate::domain::rejection::{self, KeyConflict, Rejection, Shortage};
 use crate::domain::{Decline, OrderId, ProductId, Status, Won};
 
@@ -105,7 +106,9 @@ fn answers_to_a_confirm() -> Vec<Row> {
     let gateway = json!({"orderId": ID, "gateway": gateway});
     let url = format!("/api/v1/payments/{ID}");
     let waiting = json!({"orderId": ID, "status": "UNKNOWN", "statusUrl": url});
-    let review = Refusal::UnderReview { order };
+    let reason = Some(QuarantineReason::WaitingForDeposit);
+    let review = Refusal::UnderReview { order, reason };
+    let reviewed = json!({"orderId": ID, "status": "QUARANTINED", "statusUrl": url, "reason": "WAITING_FOR_DEPOSIT"});
     let product = ProductId::new(7).unwrap();
     let stock = json!({"productId": 7, "statusUrl": "/api/v1/products/7"});
     vec![
@@ -117,7 +120,7 @@ fn answers_to_a_confirm() -> Vec<Row> {
         ),
         (declined(false), "402 E03010 pay_again", gateway.clone()),
         (declined(true), "402 E03010 none", gateway),
-        (review, "409 E03017 contact_shop", json!({"orderId": ID})),
+        (review, "409 E03017 contact_shop", reviewed),
     ]
 }
 

@@ -103,9 +103,10 @@ fn say(heard: Heard) -> Result<HttpResponse, Refusal> {
             order: order_id,
             status,
         }),
-        Heard::Answer(Answer::UnderReview { order_id }) => {
-            Err(Refusal::UnderReview { order: order_id })
-        }
+        Heard::Answer(Answer::UnderReview { order_id, reason }) => Err(Refusal::UnderReview {
+            order: order_id,
+            reason,
+        }),
         Heard::Accepted { order, status } => accepted(order, status),
         Heard::Rejected(rejection) => Err(rejection.into()),
     }
@@ -313,7 +314,13 @@ mod tests {
             }),
             503
         );
-        assert_eq!(answered(Answer::UnderReview { order_id: order }), 409);
+        assert_eq!(
+            answered(Answer::UnderReview {
+                order_id: order,
+                reason: None
+            }),
+            409
+        );
         let accepted = || Heard::Accepted {
             order,
             status: Status::InProgress,
