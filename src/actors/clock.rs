@@ -1,7 +1,6 @@
 //! The one place where actors take time, chance and fresh names from.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -11,15 +10,34 @@ use crate::domain::{Dice, Incarnation, Moment, OrderId, Rules, Timestamp, Transi
 /// The wall clock and the rules that read it. Deadlines within a process use `tokio::time::Instant` instead:
 /// the wall clock may jump.
 ///
-/// Where several nodes share a database, the wall clock is the database's: whether a confirm window has passed must not
-/// depend on which host looks. Nor on a clock that jumps: where it has run ahead of the monotonic one, what Toss does not
-/// know is not believed for a while.
+/// Where several nodes share a database, the time is the database's, asked for now and then and counted on by the monotonic
+/// clock: whether a confirm window has passed must not depend on which host looks, nor on its wall clock. And where the time
+/// jumps ahead all the same, what Toss does not know is not believed for a while.
 #[derive(Clone, Debug)]
 pub struct Clock {
     rules: Arc<Rules>,
-    pace: Arc<Mutex<Pace>>,
-    /// How far this host's clock is behind, in microseconds.
-    behind: Arc<AtomicI64>,
+    run: Arc<Mutex<Run>>,
+}
+
+/// How the time runs.
+#[derive(Debug)]
+struct Run {
+    /// The shared time at an instant. Until it is known, the host's own is asked.
+    anchor: Option<(i64, Instant)>,
+    pace: Pace,
+}
+
+impl Run {
+    fn now(&self) -> i64 {
+        match self.anchor {
+            Some((micros, at)) => micros.saturating_add(micros_of(at.elapsed())),
+            None => host_micros(),
+        }
+    }
+}
+
+fn micros_of(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// More than the wall clock may gain on the monotonic one from one look to the next.
@@ -40,10 +58,11 @@ impl Pace {
     }
 
     fn see(&mut self, wall: i64, now: Instant) {
-        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
         let passed = now.saturating_duration_since(self.seen);
-        let gained = wall.saturating_sub(self.wall) - micros(passed);
-        if gained > micros(JUMP) {
+        let gained = wall
+            .saturating_sub(self.wall)
+            .saturating_sub(micros_of(passed));
+        if gained > micros_of(JUMP) {
             tracing::warn!(
                 ahead_ms = gained / 1_000,
                 "the clock jumped; until a confirm window has passed, what Toss does not know is not taken for unpaid"
@@ -64,38 +83,46 @@ const NOISE: i64 = 50_000;
 
 impl Clock {
     pub fn new(rules: Rules) -> Clock {
+        let pace = Pace::new(host_micros(), Instant::now());
+        let anchor = None;
         Clock {
             rules: Arc::new(rules),
-            pace: Arc::new(Mutex::new(Pace::new(host_micros(), Instant::now()))),
-            behind: Arc::new(AtomicI64::new(0)),
+            run: Arc::new(Mutex::new(Run { anchor, pace })),
         }
     }
 
+    /// Held for a few instructions, never across an await.
+    fn lock(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn now(&self) -> Timestamp {
-        let behind = self.behind.load(Ordering::Relaxed);
-        Timestamp::from_micros(host_micros().saturating_add(behind))
+        Timestamp::from_micros(self.lock().now())
     }
 
     /// As [`Clock::set`], before anything was decided by this clock: however far it is off is no jump.
-    pub fn start(&self, theirs: Timestamp, sent: i64) {
+    pub fn start(&self, theirs: Timestamp, sent: Instant) {
         self.set(theirs, sent);
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        *pace = Pace::new(self.now().micros(), Instant::now());
+        let mut run = self.lock();
+        run.pace = Pace::new(run.now(), Instant::now());
     }
 
-    /// The clock that all go by said so, asked at `sent` by this host's own and heard now.
-    pub fn set(&self, theirs: Timestamp, sent: i64) {
-        let heard = host_micros();
-        let on_the_way = heard.saturating_sub(sent);
-        let middle = sent.saturating_add(on_the_way / 2);
-        let behind = theirs.micros().saturating_sub(middle);
-        let before = self.behind.load(Ordering::Relaxed);
-        if behind.abs_diff(before) > NOISE.unsigned_abs() + on_the_way.unsigned_abs() / 2 {
+    /// The clock that all go by said so; it was asked at `sent`.
+    pub fn set(&self, theirs: Timestamp, sent: Instant) {
+        let mut run = self.lock();
+        let on_the_way = micros_of(sent.elapsed());
+        let (theirs, ours) = (theirs.micros().saturating_add(on_the_way / 2), run.now());
+        let behind = theirs.saturating_sub(ours);
+        let is_off = behind.saturating_abs() > NOISE.saturating_add(on_the_way / 2);
+        if is_off {
             tracing::info!(
                 behind_ms = behind / 1_000,
-                "this host's clock is not the database's; going by the database's"
+                "our clock is not the database's; going by the database's"
             );
-            self.behind.store(behind, Ordering::Relaxed);
+        }
+        if is_off || run.anchor.is_none() {
+            let time = if is_off { theirs } else { ours };
+            run.anchor = Some((time, Instant::now()));
         }
     }
 
@@ -116,15 +143,16 @@ impl Clock {
     /// The time, and whether it came here step by step.
     fn look(&self) -> (Timestamp, bool) {
         let window = Duration::from_millis(self.rules.confirm_window_ms.unsigned_abs());
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.lock();
         let before = Instant::now();
-        let now = self.now();
+        let now = run.now();
         let after = Instant::now();
         // Stopped between the two clocks, a process would see the wall clock jump.
         if after - before < JUMP / 4 {
-            pace.see(now.micros(), before);
+            run.pace.see(now, before);
         }
-        (now, pace.is_steady(after, window))
+        let steady = run.pace.is_steady(after, window);
+        (Timestamp::from_micros(now), steady)
     }
 
     pub fn new_change_id(&self) -> Uuid {
@@ -141,7 +169,7 @@ impl Clock {
 }
 
 /// This host's own clock.
-pub fn host_micros() -> i64 {
+fn host_micros() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -149,6 +177,7 @@ pub fn host_micros() -> i64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -175,33 +204,40 @@ mod tests {
         assert!(pace.is_steady(at(1_663), window));
     }
 
+    fn ahead(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(host_micros() + seconds * 1_000_000)
+    }
+
     #[test]
     fn a_moment_after_a_jump_is_not_steady() {
         let clock = Clock::new(Rules::default());
-        let sent = host_micros();
-        clock.start(Timestamp::from_micros(sent - 900_000_000), sent);
-        clock.start(Timestamp::from_micros(sent + 30), sent);
-        assert!(clock.moment().steady);
-        clock.set(Timestamp::from_micros(sent + 900_000_000), sent);
+        for seconds in [-900, 900, 0] {
+            clock.start(ahead(seconds), Instant::now());
+            assert!(clock.moment().steady, "whatever it is at the start");
+        }
+        clock.set(ahead(-900), Instant::now());
+        assert!(clock.moment().steady, "set back");
+        clock.set(ahead(0), Instant::now());
         assert!(!clock.moment().steady);
     }
 
     #[test]
     fn a_host_whose_clock_is_off_goes_by_the_one_that_all_share() {
         let clock = Clock::new(Rules::default());
-        let off = |clock: &Clock| clock.now().micros() - host_micros();
-        for minutes in [5_i64, -7, 0] {
-            let sent = host_micros();
-            clock.set(Timestamp::from_micros(sent + minutes * 60_000_000), sent);
-            let wrong = off(&clock) - minutes * 60_000_000;
-            assert!(wrong.abs() < 1_000_000, "{wrong} us off");
+        let off = |clock: &Clock, seconds| clock.now().ms_since(ahead(seconds)).abs();
+        for seconds in [300, -420, 0] {
+            clock.set(ahead(seconds), Instant::now());
+            assert!(off(&clock, seconds) < 1_000, "{seconds}");
         }
-        let sent = host_micros();
-        clock.set(Timestamp::from_micros(sent + 30_000), sent);
-        assert!(off(&clock) <= 0, "what is within the noise changes nothing");
+        let noise = Timestamp::from_micros(host_micros() + NOISE / 2);
+        clock.set(noise, Instant::now());
+        assert!(
+            clock.now() < Timestamp::from_micros(host_micros() + NOISE / 4),
+            "noise"
+        );
         // An answer that took a minute says little about seconds.
-        let long_ago = host_micros() - 60_000_000;
-        clock.set(Timestamp::from_micros(host_micros() - 20_000_000), long_ago);
-        assert!(off(&clock).abs() < 1_000_000);
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        clock.set(ahead(-20), long_ago);
+        assert!(off(&clock, 0) < 1_000);
     }
 }

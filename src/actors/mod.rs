@@ -25,7 +25,7 @@ pub use api::{
     CheckedOut, CheckoutIdempotency, CheckoutRequest, ConfirmRequest, Heard, HistoryView, Patience,
     PaymentView, ProductView, Refused, TraceId,
 };
-pub use clock::{Clock, host_micros};
+pub use clock::Clock;
 pub use crew::{Crew, CrewSettings};
 pub use directory::{CheckoutRules, Directory, DoorBounds};
 pub use housekeeper::RetentionLimits;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::{Instant, timeout};
 
-use super::clock::{Clock, host_micros};
+use super::clock::Clock;
 use super::journal::{NoVerdict, Write, Written};
 use super::membership::Membership;
 use super::payment::Hands;
@@ -129,7 +129,7 @@ impl NodeActor {
             if !due {
                 return;
             }
-            let sent = host_micros();
+            let sent = std::time::Instant::now();
             // A heartbeat waits behind this: rather a clock that is a little off than a node that looks dead. The question goes
             // on by itself: one that breaks off in the middle leaves its connection in the air.
             let asked = tokio::spawn(async move { store.now().await });

@@ -1,9 +1,9 @@
 //! What must be so, and is done, before anybody is served.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::AppFault;
-use crate::actors::{Clock, host_micros};
+use crate::actors::Clock;
 use crate::domain::Incarnation;
 use crate::settings::is_loopback_url;
 use crate::store::{Store, StoreFault};
@@ -41,7 +41,7 @@ pub(super) async fn prepare(what: Preparing) -> Result<[u8; 32], AppFault> {
     }
     fault_point!(DemoDataIn);
     // By the database's clock, as everywhere that several nodes must agree.
-    let asked = host_micros();
+    let asked = Instant::now();
     let now = store.now().await?;
     if store.is_shared() {
         clock.start(now, asked);

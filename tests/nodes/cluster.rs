@@ -1,5 +1,6 @@
 //! Several servers on one database and one Toss.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
@@ -41,6 +42,17 @@ fn plan(settings: &[(&str, &str)]) -> Plan {
         .fold(plan, |plan, (name, value)| plan.env(name, value))
 }
 
+/// A process with a wall clock of its own.
+fn with_other_time(plan: Plan) -> Plan {
+    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+    assert!(
+        Path::new(library).exists(),
+        "this test needs libfaketime at {library}"
+    );
+    plan.process_env("LD_PRELOAD", library)
+        .process_env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+}
+
 /// The next node beside a first one.
 fn beside(first: &House, plan: Plan) -> House {
     plan.on(&first.store)
@@ -60,22 +72,20 @@ impl Cluster {
 
     /// Nodes whose wall clocks are off by so much, as libfaketime writes it.
     pub async fn apart(offsets: &[&str]) -> Cluster {
-        let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-        assert!(
-            std::path::Path::new(library).exists(),
-            "this test needs libfaketime at {library}"
-        );
-        let late = |offset: &str| {
-            plan(&[])
-                .process_env("LD_PRELOAD", library)
-                .process_env("FAKETIME", offset)
-                .process_env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        };
+        let late = |offset: &str| with_other_time(plan(&[])).process_env("FAKETIME", offset);
         let mut nodes = vec![late(offsets[0]).own_toss().start()];
         for offset in &offsets[1..] {
             nodes.push(beside(&nodes[0], late(offset)));
         }
         Cluster::opened(nodes).await
+    }
+
+    /// One node, whose wall clock is off by what the file says now.
+    pub async fn stepped_by(file: &Path, settings: &[(&str, &str)]) -> Cluster {
+        let plan = with_other_time(plan(settings))
+            .process_env("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap())
+            .process_env("FAKETIME_NO_CACHE", "1");
+        Cluster::opened(vec![plan.own_toss().start()]).await
     }
 
     /// Nodes that find nothing and do not wait for one another.

@@ -1,4 +1,7 @@
 //! Who takes an order over from whom: from the dead, each order once; from the living and from those who leave, nobody.
+//! And what a clock that jumps does to an order that is asked about: nothing.
+
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::StatusCode;
@@ -87,4 +90,56 @@ async fn a_node_that_is_told_to_leave_beats_until_its_last_confirm_is_settled() 
         assert_eq!(house.counted(order, "lookups").await, 0);
     }
     cluster.first().audit();
+}
+
+/// The confirm left a moment ago, Toss does not know it yet, and the host's clock is set forward: no window has passed.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
+async fn a_clock_that_is_set_forward_makes_no_early_not_found_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("offset");
+    std::fs::write(&file, "+0").unwrap();
+    let quick = [
+        ("RECOVERY__TICK_MS", "50"),
+        ("RECOVERY__BACKOFF_MIN_MS", "50"),
+        ("RECOVERY__BACKOFF_MAX_MS", "100"),
+        ("CONFIRM__FLIGHT_BUDGET_MS", "200"),
+        // Toss resets many a call, and is asked on.
+        ("BREAKER__FAILURES", "100000"),
+        ("BREAKER__SAMPLE", "100000"),
+    ];
+    let cluster = Cluster::stepped_by(&file, &quick).await;
+    let house = cluster.first();
+    let unknown = json!({"kind": "error", "code": "NOT_FOUND_PAYMENT", "keepOpen": true});
+    let lost = json!([
+        {"on": "confirm", "do": {"kind": "reset_before"}},
+        {"on": "lookup", "do": unknown},
+    ]);
+    house.faults(lost).await;
+    let wave = cluster.wave(20).await;
+    let calls: Vec<_> = wave.iter().map(|one| cluster.sent_to(0, one)).collect();
+    cluster.wait_for_unfinished(20).await;
+    let asked = async || {
+        let mut lookups = 0;
+        for (order, _) in &wave {
+            lookups += house.counted(order, "lookups").await;
+        }
+        lookups
+    };
+    std::fs::write(&file, "+20m").unwrap();
+    let before = asked().await;
+    while asked().await < before + 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let failed = "SELECT count(*) FROM payments WHERE status = 'FAILED'";
+    assert_eq!(cluster.number(failed).await, 0);
+    house.heal().await;
+    cluster.wait_for_unfinished_at_most(0).await;
+    for (order, _) in &wave {
+        assert_eq!(house.approvals(order).await, 1);
+    }
+    for call in calls {
+        call.await.unwrap();
+    }
+    house.audit();
 }
