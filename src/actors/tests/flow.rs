@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{PLAN, Plan, is_paid, stage};
+use super::{PLAN, Plan, is_paid, stage, until};
 use crate::actors::api::Heard;
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::product::{Products, Reserve};
@@ -180,6 +180,33 @@ async fn a_storm_on_an_order_that_is_not_loaded_starts_one_actor_and_one_flight(
     // Two actors of one order would both have begun it: one of the writes is stale, and it was made.
     let writes = stage.writes.load(Ordering::SeqCst);
     assert_eq!(writes, 3, "a checkout, a beginning and an end");
+}
+
+/// The database is slow, and everybody wants one order that is not in memory.
+#[actix::test]
+async fn callers_beyond_a_few_do_not_wait_for_an_order_to_be_loaded() {
+    let plan = Plan {
+        idle: Duration::from_millis(50),
+        loading: 3,
+        ..PLAN
+    };
+    let stage = stage(plan, None).await;
+    let order = stage.order(1).await;
+    until("nobody is loaded", async || {
+        stage.directory.loaded().await == 0
+    })
+    .await;
+    let readers = stage.hands.store.hold_readers().await;
+    let calls = join_all((0..10).map(|_| stage.confirm(order, "key-a")));
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        drop(readers);
+    };
+    let (heard, ()) = tokio::join!(calls, later);
+    let is_busy = |one: &&Heard| matches!(one, Heard::Rejected(Rejection::Busy { .. }));
+    assert_eq!(heard.iter().filter(is_busy).count(), 7, "{heard:?}");
+    assert_eq!(heard.iter().filter(|one| is_paid(one)).count(), 3);
+    assert_eq!(stage.confirms(), 1);
 }
 
 /// What the gate believes is told by the journal, at once, in both directions.

@@ -212,6 +212,7 @@ struct Ways {
 #[derive(Clone, Copy)]
 struct Plan {
     idle: Duration,
+    loading: usize,
     most_waiters: usize,
     queue: usize,
     confirms: usize,
@@ -223,6 +224,7 @@ struct Plan {
 
 const PLAN: Plan = Plan {
     idle: Duration::from_secs(60),
+    loading: 1_000,
     most_waiters: 10_000,
     queue: 1_000,
     confirms: 10_000,
@@ -352,7 +354,7 @@ fn stage_in(world: &World, plan: Plan, ways: Ways, shut: Option<Arc<Notify>>) ->
     });
     let limits = ShardLimits {
         idle: plan.idle,
-        loading: 1_000,
+        loading: plan.loading,
     };
     let shard = Shard::new(hands.clone(), limits).start();
     let rules = CheckoutRules {
