@@ -24,10 +24,7 @@ pub enum Health {
 impl Health {
     pub(super) fn of<T>(status: u16, heard: &Heard<T>) -> Health {
         if heard.is_misconfigured() {
-            return match heard.is_about_one() {
-                true => Health::Faulty,
-                false => Health::KeyRefused,
-            };
+            return Health::KeyRefused;
         }
         match (status, heard.recognised) {
             (500.., _) => Health::Faulty,
@@ -43,7 +40,7 @@ mod tests {
     use super::super::reading;
     use super::*;
 
-    /// Our wrong key is told apart from a buyer's paymentKey that another shop's page made; whatever else Toss itself says below 500 is a healthy answer.
+    /// Our wrong key is told apart; whatever else Toss itself says below 500 is a healthy answer.
     #[test]
     fn only_what_toss_does_not_say_itself_or_cannot_answer_is_a_fault() {
         let html = "<html>".to_owned();
@@ -54,7 +51,7 @@ mod tests {
             (409, said("IDEMPOTENT_REQUEST_PROCESSING"), Health::Well),
             (401, said("A_CODE_OF_NEXT_YEAR"), Health::Well),
             (401, said("UNAUTHORIZED_KEY"), Health::KeyRefused),
-            (400, said("INVALID_API_KEY"), Health::Faulty),
+            (401, said("INVALID_API_KEY"), Health::KeyRefused),
             (403, said("INCORRECT_BASIC_AUTH_FORMAT"), Health::KeyRefused),
             (500, said("REJECT_CARD_PAYMENT"), Health::Faulty),
             (502, html.clone(), Health::Faulty),

@@ -42,12 +42,6 @@ impl<T> Heard<T> {
     pub fn is_misconfigured(&self) -> bool {
         self.code.as_deref().is_some_and(codes::is_misconfigured)
     }
-
-    /// Our secret key and the client key do not belong together, says Toss [toss: error codes]: ours may be wrong, or the page
-    /// that made this one paymentKey was another shop's. Many in a row tell.
-    pub fn is_about_one(&self) -> bool {
-        self.code.as_deref() == Some("INVALID_API_KEY")
-    }
 }
 
 /// What arrived, by its shape.
