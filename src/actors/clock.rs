@@ -22,17 +22,43 @@ pub struct Clock {
 /// How the time runs.
 #[derive(Debug)]
 struct Run {
-    /// The shared time at an instant. Until it is known, the host's own is asked.
-    anchor: Option<(i64, Instant)>,
+    /// Until the shared time is known, the host's own is asked.
+    anchor: Option<Anchor>,
     pace: Pace,
+}
+
+/// The shared time at an instant, and what the host's clocks said then.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    time: i64,
+    at: Instant,
+    wall: i64,
+}
+
+impl Anchor {
+    fn here(time: i64) -> Anchor {
+        let (at, wall) = (Instant::now(), host_micros());
+        Anchor { time, at, wall }
+    }
+
+    fn passed(&self) -> i64 {
+        micros_of(self.at.elapsed())
+    }
 }
 
 impl Run {
     fn now(&self) -> i64 {
-        match self.anchor {
-            Some((micros, at)) => micros.saturating_add(micros_of(at.elapsed())),
-            None => host_micros(),
-        }
+        self.anchor.map_or_else(host_micros, |anchor| {
+            anchor.time.saturating_add(anchor.passed())
+        })
+    }
+
+    /// The monotonic clock stands still while a host is suspended; its wall clock does not.
+    fn latest(&self) -> i64 {
+        self.anchor.map_or_else(host_micros, |anchor| {
+            let slept = host_micros().saturating_sub(anchor.wall);
+            anchor.time.saturating_add(anchor.passed().max(slept))
+        })
     }
 }
 
@@ -42,6 +68,9 @@ fn micros_of(span: Duration) -> i64 {
 
 /// More than the wall clock may gain on the monotonic one from one look to the next.
 const JUMP: Duration = Duration::from_secs(2);
+
+/// Longer than a question and the writing of its answer may take: what was asked too early is written within it.
+const OLDEST_ANSWER: Duration = Duration::from_secs(120);
 
 /// How the wall clock goes, by the monotonic one.
 #[derive(Debug)]
@@ -100,6 +129,12 @@ impl Clock {
         Timestamp::from_micros(self.lock().now())
     }
 
+    /// Not earlier than now, for the end of a right to send: journaled too early, others would believe that nothing can arrive
+    /// any more. It may be as much later as the host's clock was set forward a moment ago.
+    pub fn latest(&self) -> Timestamp {
+        Timestamp::from_micros(self.lock().latest())
+    }
+
     /// As [`Clock::set`], before anything was decided by this clock: however far it is off is no jump.
     pub fn start(&self, theirs: Timestamp, sent: Instant) {
         self.set(theirs, sent);
@@ -120,10 +155,8 @@ impl Clock {
                 "our clock is not the database's; going by the database's"
             );
         }
-        if is_off || run.anchor.is_none() {
-            let time = if is_off { theirs } else { ours };
-            run.anchor = Some((time, Instant::now()));
-        }
+        // Each time: what the host's own clocks have done until now is past.
+        run.anchor = Some(Anchor::here(if is_off { theirs } else { ours }));
     }
 
     /// Now, for one decision: the dice are thrown and the transition is named afresh. UUID v7, because
@@ -143,6 +176,7 @@ impl Clock {
     /// The time, and whether it came here step by step.
     fn look(&self) -> (Timestamp, bool) {
         let window = Duration::from_millis(self.rules.confirm_window_ms.unsigned_abs());
+        let window = window + OLDEST_ANSWER;
         let mut run = self.lock();
         let before = Instant::now();
         let now = run.now();
@@ -235,6 +269,15 @@ mod tests {
             clock.now() < Timestamp::from_micros(host_micros() + NOISE / 4),
             "noise"
         );
+        // A host that was suspended: the monotonic clock stood still.
+        clock.lock().anchor = Some(Anchor {
+            wall: host_micros() - 60_000_000,
+            ..Anchor::here(host_micros())
+        });
+        assert!(off(&clock, 0) < 1_000);
+        assert!(clock.latest().ms_since(ahead(60)).abs() < 1_000);
+        clock.set(ahead(0), Instant::now());
+        assert!(clock.latest().ms_since(ahead(0)).abs() < 1_000);
         // An answer that took a minute says little about seconds.
         let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
         clock.set(ahead(-20), long_ago);

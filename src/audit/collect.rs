@@ -267,7 +267,9 @@ impl Listed {
         entry.is_early &= is_early;
         entry.order_id = transaction.order_id;
         entry.payment_key = transaction.payment_key;
-        let amount = transaction.amount;
+        // In another currency it is no amount of ours, and the order says so.
+        let is_won = ["", "KRW"].contains(&&*transaction.currency);
+        let amount = transaction.amount.filter(|_| is_won).unwrap_or(0);
         match transaction.status {
             PaymentStatus::Done => {
                 entry.approvals += 1;

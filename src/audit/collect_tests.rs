@@ -159,8 +159,11 @@ fn approvals_of_orders_that_payonce_cannot_have_named_are_counted_and_left_out()
             "transactionAt": at, "amount": amount});
         listed.add(serde_json::from_str(&line.to_string()).unwrap(), from);
     }
+    let dollars = r#"{"transactionKey": "e", "paymentKey": "e", "orderId": "cafe24-78", "status": "DONE",
+        "currency": "USD", "amount": 12.5}"#;
+    listed.add(serde_json::from_str(dollars).unwrap(), from);
     let TossLedger { payments, others } = listed.ledger();
-    assert_eq!(others, 2);
+    assert_eq!(others, 3);
     let seen = |entry: &TossEntry| {
         let TossEntry {
             order_id,

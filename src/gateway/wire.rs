@@ -253,8 +253,9 @@ pub struct TransactionObject {
     pub transaction_at: String,
     #[serde(default, deserialize_with = "lenient")]
     pub currency: String,
-    #[serde(deserialize_with = "won")]
-    pub amount: i64,
+    /// As [`PaymentObject::total_amount`].
+    #[serde(deserialize_with = "whole")]
+    pub amount: Option<i64>,
 }
 
 /// Reads a field that nothing depends on: whatever is not a `T` reads as `T::default()`.

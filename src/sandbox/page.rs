@@ -353,7 +353,7 @@ fn transaction_object(
         status: payment.status_after(cancels, now),
         transaction_at: line.at.rfc3339(),
         currency: CURRENCY.to_owned(),
-        amount,
+        amount: Some(amount),
     }
 }
 

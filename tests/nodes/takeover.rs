@@ -1,7 +1,7 @@
 //! Who takes an order over from whom: from the dead, each order once; from the living and from those who leave, nobody.
 //! And what a clock that jumps does to an order that is asked about: nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::StatusCode;
@@ -44,12 +44,15 @@ async fn the_orders_of_the_dead_are_shared_out_and_each_is_taken_over_once() {
 async fn a_node_that_starts_takes_nothing_from_a_living_one_of_the_same_name() {
     let name = [("NODE__NAME", "payonce-twin")];
     let mut cluster = Cluster::of(1, &name).await;
-    let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 6_000}}]);
+    let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 12_000}}]);
     cluster.first().faults(slow).await;
     let wave = cluster.wave(10).await;
     let calls: Vec<_> = wave.iter().map(|one| cluster.sent_to(0, one)).collect();
     cluster.wait_for_unfinished(10).await;
     cluster.joins(&name);
+    // It is at work while they are still out.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    cluster.wait_for_unfinished(10).await;
     for told in join_all(calls).await {
         let told = told.unwrap().expect("an answer");
         assert_eq!(told.status, StatusCode::OK, "{told:?}");
@@ -69,10 +72,10 @@ async fn a_node_that_starts_takes_nothing_from_a_living_one_of_the_same_name() {
 async fn a_node_that_is_told_to_leave_beats_until_its_last_confirm_is_settled() {
     let quick = [
         ("NODE__HEARTBEAT_MS", "250"),
-        ("NODE__DEAD_AFTER_MS", "2000"),
+        ("NODE__DEAD_AFTER_MS", "4000"),
     ];
     let mut cluster = Cluster::of(2, &quick).await;
-    let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 6_000}}]);
+    let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 10_000}}]);
     cluster.first().faults(slow).await;
     let wave = cluster.wave(10).await;
     let calls: Vec<_> = wave.iter().map(|one| cluster.sent_to(1, one)).collect();
@@ -128,10 +131,13 @@ async fn a_clock_that_is_set_forward_makes_no_early_not_found_true() {
     };
     std::fs::write(&file, "+20m").unwrap();
     let before = asked().await;
+    let failed = "SELECT count(*) FROM payments WHERE status = 'FAILED'";
+    let until = Instant::now() + Duration::from_secs(60);
     while asked().await < before + 200 {
+        assert_eq!(cluster.number(failed).await, 0);
+        assert!(Instant::now() < until, "nobody asks");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let failed = "SELECT count(*) FROM payments WHERE status = 'FAILED'";
     assert_eq!(cluster.number(failed).await, 0);
     house.heal().await;
     cluster.wait_for_unfinished_at_most(0).await;

@@ -166,7 +166,7 @@ impl Hands {
         let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
         let claim = Claim {
             owner: self.membership.current()?,
-            deadline: self.clock.now().plus_ms(ms),
+            deadline: self.clock.latest().plus_ms(ms),
         };
         Some(Term { claim, send_by })
     }

@@ -15,7 +15,7 @@ mod resolved;
 
 use found::{
     Asked, ask_again, asking, found_canceled, found_ended, found_foreign, found_nothing,
-    found_unconfirmed, unanswered,
+    found_unconfirmed, found_waiting, unanswered,
 };
 use resolved::resolved;
 
@@ -75,11 +75,7 @@ fn changed(payment: &Payment, event: &Event, now: &Moment<'_>) -> Change {
         } => found_unconfirmed(payment, *attempt, *claim, *ours, now),
         Event::FoundEnded { attempt, decline } => found_ended(payment, *attempt, decline, now),
         Event::FoundCanceled { attempt } => found_canceled(payment, *attempt, now),
-        Event::FoundWaitingForDeposit { attempt } => {
-            let reason = QuarantineReason::WaitingForDeposit;
-            asking(payment, *attempt)
-                .and_then(|next| quarantine(next, reason, StockMove::None, now))
-        }
+        Event::FoundWaitingForDeposit { attempt } => found_waiting(payment, *attempt, now),
         Event::FoundForeign { attempt } => found_foreign(payment, *attempt, now),
         Event::FoundNothing {
             attempt,

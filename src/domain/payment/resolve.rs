@@ -369,6 +369,9 @@ fn unpaid(stands: &[Stand<'_>], window: &Window<'_>) -> Result<Ruled, Refusal> {
     Ok(Ruled { paid: None, ended })
 }
 
+/// A virtual account may be valid for 2,160 hours, and a bank be late by one. [toss: SDK v2]
+const LONGEST_DEPOSIT_MS: i64 = 2_161 * 3_600 * 1_000;
+
 /// What "not found" is judged by.
 struct Window<'a> {
     payment: &'a Payment,
@@ -428,7 +431,9 @@ impl Window<'_> {
         }
         let current = self.payment.current_attempt();
         let is_current = current.is_some_and(|current| current.number == attempt.number);
-        if is_current && self.payment.quarantine == Some(QuarantineReason::WaitingForDeposit) {
+        let waiting = self.payment.quarantine == Some(QuarantineReason::WaitingForDeposit);
+        let may_come = asked_at.ms_since(attempt.may_send_until) <= LONGEST_DEPOSIT_MS;
+        if is_current && waiting && may_come {
             return Err(Refusal::AccountShown(about));
         }
         match attempt.approval_sign {

@@ -72,6 +72,20 @@ pub(super) fn found_canceled(payment: &Payment, attempt: u8, now: &Moment<'_>) -
     }
 }
 
+/// Written down, whatever a human was called for: an account that was shown is not forgotten for a "not found".
+pub(super) fn found_waiting(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
+    let reason = QuarantineReason::WaitingForDeposit;
+    let news = payment.quarantine != Some(reason) && payment.may_settle_itself();
+    let next = match payment.status {
+        Status::Quarantined if news => payment
+            .current_attempt()
+            .filter(|current| current.number == attempt)
+            .map(|_| payment.clone()),
+        _ => asking(payment, attempt),
+    };
+    next.and_then(|next| quarantine(next, reason, StockMove::None, now))
+}
+
 /// A buyer who replays another order's paymentKey must not lock up stock; but one look-up may be a mix-up.
 pub(super) fn found_foreign(payment: &Payment, attempt: u8, now: &Moment<'_>) -> Change {
     let mut next = asking(payment, attempt)?;
@@ -165,7 +179,9 @@ pub(super) fn ask_again(mut next: Payment, why: &str, now: &Moment<'_>) -> Chang
 /// alone, and then nobody would ever see it.
 pub(super) fn unanswered(next: Payment, why: &str, now: &Moment<'_>) -> Change {
     let begun = next.current_attempt()?.started_at;
-    if now.at.ms_since(begun) > Rules::SILENCE_MS {
+    // Often enough, too: a server that was off for a day has not asked.
+    let asked = now.steady && next.rounds >= now.rules.questions;
+    if asked && now.at.ms_since(begun) > Rules::SILENCE_MS {
         return quarantine(next, QuarantineReason::QuestionsSpent, StockMove::None, now);
     }
     rest_unknown(next, Some(why.into()), now)

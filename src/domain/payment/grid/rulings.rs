@@ -331,6 +331,23 @@ fn a_not_found_ends_no_account_that_toss_has_shown() {
     let refused = weigh(&waiting, Ruling::Failed, &nothing);
     assert_eq!(refused, Err(Refusal::AccountShown(about_first())));
     assert_eq!(weigh(&spent(), Ruling::Failed, &nothing), Ok(()));
+    // Shown while a human had been called for something else, and asked about quietly.
+    let shown = Event::FoundWaitingForDeposit { attempt: 1 };
+    let late = moment(&rules, 40 * MINUTE_MS);
+    let kept = after(&spent(), shown, &late).unwrap().next;
+    assert_eq!(kept.quarantine, Some(QuarantineReason::WaitingForDeposit));
+    let not_found = Event::FoundNothing {
+        attempt: 1,
+        claim: claim(1, 0),
+        ours: true,
+        asked_at: at(60 * MINUTE_MS),
+    };
+    let quiet = after(&kept, not_found, &moment(&rules, 60 * MINUTE_MS));
+    assert!(quiet.is_err(), "{quiet:?}");
+    // No account is valid for so long.
+    let mut forgotten = evidence(vec![Finding::NotFound]);
+    forgotten.asked_at = at(91 * 24 * 60 * MINUTE_MS);
+    assert_eq!(weigh(&waiting, Ruling::Failed, &forgotten), Ok(()));
 }
 
 #[test]
