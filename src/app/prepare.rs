@@ -63,8 +63,11 @@ pub(super) async fn prepare(what: Preparing) -> Result<[u8; 32], AppFault> {
 /// The Toss beyond this machine at which one of the newest orders was tried, if any was.
 async fn paid_elsewhere(store: &Store) -> Result<Option<String>, StoreFault> {
     for order in store.recent(NEWEST).await? {
-        let Some(payment) = store.load(order.order).await? else {
-            continue;
+        let payment = match store.load(order.order).await {
+            Ok(Some(payment)) => payment,
+            // The audit names it.
+            Ok(None) | Err(StoreFault::Broken { .. }) => continue,
+            Err(fault) => return Err(fault),
         };
         for attempt in payment.attempts {
             let gateway = attempt.gateway.to_string();
