@@ -103,9 +103,19 @@ impl NodeActor {
         // Before it leaves: the database's clock stamps it later, so others count from later than we do.
         let sent = Instant::now();
         let (journal, look) = (self.journal.clone(), self.set_the_clock());
-        let written = async move {
+        let look = match self.row {
             // First: who may act goes by the clock that all share.
-            look.await;
+            Row::Missing => Some(look),
+            // A beat waits for nothing.
+            Row::There | Row::Closed => {
+                ctx.spawn(look.into_actor(self));
+                None
+            }
+        };
+        let written = async move {
+            if let Some(look) = look {
+                look.await;
+            }
             journal.send(Write::new(change)).await
         };
         let written = written.into_actor(self);
@@ -130,8 +140,8 @@ impl NodeActor {
                 return;
             }
             let sent = std::time::Instant::now();
-            // A heartbeat waits behind this: rather a clock that is a little off than a node that looks dead. The question goes
-            // on by itself: one that breaks off in the middle leaves its connection in the air.
+            // A node's first beat waits behind this: rather a clock that is a little off than a node that looks dead. The
+            // question goes on by itself: one that breaks off in the middle leaves its connection in the air.
             let asked = tokio::spawn(async move { store.now().await });
             if let Ok(Ok(Ok(theirs))) = timeout(CLOCK_ANSWER, asked).await {
                 clock.set(theirs, sent);

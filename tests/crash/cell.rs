@@ -124,7 +124,7 @@ async fn live_and_die(cell: &Cell, shop: &mut Shop) -> Result<Ran> {
         .as_deref()
         .is_some_and(|rest| rest == cell.outcome.rest().0);
     let settled = settled.then(|| ready.elapsed());
-    check(cell, shop, &story, rest.as_deref()).await?;
+    check(cell, shop, &story, rest.as_deref(), died).await?;
     Ok(Ran {
         hit: died,
         settled,
@@ -279,7 +279,13 @@ async fn settle(cell: &Cell, shop: &mut Shop, story: &Story) -> Result<Option<St
     }
 }
 
-async fn check(cell: &Cell, shop: &mut Shop, story: &Story, rest: Option<&str>) -> Result<()> {
+async fn check(
+    cell: &Cell,
+    shop: &mut Shop,
+    story: &Story,
+    rest: Option<&str>,
+    died: bool,
+) -> Result<()> {
     if let (Some(order), Some(rest)) = (&story.order, rest) {
         let calls = shop.counted(order, "confirmCalls").await?;
         let approvals = shop.counted(order, "approvals").await?;
@@ -299,8 +305,10 @@ async fn check(cell: &Cell, shop: &mut Shop, story: &Story, rest: Option<&str>) 
                 "{rest} after {calls} calls and {:?}",
                 story.answers
             );
+            // A node that could not say in time that it lives refuses a confirm, and never comes to the point.
+            let reached = died || cell.first.is_some();
             ensure!(
-                !story.confirmed || !follows_the_intent(point),
+                !story.confirmed || !reached || !follows_the_intent(point),
                 "{rest}, and the intent was durable"
             );
         } else {
