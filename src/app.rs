@@ -40,7 +40,7 @@ pub enum AppFault {
     #[error("a start-up task broke off")]
     Join(#[from] tokio::task::JoinError),
     #[error(
-        "PAYONCE_TOSS__SECRET_KEY wants a secret key: this database has orders that were paid at {0}, and a sandbox \
+        "PAYONCE_TOSS__SECRET_KEY wants a secret key: this database has orders that were tried at {0}, and a sandbox \
          approves for free (PAYONCE_SANDBOX__ENABLED=true if that is what you want)"
     )]
     KeyForgotten(String),

@@ -46,6 +46,7 @@ struct Series {
     key_refused: IntGauge,
     backlog: IntGauge,
     oldest: Gauge,
+    unknown: IntGauge,
     quarantined: IntGauge,
     waiters: IntGauge,
     actors: IntGauge,
@@ -80,6 +81,7 @@ impl Metrics {
             key_refused: new.gauge("payonce_gateway_key_refused", KEY_REFUSED)?,
             backlog: new.gauge("payonce_recovery_backlog", BACKLOG)?,
             oldest: new.oldest()?,
+            unknown: new.gauge("payonce_unknown", UNKNOWN)?,
             quarantined: new.gauge("payonce_quarantined", QUARANTINED)?,
             waiters: new.gauge("payonce_waiters", WAITERS)?,
             actors: new.gauge("payonce_live_actors", ACTORS)?,
@@ -171,8 +173,10 @@ impl Metrics {
         self.0.oldest.set(oldest.as_secs_f64());
     }
 
-    pub fn quarantined(&self, count: u64) {
-        self.0.quarantined.set(whole(count));
+    /// How many payments nobody knows the outcome of, and how many wait for a human.
+    pub fn unsettled(&self, unknown: u64, quarantined: u64) {
+        self.0.unknown.set(whole(unknown));
+        self.0.quarantined.set(whole(quarantined));
     }
 
     /// A caller who waits, until the guard is dropped.
@@ -242,6 +246,7 @@ const OPENINGS: &str = "Times that the breaker went from closed to open.";
 const KEY_REFUSED: &str = "1 while the breaker is open because the gateway refuses our secret key.";
 const BACKLOG: &str = "Unfinished payments whose time to be asked about has come.";
 const OLDEST: &str = "For how long the oldest payment of the backlog has been due.";
+const UNKNOWN: &str = "Payments whose outcome nobody knows yet; their stock is held.";
 const QUARANTINED: &str = "Payments that wait for a human.";
 const WAITERS: &str = "Callers who wait for the outcome of a confirm.";
 const ACTORS: &str = "PaymentActors that are loaded.";
@@ -325,6 +330,7 @@ mod tests {
             "payonce_journal_queued 0",
             "payonce_recovery_backlog 0",
             "payonce_recovery_oldest_seconds 0",
+            "payonce_unknown 0",
             "payonce_quarantined 0",
             "payonce_breaker_openings_total 0",
             "payonce_gateway_key_refused 0",

@@ -117,6 +117,7 @@ async fn the_backlog_of_recovery_and_the_quarantined_are_counted() {
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(series(&house, "payonce_recovery_oldest_seconds").await > 0.0);
+    assert_eq!(series(&house, "payonce_unknown").await, 1.0);
 
     house.heal().await;
     let (doubted, key) = house.authorized().await;

@@ -8,7 +8,7 @@ use crate::domain::Incarnation;
 use crate::settings::is_loopback_url;
 use crate::store::{Store, StoreFault};
 
-/// Orders that a start looks at to see which Toss they were paid at.
+/// Orders that a start looks at to see which Toss they were tried at.
 const NEWEST: u32 = 100;
 
 pub(super) struct Preparing {

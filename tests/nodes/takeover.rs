@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Told};
+use crate::common::Order;
 use crate::orders;
 
 /// What a node leaves that is killed is shared out among those who live, and each order is asked about by one of them.
@@ -38,25 +40,42 @@ async fn the_orders_of_the_dead_are_shared_out_and_each_is_taken_over_once() {
     cluster.first().audit();
 }
 
+type Calls = Vec<JoinHandle<Option<Told>>>;
+
+/// Ten orders whose confirms at this node have left for a Toss that takes so long.
+async fn slowly_confirmed(
+    cluster: &Cluster,
+    node: usize,
+    takes: Duration,
+) -> (Vec<(Order, String)>, Calls) {
+    let delay = json!({"kind": "delay", "millis": takes.as_millis() as u64});
+    let slow = json!([{"on": "confirm", "do": delay}]);
+    cluster.first().faults(slow).await;
+    let wave = cluster.wave(10).await;
+    let calls: Vec<_> = wave.iter().map(|one| cluster.sent_to(node, one)).collect();
+    cluster.wait_for_unfinished(10).await;
+    (wave, calls)
+}
+
+async fn all_paid(calls: Calls) {
+    for told in join_all(calls).await {
+        let told = told.unwrap().expect("an answer, and no reset");
+        assert_eq!(told.status, StatusCode::OK, "{told:?}");
+    }
+}
+
 /// It starts, and finds a row of its own name that is not its own: a host's clone, or the same pod seen twice.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_node_that_starts_takes_nothing_from_a_living_one_of_the_same_name() {
     let name = [("NODE__NAME", "payonce-twin")];
     let mut cluster = Cluster::of(1, &name).await;
-    let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 12_000}}]);
-    cluster.first().faults(slow).await;
-    let wave = cluster.wave(10).await;
-    let calls: Vec<_> = wave.iter().map(|one| cluster.sent_to(0, one)).collect();
-    cluster.wait_for_unfinished(10).await;
+    let (wave, calls) = slowly_confirmed(&cluster, 0, Duration::from_secs(12)).await;
     cluster.joins(&name);
     // It is at work while they are still out.
     tokio::time::sleep(Duration::from_secs(2)).await;
     cluster.wait_for_unfinished(10).await;
-    for told in join_all(calls).await {
-        let told = told.unwrap().expect("an answer");
-        assert_eq!(told.status, StatusCode::OK, "{told:?}");
-    }
+    all_paid(calls).await;
     assert_eq!(cluster.takeovers().await, 0);
     for (order, _) in &wave {
         let house = cluster.first();
@@ -75,16 +94,9 @@ async fn a_node_that_is_told_to_leave_beats_until_its_last_confirm_is_settled() 
         ("NODE__DEAD_AFTER_MS", "4000"),
     ];
     let mut cluster = Cluster::of(2, &quick).await;
-    let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 10_000}}]);
-    cluster.first().faults(slow).await;
-    let wave = cluster.wave(10).await;
-    let calls: Vec<_> = wave.iter().map(|one| cluster.sent_to(1, one)).collect();
-    cluster.wait_for_unfinished(10).await;
+    let (wave, calls) = slowly_confirmed(&cluster, 1, Duration::from_secs(10)).await;
     cluster.leaves(1);
-    for told in join_all(calls).await {
-        let told = told.unwrap().expect("an answer, and no reset");
-        assert_eq!(told.status, StatusCode::OK, "{told:?}");
-    }
+    all_paid(calls).await;
     assert_eq!(cluster.takeovers().await, 0);
     let left = "SELECT count(*) FROM nodes WHERE closed_at IS NULL";
     assert_eq!(cluster.number(left).await, 1, "its row is closed");

@@ -55,7 +55,9 @@ impl Directory {
             let waited = found.oldest.map_or(0, |due| now.ms_since(due));
             let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
             self.hands.metrics.due(found.due, waited);
-            self.hands.metrics.quarantined(found.quarantined);
+            self.hands
+                .metrics
+                .unsettled(found.unknown, found.quarantined);
         }
         self.hands
             .metrics

@@ -345,6 +345,7 @@ const DUE: &str = concat!(
 
 const BACKLOG: &str = "
     SELECT count(*) AS due, min(next_attempt_at) AS oldest,
+           (SELECT count(*) FROM payments WHERE status = 'UNKNOWN') AS unknown,
            (SELECT count(*) FROM payments WHERE status = 'QUARANTINED') AS quarantined
     FROM payments WHERE status IN ('IN_PROGRESS', 'UNKNOWN') AND next_attempt_at <= ?1";
 

@@ -11,6 +11,8 @@ pub struct Backlog {
     pub due: u64,
     /// Since when the oldest of them has been due.
     pub oldest: Option<Timestamp>,
+    /// Payments whose outcome nobody knows, due or not.
+    pub unknown: u64,
     pub quarantined: u64,
 }
 
@@ -18,6 +20,7 @@ pub struct Backlog {
 struct BacklogRow {
     due: i64,
     oldest: Option<i64>,
+    unknown: i64,
     quarantined: i64,
 }
 
@@ -27,6 +30,7 @@ impl Store {
         let backlog = found.first().map(|row| Backlog {
             due: row.due.unsigned_abs(),
             oldest: row.oldest.map(Timestamp::from_micros),
+            unknown: row.unknown.unsigned_abs(),
             quarantined: row.quarantined.unsigned_abs(),
         });
         Ok(backlog.unwrap_or_default())
