@@ -181,7 +181,7 @@ pub enum UnfitLines {
     UnknownProduct(ProductId),
     #[error("at most {most} of product {0}", most = Quantity::MOST)]
     TooMany(ProductId),
-    #[error("a total that fits {most}", most = Won::MAX)]
+    #[error("a total of at most {most}", most = Won::MAX)]
     Total,
 }
 

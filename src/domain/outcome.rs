@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::moment::Timestamp;
-use super::order::PaymentKey;
+use super::order::{OrderId, PaymentKey};
 
 /// A refusal by Toss or by a card company: the code is Toss's, the message is fit for the buyer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,16 @@ impl Decline {
             code: code.into(),
             message: message.into(),
         }
+    }
+
+    /// What Toss does not know, once it can only be so because no money moved.
+    pub fn not_found() -> Decline {
+        Decline::new("NOT_FOUND_PAYMENT", "Toss does not know the payment.")
+    }
+
+    /// A payment that ended at Toss in this status, without a reason of its own.
+    pub fn ended(status: TossStatus) -> Decline {
+        Decline::new(status.name(), "The payment ended at Toss.")
     }
 }
 
@@ -97,10 +107,29 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it names this order, letter by letter.
+    pub fn is_of(&self, order: OrderId) -> bool {
+        OrderId::parse(&self.order_id) == Some(order)
+    }
+
     /// After its due date an account may still be told that its bank was late.
     const LATE_DEPOSIT_MS: i64 = 3_600_000;
     /// A bank takes a wrong deposit back, and DONE becomes WAITING_FOR_DEPOSIT again, mostly within two minutes.
     const DEPOSIT_SETTLES_MS: i64 = 300_000;
+
+    /// Whether Toss took the money, given back since or not. A virtual account that was cancelled before its deposit was
+    /// never paid.
+    pub fn was_approved(&self) -> bool {
+        let unpaid = self.account.as_ref().is_some_and(|account| account.unpaid);
+        match self.status {
+            TossStatus::Done | TossStatus::Canceled | TossStatus::PartialCanceled => !unpaid,
+            TossStatus::Ready
+            | TossStatus::InProgress
+            | TossStatus::WaitingForDeposit
+            | TossStatus::Aborted
+            | TossStatus::Expired => false,
+        }
+    }
 
     /// What the status comes to at that instant. Only a virtual account's may not be what it says: Toss leaves it
     /// WAITING_FOR_DEPOSIT after its due date, CANCELED without a deposit is no refund, and a fresh deposit may be taken

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::moment::{Moment, Timestamp};
 use super::order::{Order, PaymentKey};
-use super::outcome::Decline;
+use super::outcome::{Decline, Report};
 use super::retry::Rules;
 
 mod after;
@@ -94,7 +94,7 @@ impl Status {
         }
     }
 
-    /// The status that the Java original shows on each line of an order.
+    /// The status of each line of an order, in the words of the system that payonce re-implements.
     pub const fn of_lines(self) -> &'static str {
         match self {
             Status::Ready => "NOT_STARTED",
@@ -141,6 +141,22 @@ pub struct Approval {
     pub approved_at: Option<Timestamp>,
     pub method: Option<Box<str>>,
     pub receipt_url: Option<Box<str>>,
+}
+
+impl From<Report> for Approval {
+    fn from(report: Report) -> Approval {
+        let Report {
+            approved_at,
+            method,
+            receipt_url,
+            ..
+        } = report;
+        Approval {
+            approved_at,
+            method,
+            receipt_url,
+        }
+    }
 }
 
 /// How an attempt ended. Once a caller has heard it, it never changes.
@@ -324,6 +340,12 @@ impl Payment {
 
     pub fn current_attempt(&self) -> Option<&Attempt> {
         self.attempts.last()
+    }
+
+    /// No confirm of the current attempt can still be executed.
+    pub fn window_over(&self, now: &Moment<'_>) -> bool {
+        let current = self.current_attempt();
+        current.is_none_or(|current| now.rules.window_over(current.may_send_until, now.at))
     }
 
     pub fn attempt_with(&self, key: &PaymentKey) -> Option<&Attempt> {

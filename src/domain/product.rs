@@ -1,6 +1,7 @@
 //! What a shop sells: a name, a price, and how much of it there is.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::money::Won;
 
@@ -33,6 +34,11 @@ pub struct Listing {
     pub seller_id: i64,
 }
 
+impl Listing {
+    /// A seller's id is the shop's; it fits a JSON number.
+    pub const SELLERS: RangeInclusive<i64> = 1..=Won::MAX.get();
+}
+
 /// A product as it stands: `received = stock + held + sold`, always.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
@@ -49,6 +55,14 @@ impl Product {
 
     /// Most of one product that a shelf may hold.
     pub const MOST_STOCK: i64 = 1_000_000_000_000;
+}
+
+/// What a person may write about goods: something to read, and no control characters, which would break a line of a log
+/// or a table. Without the spaces at its ends.
+pub fn words(text: &str, most_chars: usize) -> Option<Box<str>> {
+    let text = text.trim();
+    let fits = !text.is_empty() && text.chars().count() <= most_chars;
+    (fits && !text.chars().any(char::is_control)).then(|| text.into())
 }
 
 /// How much of a product there is, whatever it is.

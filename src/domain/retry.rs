@@ -24,6 +24,10 @@ impl Rules {
     /// How old an attempt is when a question that Toss leaves unanswered calls a human: no outage lasts so long.
     pub const SILENCE_MS: i64 = 24 * 3_600 * 1_000;
 
+    /// How long after its hard deadline an attempt is nobody's, though its owner lives: that node's heart beats, and nobody
+    /// there looks after it.
+    pub const LONG_OVER_MS: i64 = 120_000;
+
     /// paymentKeys that one order may use; it bounds what an order costs us in memory and in calls.
     pub const MOST_ATTEMPTS: usize = 10;
 

@@ -145,7 +145,7 @@ fn seen(payment: &Payment, finding: &Finding) -> String {
         ..
     } = report;
     let mut words = format!("{payment_key}  {}, {total}", status.name());
-    if *report.order_id != *payment.order.id.to_string() {
+    if !report.is_of(payment.order.id) {
         words.push_str(", for another order");
     }
     if payment.attempt_with(payment_key).is_none() {

@@ -1,5 +1,5 @@
 //! The one table: what an event makes of a payment. Every pair of status and event is either a
-//! transition or an `IllegalEvent`; the grid at the foot of this folder shows all of them at a glance.
+//! transition or an `IllegalEvent`; `grid.rs` shows all of them at a glance.
 
 use super::super::moment::Moment;
 use super::super::order::PaymentKey;

@@ -19,7 +19,7 @@ enum Match {
 fn compare(payment: &Payment, attempt: &Attempt, report: &Report) -> Match {
     if report.payment_key != attempt.payment_key {
         Match::OtherKey
-    } else if *report.order_id != *payment.order.id.to_string() {
+    } else if !report.is_of(payment.order.id) {
         Match::OtherOrder
     } else if report.total != Charge::Won(payment.order.total.get()) {
         Match::OtherAmount
@@ -29,22 +29,10 @@ fn compare(payment: &Payment, attempt: &Attempt, report: &Report) -> Match {
 }
 
 fn approved(attempt: &Attempt, report: Report) -> Event {
-    let Report {
-        approved_at,
-        method,
-        receipt_url,
-        ..
-    } = report;
-    let approval = Approval {
-        approved_at,
-        method,
-        receipt_url,
-    };
-    let payment_key = attempt.payment_key.clone();
     Event::Approved {
         attempt: attempt.number,
-        payment_key,
-        approval,
+        payment_key: attempt.payment_key.clone(),
+        approval: Approval::from(report),
     }
 }
 
@@ -67,7 +55,7 @@ pub fn judge_reply(payment: &Payment, attempt: &Attempt, reply: Reply) -> Event 
                 total: report.total,
             },
             Match::OtherOrder => undecided("the answer names another order".into()),
-            Match::OtherKey if is_our_order(payment, &report) => Event::MixedUp { attempt: number },
+            Match::OtherKey if report.is_of(payment.order.id) => Event::MixedUp { attempt: number },
             Match::OtherKey => undecided("the answer names another payment".into()),
         },
         Outcome::Declined(decline) => Event::Declined {
@@ -102,7 +90,7 @@ pub fn judge_finding(
     };
     let report = match finding {
         Finding::Found(report) => report,
-        Finding::PaidUnder(report) if is_our_order(payment, &report) => {
+        Finding::PaidUnder(report) if report.is_of(payment.order.id) => {
             return paid_under_another_key(payment, report);
         }
         Finding::PaidUnder(_) | Finding::NotFound => {
@@ -167,8 +155,7 @@ fn reported(
         TossStatus::Canceled | TossStatus::PartialCanceled => {
             Event::FoundCanceled { attempt: number }
         }
-        TossStatus::Aborted => ended(number, report.failure, "ABORTED"),
-        TossStatus::Expired => ended(number, report.failure, "EXPIRED"),
+        TossStatus::Aborted | TossStatus::Expired => ended(number, report.failure, status),
     }
 }
 
@@ -188,76 +175,41 @@ fn reported_other_amount(attempt: u8, report: Report, status: TossStatus) -> Eve
         TossStatus::Ready => undecided("not authorized yet"),
         TossStatus::WaitingForDeposit => Event::FoundWaitingForDeposit { attempt },
         TossStatus::Canceled | TossStatus::PartialCanceled => Event::FoundCanceled { attempt },
-        TossStatus::Aborted => ended(attempt, report.failure, "ABORTED"),
-        TossStatus::Expired => ended(attempt, report.failure, "EXPIRED"),
+        TossStatus::Aborted | TossStatus::Expired => ended(attempt, report.failure, status),
     }
-}
-
-fn is_our_order(payment: &Payment, report: &Report) -> bool {
-    *report.order_id == *payment.order.id.to_string()
 }
 
 /// Our record does not say so: an approval of an older attempt, or of one that our database forgot.
 fn paid_under_another_key(payment: &Payment, report: Report) -> Event {
     let known = payment.attempt_with(&report.payment_key);
     let next = payment.next_number().unwrap_or(u8::MAX);
-    let Report {
-        payment_key,
-        approved_at,
-        method,
-        receipt_url,
-        ..
-    } = report;
     Event::Approved {
         attempt: known.map_or(next, |attempt| attempt.number),
-        payment_key,
-        approval: Approval {
-            approved_at,
-            method,
-            receipt_url,
-        },
+        payment_key: report.payment_key.clone(),
+        approval: Approval::from(report),
     }
 }
 
-fn ended(attempt: u8, failure: Option<Decline>, status: &str) -> Event {
-    let decline = failure.unwrap_or_else(|| Decline::new(status, "The payment ended at Toss."));
+fn ended(attempt: u8, failure: Option<Decline>, status: TossStatus) -> Event {
+    let decline = failure.unwrap_or_else(|| Decline::ended(status));
     Event::FoundEnded { attempt, decline }
 }
 
-/// What a look-up by order may add to a "not found" by paymentKey: an approval, or doubt. Which payment of an order Toss returns is not documented, so nothing else in it counts.
+/// What a look-up by order may add to a "not found" by paymentKey: an approval, or doubt. Which payment of an order Toss
+/// returns is not documented, so nothing else in it counts.
 pub fn add_finding_by_order(attempt: &Attempt, by_order: Finding) -> Finding {
     match by_order {
-        Finding::Found(report) if report.payment_key != attempt.payment_key => {
-            match report.status {
-                TossStatus::Done | TossStatus::PartialCanceled => Finding::PaidUnder(report),
-                TossStatus::Canceled
-                | TossStatus::Ready
-                | TossStatus::InProgress
-                | TossStatus::WaitingForDeposit
-                | TossStatus::Aborted
-                | TossStatus::Expired => Finding::NotFound,
+        Finding::Found(report) => {
+            let is_ours = report.payment_key == attempt.payment_key;
+            match (is_ours, report.was_approved()) {
+                (true, true) => Finding::Found(report),
+                (true, false) => {
+                    Finding::Undecided("found by order, not found by paymentKey".into())
+                }
+                (false, true) => Finding::PaidUnder(report),
+                (false, false) => Finding::NotFound,
             }
         }
-        Finding::Found(report) => match report.status {
-            TossStatus::Done | TossStatus::Canceled | TossStatus::PartialCanceled
-                if !report
-                    .account
-                    .as_ref()
-                    .is_some_and(|account| account.unpaid) =>
-            {
-                Finding::Found(report)
-            }
-            TossStatus::Done
-            | TossStatus::Canceled
-            | TossStatus::PartialCanceled
-            | TossStatus::Ready
-            | TossStatus::InProgress
-            | TossStatus::WaitingForDeposit
-            | TossStatus::Aborted
-            | TossStatus::Expired => {
-                Finding::Undecided("found by order, not found by paymentKey".into())
-            }
-        },
         Finding::PaidUnder(_) | Finding::NotFound => Finding::NotFound,
         Finding::Undecided(_) | Finding::NoAnswer(_) => by_order,
     }

@@ -179,7 +179,7 @@ fn about(attempt: &Attempt) -> About {
 /// Every attempt, and whoever else Toss names for the order. Each question must have been answered.
 fn stands<'a>(payment: &'a Payment, evidence: &'a Evidence) -> Result<Vec<Stand<'a>>, Refusal> {
     let by_order = match &evidence.by_order {
-        Finding::Found(report) if *report.order_id == *payment.order.id.to_string() => Some(report),
+        Finding::Found(report) if report.is_of(payment.order.id) => Some(report),
         Finding::NotFound => None,
         Finding::Found(_) | Finding::PaidUnder(_) => {
             let why = "the answer names another order".into();
@@ -250,7 +250,7 @@ fn standing_of<'a>(
     if report.payment_key != attempt.payment_key {
         return Err(unclear("the answer names another paymentKey"));
     }
-    if *report.order_id == *payment.order.id.to_string() {
+    if report.is_of(payment.order.id) {
         return Ok(standing(payment, report, asked_at));
     }
     // A buyer replayed another order's key and was told so; what became of it there is not our story.
@@ -264,7 +264,7 @@ fn standing_of<'a>(
 
 fn standing<'a>(payment: &Payment, report: &'a Report, asked_at: Timestamp) -> Standing<'a> {
     let status = report.status_at(asked_at);
-    let plain = || Decline::new(status.name(), "The payment ended at Toss.");
+    let plain = || Decline::ended(status);
     match status {
         TossStatus::Done if report.total == Charge::Won(payment.order.total.get()) => {
             Standing::Paid(report)
@@ -325,11 +325,7 @@ fn paid(stands: &[Stand<'_>], window: &Window<'_>) -> Result<Ruled, Refusal> {
             | Standing::Nothing => ended.extend(window.end(stand)?),
         }
     }
-    let approval = Approval {
-        approved_at: report.approved_at,
-        method: report.method.clone(),
-        receipt_url: report.receipt_url.clone(),
-    };
+    let approval = Approval::from((*report).clone());
     Ok(Ruled {
         paid: Some((report.payment_key.clone(), approval)),
         ended,
@@ -439,10 +435,8 @@ impl Window<'_> {
         match attempt.approval_sign {
             ApprovalSign::Contradicted | ApprovalSign::Seen => Err(Refusal::ClaimStands(about)),
             ApprovalSign::None => {
-                let unknown =
-                    || Decline::new("NOT_FOUND_PAYMENT", "Toss does not know the payment.");
-                let told = attempt.doubted_decline.clone().unwrap_or_else(unknown);
-                Ok((attempt.number, told))
+                let told = attempt.doubted_decline.clone();
+                Ok((attempt.number, told.unwrap_or_else(Decline::not_found)))
             }
         }
     }

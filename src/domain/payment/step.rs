@@ -28,16 +28,10 @@ pub fn next_step(payment: &Payment, now: &Moment<'_>) -> Step {
         Status::Ready if payment.expires_at <= now.at => Step::Expire,
         Status::Ready => Step::Rest,
         Status::InProgress => Step::Confirm,
-        Status::Unknown => {
-            let sent = payment
-                .current_attempt()
-                .map(|attempt| attempt.may_send_until);
-            let by_order_too = sent.is_none_or(|sent| now.rules.window_over(sent, now.at));
-            Step::Ask {
-                not_before: due,
-                by_order_too,
-            }
-        }
+        Status::Unknown => Step::Ask {
+            not_before: due,
+            by_order_too: payment.window_over(now),
+        },
         Status::Quarantined if payment.may_settle_itself() => Step::AskQuietly { not_before: due },
         Status::Quarantined | Status::Done | Status::Failed | Status::Expired => Step::Rest,
     }

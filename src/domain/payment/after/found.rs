@@ -1,4 +1,4 @@
-//! What a look-up makes of a payment: the only way out of UNKNOWN.
+//! What a look-up makes of a payment: the usual way out of UNKNOWN.
 
 use super::super::{ApprovalSign, Attempt, Claim, Payment, QuarantineReason, Status, StockMove};
 use super::{Change, fail, quarantine, quarantine_evidence, rest_unknown};
@@ -156,8 +156,8 @@ pub(super) fn found_nothing(
 }
 
 fn not_found(attempt: &Attempt) -> Decline {
-    let unknown = || Decline::new("NOT_FOUND_PAYMENT", "Toss does not know the payment.");
-    attempt.doubted_decline.clone().unwrap_or_else(unknown)
+    let told = attempt.doubted_decline.clone();
+    told.unwrap_or_else(Decline::not_found)
 }
 
 /// An UNKNOWN payment whose current attempt is this one: what every finding is about.
@@ -189,11 +189,9 @@ pub(super) fn unanswered(next: Payment, why: &str, now: &Moment<'_>) -> Change {
 
 /// The budget of questions is spent, and no call can still be approved.
 fn spent(payment: &Payment, now: &Moment<'_>) -> bool {
-    let sent = payment
-        .current_attempt()
-        .map(|attempt| attempt.may_send_until);
-    let over = sent.is_none_or(|sent| now.rules.window_over(sent, now.at));
-    now.steady && over && payment.questions.saturating_add(1) >= now.rules.questions
+    now.steady
+        && payment.window_over(now)
+        && payment.questions.saturating_add(1) >= now.rules.questions
 }
 
 /// Back to IN_PROGRESS: with the next key if the last one was answered (Toss would replay that answer),

@@ -55,7 +55,26 @@ fn a_look_up_by_order_adds_positive_evidence_only() {
         add_finding_by_order(attempt, Finding::Found(report))
     };
     assert_eq!(other(TossStatus::Aborted), Finding::NotFound);
-    assert!(matches!(other(TossStatus::Done), Finding::PaidUnder(_)));
+    for approved in [
+        TossStatus::Done,
+        TossStatus::PartialCanceled,
+        TossStatus::Canceled,
+    ] {
+        assert!(matches!(other(approved), Finding::PaidUnder(_)));
+    }
+    let cancelled_account = report(|r| {
+        (r.payment_key, r.status) = (key("key-z"), TossStatus::Canceled);
+        r.account = Some(VirtualAccount {
+            due: None,
+            expired: false,
+            unpaid: true,
+        });
+    });
+    assert_eq!(
+        add_finding_by_order(attempt, Finding::Found(cancelled_account)),
+        Finding::NotFound,
+        "nobody paid it"
+    );
     let aborted = add(|r| r.status = TossStatus::Aborted);
     assert!(
         matches!(aborted, Finding::Undecided(_)),
@@ -227,6 +246,21 @@ fn an_approval_under_a_forgotten_key_stops_the_second_charge() {
     assert_eq!(kept.quarantine, Some(QuarantineReason::LateApproval));
     assert_eq!(kept.attempts[1].payment_key, key("key-z"));
     assert!(kept.stock_held && !kept.may_settle_itself());
+}
+
+/// Refunded before our record knew of it, under a paymentKey that it forgot: Toss approved the order, so a human looks.
+#[test]
+fn a_refund_under_another_key_is_evidence_of_an_approval() {
+    let rules = Rules::default();
+    let now = moment(&rules, 30 * MINUTE_MS);
+    let unknown = sample(Status::Unknown);
+    let attempt = unknown.current_attempt().unwrap();
+    let refund = report(|r| (r.payment_key, r.status) = (key("key-z"), TossStatus::Canceled));
+    let found = Finding::PaidUnder(refund);
+    let event = judge_finding(&unknown, attempt, found, &gateway(), at(0), claim(1, 0));
+    let kept = after(&unknown, event, &now).unwrap().next;
+    assert_eq!(kept.status, Status::Quarantined);
+    assert_eq!(kept.quarantine, Some(QuarantineReason::LateApproval));
 }
 
 /// The question was asked before another attempt began; its answer is heard after.
