@@ -3,6 +3,7 @@
 //! its memory is a hint: what rests on it alone is read again before anybody is told.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::advance::{Flight, Landing, Purpose, advance};
 use super::callers::{Caller, Callers, Stay};
 use super::check::{Request, Verdict, check};
 use super::hands::{Counted, SharedHands};
+use super::recorder::InHand;
 use super::sight::{Sight, may_be_outdated, reload};
 use super::{Ended, Idle, Landed, Waiter};
 use crate::actors::api::{Heard, TraceId};
@@ -283,6 +285,7 @@ impl PaymentActor {
             purpose,
             actor: ctx.address(),
             trace,
+            in_hand: InHand::default(),
         };
         let flight = fly(flight, counted).into_actor(self);
         ctx.spawn(flight.map(move |(landing, sight), actor, ctx| {
@@ -350,12 +353,19 @@ impl PaymentActor {
     }
 }
 
-/// A flight that always comes down: a panic is caught, an endless one is stopped, and where its copy can no
-/// longer be trusted the payment is read afresh.
+/// A flight that always comes down: a panic is caught, an endless one is stopped - not while it has an approval in hand,
+/// which only waits for the database - and where its copy can no longer be trusted the payment is read afresh.
 async fn fly(flight: Flight, _counted: Counted) -> (Landing, Option<Sight>) {
     let (hands, order) = (flight.hands.clone(), flight.sight.payment.order.id);
-    let most = hands.limits.flight();
-    let flown = timeout(most, AssertUnwindSafe(advance(flight)).catch_unwind()).await;
+    let (most, in_hand) = (hands.limits.flight(), flight.in_hand.clone());
+    let mut flight = pin!(AssertUnwindSafe(advance(flight)).catch_unwind());
+    let flown = loop {
+        let flown = timeout(most, &mut flight).await;
+        if flown.is_ok() || !in_hand.is_evidence() {
+            break flown;
+        }
+        tracing::warn!(%order, "an approval still waits for the database");
+    };
     let (landing, sight) = match flown {
         Ok(Ok((landing, sight))) => (landing, Some(sight)),
         Ok(Err(_)) => (Landing::Panicked, None),

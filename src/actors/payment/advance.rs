@@ -11,7 +11,7 @@ use super::actor::{Advanced, PaymentActor};
 use super::ask::{Question, ask};
 use super::hands::{Hands, SharedHands, Term};
 use super::opening::{self, Opened};
-use super::recorder::Recorder;
+use super::recorder::{InHand, Recorder};
 use super::sight::{Sight, reload};
 use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
@@ -47,6 +47,7 @@ pub struct Flight {
     pub purpose: Purpose,
     pub actor: Addr<PaymentActor>,
     pub trace: TraceId,
+    pub in_hand: InHand,
 }
 
 /// How a flight ended.
@@ -118,7 +119,10 @@ impl Flight {
             self.actor.do_send(Advanced { sight, written });
         } else {
             let anothers = self.hands.is_anothers(&self.sight.payment).await;
-            self.sight.is_anothers = anothers.map_err(|_| Box::new(Landing::Postponed))?;
+            self.sight.is_anothers = anothers.map_err(|fault| {
+                tracing::warn!(%fault, "could not ask whose the payment is; later");
+                Box::new(Landing::Postponed)
+            })?;
         }
         let (payment, now) = (&self.sight.payment, self.hands.clock.now());
         if self.sight.is_anothers && !self.hands.may_take_over(payment, lane) {

@@ -1,6 +1,8 @@
 //! What a flight writes with: the payment as last committed, and the way to the journal. An outcome is written
 //! again and again until the database takes it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
@@ -20,6 +22,20 @@ use crate::store::{self, Change, Verdict};
 const REWRITE_MIN: Duration = Duration::from_millis(50);
 const REWRITE_MAX: Duration = Duration::from_secs(2);
 
+/// Whether a flight has news of an approval in hand that is not written yet.
+#[derive(Clone, Debug, Default)]
+pub struct InHand(Arc<AtomicBool>);
+
+impl InHand {
+    pub fn is_evidence(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn hold(&self, evidence: bool) {
+        self.0.store(evidence, Ordering::Relaxed);
+    }
+}
+
 /// What writes: the payment as last committed, and the way to the journal.
 #[derive(Debug)]
 pub struct Recorder {
@@ -29,6 +45,7 @@ pub struct Recorder {
     pub as_of: Instant,
     pub actor: Addr<PaymentActor>,
     pub trace: TraceId,
+    in_hand: InHand,
     /// Whether a caller's polling led to this flight.
     pub polled: bool,
 }
@@ -41,6 +58,7 @@ impl Recorder {
             as_of: flight.sight.as_of,
             actor: flight.actor.clone(),
             trace: flight.trace,
+            in_hand: flight.in_hand.clone(),
             polled: matches!(flight.purpose, Purpose::Recover(Lane::Live)),
         }
     }
@@ -61,6 +79,13 @@ impl Recorder {
     /// Writes what happened. An outcome is written again and again until the database takes it; evidence of
     /// an approval survives even a stale copy, because the reloaded payment is judged again with it.
     pub async fn record(&mut self, event: Event) -> Result<(), Box<Landing>> {
+        self.in_hand.hold(is_evidence(&event));
+        let recorded = self.write_down(event).await;
+        self.in_hand.hold(false);
+        recorded
+    }
+
+    async fn write_down(&mut self, event: Event) -> Result<(), Box<Landing>> {
         let mut pause = REWRITE_MIN;
         loop {
             let moment = Moment {

@@ -49,6 +49,31 @@ async fn a_flight_that_never_ends_is_stopped_at_its_deadline_and_its_order_reach
     assert_eq!(stage.reserved().await, 0);
 }
 
+/// Nobody else could say it again: from now on Toss shows another order under this key.
+#[actix::test]
+async fn an_approval_in_hand_is_written_however_long_the_database_is_away() {
+    let flight = FlightLimits {
+        budget: Duration::from_millis(50),
+        call: Duration::from_millis(50),
+    };
+    let gate = Arc::new(Notify::new());
+    let stage = stage(Plan { flight, ..PLAN }, Some(gate.clone())).await;
+    stage.slips.strangers.store(usize::MAX, Ordering::SeqCst);
+    let order = stage.order(1).await;
+    let paying = stage.confirm_within(order, "key-a", Duration::from_secs(120));
+    let trouble = async {
+        until("the call is out", async || stage.confirms() == 1).await;
+        let away = stage.hands.store.lock().await;
+        gate.notify_one();
+        sleep(stage.hands.limits.flight() + Duration::from_secs(1)).await;
+        assert_eq!(stage.hands.flights.out(), 1, "it holds on");
+        away.release().await;
+    };
+    let (heard, ()) = tokio::join!(paying, trouble);
+    assert!(is_paid(&heard), "{heard:?}");
+    assert_eq!((stage.confirms(), stage.hands.flights.out()), (1, 0));
+}
+
 /// Thousands of messages while the order's actor is retired and started as fast as it goes.
 #[actix::test]
 async fn a_storm_of_retiring_and_starting_loses_no_message_and_calls_once() {
