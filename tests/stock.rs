@@ -97,6 +97,31 @@ async fn an_order_short_on_its_second_line_leaves_both_shelves_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_line_that_is_short_is_named() {
+    let house = House::start();
+    house.put_product(705, 100, 2).await;
+    house.put_product(706, 100, 2).await;
+    house.put_product(707, 100, 2).await;
+    let (first, second) = (
+        house.checkout(&[(705, 2), (706, 1)]).await,
+        house.checkout(&[(705, 1), (706, 2), (707, 1)]).await,
+    );
+    let key = house.authorize(&first).await;
+    assert_eq!(house.confirm(&first, &key).await.status, 200);
+    let key = house.authorize(&second).await;
+    // By the gates' memory, or by the database: the same.
+    for _ in 0..2 {
+        let refused = house.confirm(&second, &key).await;
+        assert_eq!(refused.code(), "E03013");
+        let short = refused.body["error"]["products"].as_array().unwrap();
+        let ids: Vec<_> = short.iter().map(|line| &line["productId"]).collect();
+        assert_eq!(ids, [705, 706]);
+    }
+    assert_eq!(house.shelf(707).await, (2, 0, 0, 2));
+    house.audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_confirm_of_a_settled_payment_takes_no_stock() {
     let house = House::start();
     house.put_product(705, 100, 10).await;

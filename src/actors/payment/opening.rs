@@ -108,19 +108,23 @@ fn rejected(rejection: Rejection) -> Box<Landing> {
     Box::new(Landing::Rejected(rejection))
 }
 
-/// All lines or none, in product order. A line that is short drops the guards of those before it.
+/// All lines or none, in product order. Every line that is short is named; the guards of the others are dropped.
 async fn reserve_all(hands: &Hands, payment: &Payment) -> Result<Vec<Reservation>, Rejection> {
     let mut reservations = Vec::with_capacity(payment.order.lines.len());
+    let mut shortages = Vec::new();
     for line in payment.order.lines.iter() {
         let quantity = i64::from(line.quantity.get());
         let gate = hands.products.gate(line.product, &hands.journal);
         match gate.send(Reserve { quantity }).await {
             Ok(Ok(reservation)) => reservations.push(reservation),
-            Ok(Err(shortage)) => return Err(Rejection::OutOfStock(vec![shortage])),
+            Ok(Err(shortage)) => shortages.push(shortage),
             Err(_) => return Err(closed(line.product, quantity)),
         }
     }
-    Ok(reservations)
+    match shortages.is_empty() {
+        true => Ok(reservations),
+        false => Err(Rejection::OutOfStock(shortages)),
+    }
 }
 
 /// The gate's handler panicked while we stood before it. The next one finds a new gate.
