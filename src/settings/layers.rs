@@ -70,6 +70,9 @@ pub fn load(
         let Some(name) = variable.strip_prefix(PREFIX) else {
             continue;
         };
+        if is_service_link(name, &value) {
+            continue;
+        }
         let name = name.to_lowercase().replacen("__", ".", 1);
         must_be_known(&name, &known, as_variable)?;
         let value = Value::new(Some(&variable), ValueKind::String(value));
@@ -80,6 +83,23 @@ pub fn load(
     read_secret_file(&mut settings)?;
     rules::check(&settings, purpose)?;
     Ok(settings)
+}
+
+/// Kubernetes tells every pod of a Service that is called payonce by variables of that name, behind our prefix:
+/// PAYONCE_SERVICE_HOST, PAYONCE_PORT=tcp://.., PAYONCE_PORT_8080_TCP_ADDR. They are no settings.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let words: Vec<&str> = name.split('_').collect();
+    let of_service = words
+        .windows(2)
+        .any(|pair| pair[0] == "SERVICE" && matches!(pair[1], "HOST" | "PORT"));
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    let of_port = words.windows(3).any(|three| {
+        three[0] == "PORT" && is_number(three[1]) && matches!(three[2], "TCP" | "UDP" | "SCTP")
+    });
+    let is_url = ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|scheme| value.starts_with(scheme));
+    !name.contains("__") && (of_service || of_port || words.last() == Some(&"PORT") && is_url)
 }
 
 /// As the user would write it in the environment.
