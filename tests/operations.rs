@@ -139,9 +139,47 @@ async fn a_second_server_on_the_same_file_refuses_and_readers_are_welcome() {
     let import = ["products", "import", csv.to_str().unwrap()];
     let output = command(&import, house.environment()).output().unwrap();
     assert!(!output.status.success(), "a server holds the file");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(why.contains("stop the server"), "{why}");
     house.audit();
     let (is_clean, told) = house.audited_with(&["--days", "1"]);
     assert!(is_clean && told.contains("1 order of 1 d"), "{told}");
+}
+
+#[test]
+fn a_catalogue_is_imported_whole_or_not_at_all() {
+    let (folder, url) = folder();
+    let env = [("PAYONCE_DATABASE__URL".to_owned(), url)];
+    let csv = folder.path().join("catalogue.csv");
+    let told = |args: &[&str]| {
+        let output = command(args, &env).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let import = |rows: &str| {
+        std::fs::write(&csv, format!("id,name,price,stock,seller\n{rows}\n")).unwrap();
+        told(&["products", "import", csv.to_str().unwrap()])
+    };
+    let (taken, words) = import("7, Hat ,1000,5,2\n8,\"모자, 큰\",0,0,9");
+    assert!(taken && words.contains("2 products imported"), "{words}");
+    // A file knows nothing of what was sold since it was written.
+    let (taken, words) = import("7,Cap,900,50,2");
+    assert!(taken && words.contains("stock of 1 known"), "{words}");
+    for (bad, wants) in [
+        ("9,Cup,1,1,2\n0,Pot,1,1,2", "line 3: id wants"),
+        ("9,Cup,-1,1,2", "line 2: price wants 0 to"),
+        ("9, ,1,1,2", "line 2: name wants 1 to 90"),
+        ("9,Cup,1,-1,2", "line 2: stock wants 0 to"),
+        ("9,Cup,1,1,0", "line 2: seller wants 1 to"),
+        ("9,Cup,1,1,2\n9,Cup,1,1,2", "product 9 appears twice"),
+        ("9,Cup,one,1,2", "id,name,price,stock,seller"),
+    ] {
+        let (taken, words) = import(bad);
+        assert!(!taken && words.contains(wants), "{bad}: {words}");
+    }
+    let (_, list) = told(&["products", "list"]);
+    assert!(list.contains("Cap") && list.contains("모자, 큰"), "{list}");
+    assert!(!list.contains("Cup") && !list.contains("50"), "{list}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

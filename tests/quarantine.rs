@@ -392,7 +392,7 @@ async fn who_decides_and_why_must_be_said_in_one_line() {
     let seen = house.status(&order).await;
     let last = seen["history"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["reason"], "lee@desk, paid by attempt 1: paid");
-    refused(&quarantine(&house, &["show", "../x"]), "is no order id");
+    refused(&quarantine(&house, &["show", "../x"]), "is not an order id");
     let nobody = "01990000-0000-7000-8000-00000000abcd";
     refused(&quarantine(&house, &["show", nobody]), "there is no order");
 }

@@ -1,7 +1,6 @@
 //! `payonce products`: the catalogue, from a file and to the terminal.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
@@ -9,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::app;
-use crate::domain::product::Listing;
-use crate::domain::{Product, ProductId, Timestamp, Won};
+use crate::app::{self, AppFault};
+use crate::domain::product::{Listing, words};
+use crate::domain::{Product, ProductId, Won};
 use crate::settings::Settings;
-use crate::store::{Change, Opened, Restock, Verdict};
+use crate::store::{Change, Opened, Restock, StoreFault, Verdict};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,14 +35,12 @@ fn first_stock(product: ProductId) -> Uuid {
 /// All rows or none: a file with a bad row changes nothing.
 pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyhow::Result<bool> {
     let rows = read(file)?;
-    let store = app::open_store(settings, Opened::Tool, runtime).await.context(
-        "a server may hold the database: stop it, or use PUT /api/v1/products/{id} while it runs",
-    )?;
+    let store = app::open_store(settings, Opened::Tool, runtime).await;
+    let store = store.map_err(while_served)?;
     store.migrate().await?;
     let ids: Vec<ProductId> = rows.iter().map(|(listing, _)| listing.id).collect();
     let known = store.shelf(&ids).await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let at = Timestamp::from_micros(i64::try_from(now.as_micros())?);
+    let at = store.now().await?;
     let mut changes = Vec::new();
     let mut kept = 0;
     for (listing, stock) in rows {
@@ -64,13 +61,13 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
             None => {}
         }
     }
-    let committed = store
-        .commit(&changes)
-        .await
-        .map_err(|fault| anyhow!("{fault:?}"))?;
-    let refused = |verdict: &&Verdict| !matches!(verdict, Verdict::Committed { .. });
-    if let Some(verdict) = committed.verdicts.iter().find(refused) {
-        bail!("the database refused a row: {verdict:?}");
+    let committed = store.commit(&changes).await;
+    let committed = committed.context("the database did not take the import")?;
+    let refused = |verdict: &Verdict| !matches!(verdict, Verdict::Committed { .. });
+    if committed.verdicts.iter().any(refused) {
+        bail!(
+            "somebody else changed some of these products meanwhile: import the file again, what is there is kept"
+        );
     }
     store.close().await;
     println!(
@@ -78,6 +75,15 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
         ids.len()
     );
     Ok(true)
+}
+
+fn while_served(fault: AppFault) -> anyhow::Error {
+    let served = matches!(&fault, AppFault::Store(StoreFault::AlreadyServed { .. }));
+    let fault = anyhow::Error::from(fault);
+    match served {
+        true => fault.context("stop the server, or use PUT /api/v1/products/{id} while it runs"),
+        false => fault,
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<(Listing, i64)>> {
@@ -93,28 +99,29 @@ fn read(file: &Path) -> anyhow::Result<Vec<(Listing, i64)>> {
     let mut ids: Vec<ProductId> = rows.iter().map(|(listing, _)| listing.id).collect();
     ids.sort_unstable();
     if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        bail!("{shown}: product {} stands there twice", twice[0]);
+        bail!("{shown}: product {} appears twice", twice[0]);
     }
     Ok(rows)
 }
 
-fn listing(row: Row) -> Result<(Listing, i64), &'static str> {
+fn listing(row: Row) -> Result<(Listing, i64), String> {
     let id = ProductId::new(row.id).ok_or("id wants a positive whole number")?;
-    let price = Won::new(row.price).ok_or("price wants won, 0 or more")?;
-    let name = row.name.trim();
-    if name.is_empty() || name.chars().count() > Product::NAME_CHARS {
-        return Err("name wants 1 to 90 characters");
-    }
-    if name.chars().any(char::is_control) {
-        return Err("name wants no control characters");
-    }
+    let price = Won::new(row.price);
+    let price = price.ok_or_else(|| format!("price wants 0 to {} won", Won::MAX.get()))?;
+    let name = words(&row.name, Product::NAME_CHARS).ok_or_else(|| {
+        let most = Product::NAME_CHARS;
+        format!("name wants 1 to {most} characters, none a control character")
+    })?;
     if !(0..=Product::MOST_STOCK).contains(&row.stock) {
-        return Err("stock wants a whole number, 0 or more");
+        return Err(format!("stock wants 0 to {}", Product::MOST_STOCK));
+    }
+    if !Listing::SELLERS.contains(&row.seller) {
+        return Err(format!("seller wants 1 to {}", Listing::SELLERS.end()));
     }
     Ok((
         Listing {
             id,
-            name: name.into(),
+            name,
             price,
             seller_id: row.seller,
         },
@@ -125,14 +132,19 @@ fn listing(row: Row) -> Result<(Listing, i64), &'static str> {
 pub async fn list(settings: &Settings, runtime: &Runtime) -> anyhow::Result<bool> {
     let store = app::open_store(settings, Opened::ReadOnly, runtime).await?;
     println!(
-        "{:>10}  {:>12}  {:>9}  {:>9}  {:>9}  name",
-        "id", "price", "stock", "held", "sold"
+        "{:>10}  {:>12}  {:>9}  {:>9}  {:>9}  {:>8}  name",
+        "id", "price", "stock", "held", "sold", "seller"
     );
     for counted in store.all_counted().await? {
         let (held, sold) = (counted.held, counted.sold());
         let Product { listing, stock, .. } = counted.product;
-        let (id, price, name) = (listing.id, listing.price.get(), listing.name);
-        println!("{id:>10}  {price:>12}  {stock:>9}  {held:>9}  {sold:>9}  {name}");
+        let (id, price, seller, name) = (
+            listing.id,
+            listing.price.get(),
+            listing.seller_id,
+            listing.name,
+        );
+        println!("{id:>10}  {price:>12}  {stock:>9}  {held:>9}  {sold:>9}  {seller:>8}  {name}");
     }
     Ok(true)
 }

@@ -31,7 +31,7 @@ pub async fn list(settings: &Settings, runtime: &Runtime, limit: u32) -> anyhow:
 
 pub async fn show(settings: &Settings, runtime: &Runtime, text: &str) -> anyhow::Result<bool> {
     let Some(order) = OrderId::parse(text) else {
-        bail!("{text:?} is no order id; `payonce order list` shows some");
+        bail!("{text:?} is not an order id; `payonce order list` shows some");
     };
     let store = app::open_store(settings, Opened::ReadOnly, runtime).await?;
     let Some(record) = store.record(order).await? else {

@@ -53,7 +53,7 @@ pub async fn run(
 
 fn order_id(text: &str) -> anyhow::Result<OrderId> {
     OrderId::parse(text)
-        .ok_or_else(|| anyhow!("{text:?} is no order id; `payonce quarantine list` shows some"))
+        .ok_or_else(|| anyhow!("{text:?} is not an order id; `payonce quarantine list` shows some"))
 }
 
 async fn load(store: &Store, order: OrderId) -> anyhow::Result<Payment> {

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::{location, product_url};
 use crate::actors::ProductView;
-use crate::domain::product::Listing;
-use crate::domain::{Product, ProductId, Rejection, Won};
+use crate::domain::product::{self, Listing};
+use crate::domain::{Product, ProductId, Rejection};
 use crate::http::answers::{Refusal, answer, data};
 use crate::http::desk::Desk;
 use crate::http::reading::{Field, fields};
@@ -132,9 +132,9 @@ fn listing(id: ProductId, body: &[u8]) -> Result<Listing, Refusal> {
 }
 
 fn seller_id(field: &Field<'_>) -> Result<i64, Rejection> {
-    let wants = "an integer from 1 to 9007199254740991";
-    let id = field.whole(wants)?;
-    let fits = (1..=Won::MAX.get()).contains(&id);
+    let wants = format!("an integer from 1 to {}", Listing::SELLERS.end());
+    let id = field.whole(&wants)?;
+    let fits = Listing::SELLERS.contains(&id);
     fits.then_some(id).ok_or_else(|| field.refuse(wants))
 }
 
@@ -149,15 +149,9 @@ fn change(body: &[u8]) -> Result<(i64, Box<str>), Refusal> {
     Ok((amount, words(&reason, REASON_CHARS)?))
 }
 
-/// Something to read: not blank, and no control characters that would break a line of a log or a table.
 fn words(field: &Field<'_>, most: usize) -> Result<Box<str>, Rejection> {
-    let text = field.text()?;
-    let text = text.trim();
-    let fits = !text.is_empty() && text.chars().count() <= most;
-    if !fits || text.chars().any(char::is_control) {
-        return Err(field.refuse(format!("1 to {most} characters, none a control character")));
-    }
-    Ok(text.into())
+    let words = product::words(&field.text()?, most);
+    words.ok_or_else(|| field.refuse(format!("1 to {most} characters, none a control character")))
 }
 
 #[cfg(test)]
@@ -239,7 +233,7 @@ mod tests {
         let listing = Listing {
             id: ProductId::new(1).unwrap(),
             name: "Ogu T".into(),
-            price: Won::new(50_000).unwrap(),
+            price: crate::domain::Won::new(50_000).unwrap(),
             seller_id: 2,
         };
         let product = Product {
