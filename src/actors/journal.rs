@@ -31,7 +31,7 @@ pub struct Write {
 enum Kind {
     /// A checkout or journal A: refused while the queue is full, before anything is written.
     Opening,
-    /// Never refused: its place was reserved when its payment was opened.
+    /// Never refused; at most one of a flight waits, and flights are bounded.
     Outcome,
     /// Goes first, so that a slow queue does not make a live node look dead.
     Heartbeat,
@@ -116,7 +116,6 @@ pub struct JournalLimits {
 #[derive(Debug)]
 pub struct JournalActor {
     bench: Bench,
-    metrics: Metrics,
     limits: JournalLimits,
     urgent: VecDeque<Entry>,
     queue: VecDeque<Entry>,
@@ -141,11 +140,10 @@ impl JournalActor {
         let bench = Bench {
             store,
             products,
-            metrics: metrics.clone(),
+            metrics,
         };
         JournalActor {
             bench,
-            metrics,
             limits,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
@@ -233,7 +231,12 @@ impl JournalActor {
             self.queue.drain(..).partition(is_opening);
         self.queue = others.into();
         self.openings = 0;
+        self.tell_queued();
         refuse_all(openings, NoVerdict::Busy);
+    }
+
+    fn tell_queued(&self) {
+        self.bench.metrics.queued(self.queue.len());
     }
 
     fn next_batch(&mut self) -> Vec<Entry> {
@@ -244,10 +247,10 @@ impl JournalActor {
                 break;
             };
             self.openings -= usize::from(entry.write.kind == Kind::Opening);
-            self.metrics.dequeued(entry.since.elapsed());
+            self.bench.metrics.dequeued(entry.since.elapsed());
             batch.push(entry);
         }
-        self.metrics.queued(self.queue.len());
+        self.tell_queued();
         batch
     }
 }
@@ -280,6 +283,7 @@ impl Handler<Write> for JournalActor {
             reply,
             since,
         });
+        self.tell_queued();
         self.commit_next(ctx);
         // A batch that panicked drops its replies; what it wrote is not known.
         Box::pin(async move { written.await.unwrap_or(Err(NoVerdict::Doubtful)) })

@@ -239,7 +239,10 @@ impl Bench {
         let ids: Vec<ProductId> = ids.into_iter().collect();
         let shelf = match away || ids.is_empty() {
             true => BTreeMap::new(),
-            false => self.store.shelf(&ids).await.unwrap_or_default(),
+            false => self.store.shelf(&ids).await.unwrap_or_else(|fault| {
+                tracing::warn!(%fault, "could not look at the shelf; the gates learn its stock from the next writes");
+                BTreeMap::new()
+            }),
         };
         for (product, reservation) in goods {
             let stock = shelf.get(&product).map(|found| found.stock);
