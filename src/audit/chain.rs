@@ -12,39 +12,12 @@ use crate::domain::Timestamp;
 fn legal_next(from: &str) -> Option<&'static [&'static str]> {
     Some(match from {
         "READY" => &["IN_PROGRESS", "EXPIRED", "QUARANTINED"],
-        "IN_PROGRESS" => &[
-            "DONE",
-            "FAILED",
-            "UNKNOWN",
-            "QUARANTINED",
-            "WAITING_FOR_DEPOSIT",
-        ],
-        "UNKNOWN" => &[
-            "UNKNOWN",
-            "IN_PROGRESS",
-            "DONE",
-            "FAILED",
-            "QUARANTINED",
-            "WAITING_FOR_DEPOSIT",
-        ],
-        "DONE" => &[
-            "QUARANTINED",
-            "CANCELED",
-            "PARTIAL_CANCELED",
-            "WAITING_FOR_DEPOSIT",
-        ],
+        "IN_PROGRESS" => &["DONE", "FAILED", "UNKNOWN", "QUARANTINED"],
+        "UNKNOWN" => &["UNKNOWN", "IN_PROGRESS", "DONE", "FAILED", "QUARANTINED"],
+        "DONE" => &["QUARANTINED"],
         "FAILED" => &["IN_PROGRESS", "QUARANTINED"],
         "EXPIRED" => &["QUARANTINED"],
-        "QUARANTINED" => &[
-            "DONE",
-            "FAILED",
-            "QUARANTINED",
-            "CANCELED",
-            "PARTIAL_CANCELED",
-        ],
-        "PARTIAL_CANCELED" => &["PARTIAL_CANCELED", "CANCELED", "QUARANTINED"],
-        "CANCELED" => &["QUARANTINED"],
-        "WAITING_FOR_DEPOSIT" => &["DONE", "FAILED", "EXPIRED", "CANCELED", "QUARANTINED"],
+        "QUARANTINED" => &["DONE", "FAILED", "QUARANTINED"],
         _ => return None,
     })
 }

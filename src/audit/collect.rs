@@ -27,7 +27,9 @@ pub enum CollectFault {
     Store(#[from] StoreFault),
     #[error(transparent)]
     Gateway(#[from] GatewayFault),
-    #[error("the sandbox's ledger at {url}: {why}")]
+    #[error(
+        "the sandbox's ledger at {url}: {why} (it is told by a running sandbox: `payonce` or `payonce sandbox`)"
+    )]
     Ledger { url: String, why: String },
 }
 

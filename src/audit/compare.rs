@@ -164,7 +164,7 @@ fn check_not_lost(
     let approved = approvals(entries) > 0;
     let status = order.status.as_str();
     let verdict = match status {
-        "DONE" | "CANCELED" | "PARTIAL_CANCELED" | "QUARANTINED" => None,
+        "DONE" | "QUARANTINED" => None,
         "IN_PROGRESS" | "UNKNOWN" => terms.settled.then(|| {
             let toss = if approved {
                 "approved it"

@@ -292,8 +292,6 @@ fn an_approval_may_rest_only_where_it_is_not_lost() {
         ("IN_PROGRESS", Some(Invariant::I6)),
         ("UNKNOWN", Some(Invariant::I6)),
         ("DONE", None),
-        ("CANCELED", None),
-        ("PARTIAL_CANCELED", None),
         ("QUARANTINED", None),
     ] {
         let (mut ours, toss) = clean();
