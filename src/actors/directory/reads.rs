@@ -31,8 +31,9 @@ impl Directory {
             let Some(record) = found else { return Ok(None) };
             let status = record.payment.status;
             let resting = status.is_settled() || status == Status::Quarantined;
-            let more = until.is_some_and(|until| Instant::now() + pause <= until);
-            if resting || !more {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let more = left.filter(|left| !left.is_zero() && !resting);
+            let Some(left) = more else {
                 let (payment, created_at) = (record.payment, record.created_at);
                 let names = self.names(&payment).await?;
                 return Ok(Some(PaymentView {
@@ -40,8 +41,9 @@ impl Directory {
                     created_at,
                     names,
                 }));
-            }
-            sleep(pause).await;
+            };
+            // The last look is at the end of the wait.
+            sleep(pause.min(left)).await;
             pause = (pause * 2).min(LOOK_MAX);
         }
     }
