@@ -15,7 +15,7 @@ use super::membership::Membership;
 use super::node::{CloseNode, NodeActor};
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::Products;
-use super::recovery::{Cease, RecoveryLimits, RecoveryTimer};
+use super::recovery::{RecoveryLimits, RecoveryTimer};
 use super::shard::{Shard, ShardLimits};
 use super::toss::{Front, TossActor, TossLimits};
 use super::versions::Versions;
@@ -67,6 +67,11 @@ pub struct Crew {
     housekeeper: Addr<Housekeeper>,
     node: Addr<NodeActor>,
 }
+
+/// Begin nothing new.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Cease;
 
 impl Crew {
     /// Needs a running actix System; all arbiters share `runtime`, so a socket opened by one is served for all.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
+use super::crew::Cease;
 use super::payment::Hands;
-use super::recovery::Cease;
 use crate::domain::Timestamp;
 use crate::metrics::Table;
 use crate::store::{Place, Pruned, Pruning, StoreFault};

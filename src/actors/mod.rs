@@ -1,5 +1,6 @@
 //! Who does what: one actor per order, gates in front of stock and Toss, the journal, and the timer.
-//! The door comes in with values (`api`), the store and the gateway are reached by one actor each.
+//! The door comes in with values (`api`). The gateway is reached by one actor, and so are changes in the store; reads go
+//! around them.
 
 mod api;
 mod clock;

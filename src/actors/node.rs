@@ -206,9 +206,15 @@ impl NodeActor {
         }
         let (store, dead_after) = (self.store.clone(), self.membership.dead_after());
         let look = async move { store.living(dead_after).await };
-        ctx.spawn(look.into_actor(self).map(move |living, node, _| {
-            node.compare(&living.unwrap_or_default(), former);
-        }));
+        ctx.spawn(
+            look.into_actor(self)
+                .map(move |living, node, _| match living {
+                    Ok(living) => node.compare(&living, former),
+                    Err(fault) => {
+                        tracing::warn!(%fault, "could not look for another node of our name")
+                    }
+                }),
+        );
     }
 
     /// What a start among others may get wrong: two processes under one name.

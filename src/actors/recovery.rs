@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::time::Instant;
 
+use super::crew::Cease;
 use super::directory::Directory;
 use super::payment::Hands;
 use crate::domain::{Incarnation, OrderId, Status};
@@ -54,11 +55,6 @@ pub struct RecoveryTimer {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 struct Look;
-
-/// Send for nobody any more.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Cease;
 
 /// For how long a tick proves that the timer runs.
 fn proof(tick: Duration) -> Duration {

@@ -1,6 +1,7 @@
 //! Versions: whether another node has moved a payment since somebody here read it. Asked where memory alone would refuse a
 //! buyer; many such questions are one read, so that a sold-out sale stays cheap.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -47,7 +48,10 @@ impl Versions {
             std::mem::take(&mut self.waiting).into_iter().unzip();
         let store = self.store.clone();
         let work = async move {
-            let found = store.versions(&orders).await.unwrap_or_default();
+            let found = store.versions(&orders).await.unwrap_or_else(|fault| {
+                tracing::warn!(%fault, "could not look for newer versions; the copies are taken as they are");
+                HashMap::new()
+            });
             for (order, waits) in orders.iter().zip(waiting) {
                 // Whoever has gone does not need it.
                 _ = waits.send(found.get(order).copied());

@@ -26,15 +26,6 @@ pub fn rules(settings: &Settings) -> Rules {
     }
 }
 
-/// As the header `Payonce-Gateway` says it.
-const fn gateway_name(kind: GatewayKind) -> &'static str {
-    match kind {
-        GatewayKind::Sandbox => "sandbox",
-        GatewayKind::Test => "test",
-        GatewayKind::Live => "live",
-    }
-}
-
 pub(super) fn door_settings(
     settings: &Settings,
     kind: GatewayKind,
@@ -61,7 +52,7 @@ pub(super) fn door_settings(
         patience: Duration::from_millis(settings.confirm.patience_ms),
         shutdown_s: settings.server.shutdown_ms.div_ceil(1_000),
         token_secret,
-        gateway: gateway_name(kind),
+        gateway: kind.name(),
         metrics,
     }
 }

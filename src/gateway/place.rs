@@ -10,21 +10,31 @@ use sha2::{Digest, Sha256};
 use super::client::GatewayFault;
 use crate::domain::{GatewayIdentity, PaymentKey};
 
-/// What kind of money moves: none outside this machine, none at all, or a buyer's.
+/// Whose money moves, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GatewayKind {
+    /// A Toss on this machine.
     Sandbox,
+    /// Toss with a test key: no money moves.
     Test,
+    /// Toss with a live key: a buyer's money moves.
     Live,
+}
+
+impl GatewayKind {
+    /// As the header `Payonce-Gateway` says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            GatewayKind::Sandbox => "sandbox",
+            GatewayKind::Test => "test",
+            GatewayKind::Live => "live",
+        }
+    }
 }
 
 impl fmt::Display for GatewayKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            GatewayKind::Sandbox => "sandbox",
-            GatewayKind::Test => "test",
-            GatewayKind::Live => "live",
-        })
+        f.write_str(self.name())
     }
 }
 

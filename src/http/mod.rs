@@ -28,7 +28,6 @@ use connections::Reaper;
 use desk::{Closing, Terms};
 use layers::{Frame, Guard, Origins, Traffic, UnfitOrigin};
 use reading::BodyLimits;
-use server::Times;
 
 #[derive(Clone, Debug)]
 pub struct DoorSettings {
@@ -68,7 +67,7 @@ pub enum DoorFault {
         address: SocketAddr,
         why: std::io::Error,
     },
-    #[error("without API keys only a loopback address may be bound, and {0} is none")]
+    #[error("without API keys only a loopback address may be bound, and {0} is not one")]
     Unguarded(SocketAddr),
     #[error(transparent)]
     Origin(#[from] UnfitOrigin),
@@ -119,7 +118,7 @@ where
         .shutdown_timeout(settings.shutdown_s)
         .disable_signals();
     let leave = server.graceful_shutdown_signal();
-    let (times, watch) = (Times::of(settings), reaper.clone());
+    let (keep_alive, watch) = (settings.keep_alive, reaper.clone());
     let server = server
         .listen("door", listener, move || {
             let (app, leave) = (app(layers.clone(), also.clone()), leave.clone());
@@ -127,7 +126,7 @@ where
                 let leave = leave.clone();
                 async move { leave.notified().await }
             };
-            server::connected(app, times, leave, watch.clone(), lines.clone())
+            server::connected(app, keep_alive, leave, watch.clone(), lines.clone())
         })
         .map_err(unbound)?
         .run();

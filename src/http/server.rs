@@ -12,30 +12,16 @@ use actix_web::dev::{AppConfig, ServiceFactory, ServiceRequest, ServiceResponse}
 use actix_web::{App, Error};
 use tokio::net::TcpStream;
 
-use super::DoorSettings;
 use super::connections::{Line, Reaper};
 use super::layers::Traffic;
 
 /// For a client to take its last answer and to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
-#[derive(Clone, Copy)]
-pub struct Times {
-    keep_alive: Duration,
-}
-
-impl Times {
-    pub const fn of(settings: &DoorSettings) -> Times {
-        Times {
-            keep_alive: settings.keep_alive,
-        }
-    }
-}
-
 /// What `leave` gives ends when the server stops.
 pub fn connected<T, B, L>(
     app: App<T>,
-    times: Times,
+    keep_alive: Duration,
     leave: impl Fn() -> L + 'static,
     reaper: Reaper,
     lines: Traffic,
@@ -54,7 +40,7 @@ where
     let app = map_config(app.into_factory(), |()| AppConfig::default());
     let http = HttpService::build()
         .graceful_shutdown_signal(leave)
-        .keep_alive(times.keep_alive)
+        .keep_alive(keep_alive)
         // The reaper times the first head, and says nothing.
         .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(CLOSE_DEADLINE)

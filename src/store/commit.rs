@@ -1,4 +1,4 @@
-//! The one way to write: a batch in, a verdict per change out, all of it in one durable transaction.
+//! How payments, products and nodes are written: a batch in, a verdict per change out, all of it in one durable transaction.
 //!
 //! Once `commit` returns, a restart finds what it reported. Three phases: learn what is there; decide each change in pure
 //! Rust; write what was accepted. Most batches are as they were expected to be, and are written without a look before.

@@ -117,7 +117,7 @@ pub(super) struct Sql {
     /// order
     pub history: &'static str,
     /// now, the asking incarnation, limit of each status, from which age on a heartbeat is a dead node's, the last
-    /// digits of the orders that are asked for
+    /// digits of the orders that are asked for, from which deadline on an attempt is nobody's
     pub due: &'static str,
     /// By the database's clock, in microseconds.
     pub now: &'static str,
@@ -135,12 +135,9 @@ pub(super) struct Sql {
     pub audit_page: &'static str,
     /// keys of products
     pub products: &'static str,
-    pub all_products: &'static str,
     /// keys of products
     pub counted: &'static str,
     pub all_counted: &'static str,
-    /// keys of products
-    pub held: &'static str,
     /// user, key
     pub checkout_key: &'static str,
     /// user

@@ -23,7 +23,7 @@ pub enum StoreFault {
     #[error("{} cannot be written: {why}", path.display())]
     Unwritable { path: PathBuf, why: String },
     #[error(
-        "its tables lack {missing} steps of this payonce: run `payonce migrate` with the server stopped"
+        "its tables lack {missing} steps of this payonce: run `payonce migrate` (on SQLite with the server stopped)"
     )]
     NotMigrated { missing: usize },
     #[error(

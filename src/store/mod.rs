@@ -1,5 +1,6 @@
 //! How to remember: the database, and nothing but the database. Batches of changes come in through `commit`, a verdict
-//! per change goes out; everything else only reads, on connections of its own. sea-orm lives here and nowhere else.
+//! per change goes out. Beside it, a start writes what nobody else does, recovery makes orphans due, and old rows are pruned;
+//! everything else only reads, on connections of its own. sea-orm lives here and nowhere else.
 
 use std::sync::{Arc, Mutex};
 

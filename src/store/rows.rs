@@ -177,7 +177,7 @@ impl<'a> AttemptRow<'a> {
 
     fn attempt(self) -> Result<Attempt, String> {
         let state = self.state;
-        let key = PaymentKey::parse(&state.payment_key).ok_or("a paymentKey that is none")?;
+        let key = PaymentKey::parse(&state.payment_key).ok_or("an invalid paymentKey")?;
         let owned = |text: Option<Cow<'_, str>>| text.map(|text| Box::from(&*text));
         let told = Decline {
             code: owned(state.gateway_code).unwrap_or_default(),
@@ -275,7 +275,7 @@ impl PaymentRow {
         lines.sort_unstable_by_key(|line| line.product);
         Ok(Order {
             id: order_id(&self.order_id)?,
-            user: UserId::parse(&self.user_id).ok_or("a user id that is none")?,
+            user: UserId::parse(&self.user_id).ok_or("an invalid user id")?,
             name: self.order_name.as_str().into(),
             lines: lines.into(),
             total: won(self.total_amount)?,
@@ -372,6 +372,6 @@ fn incarnation(text: &str) -> Result<Incarnation, String> {
 /// A SHA-256, as the database keeps it.
 pub(super) fn hash(text: &str) -> Result<[u8; 32], String> {
     let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).map_err(|_| "a hash that is none".to_owned())?;
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| "an invalid hash".to_owned())?;
     Ok(bytes)
 }

@@ -15,7 +15,7 @@ impl Directory {
         let known = self.read(async move { store.shelf(&[id]).await }).await?;
         let gate = self.hands.products.gate(id, &self.hands.journal);
         told(id, gate.send(List(listing)).await)?;
-        Ok((self.product(id).await?, known.is_empty()))
+        Ok((self.changed(id).await?, known.is_empty()))
     }
 
     pub async fn restock(
@@ -35,7 +35,11 @@ impl Directory {
             at: self.hands.clock.now(),
         };
         told(product, gate.send(Restock(restock)).await)?;
-        // It is made: a look that fails must not sound like "try again".
+        self.changed(product).await
+    }
+
+    /// After a change that is made: a look that fails must not sound as if it were not.
+    async fn changed(&self, product: ProductId) -> Result<ProductView, Refused> {
         let look = self.product(product).await;
         look.map_err(|_| Refused::Doubtful(product))
     }

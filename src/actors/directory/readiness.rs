@@ -69,6 +69,7 @@ impl Directory {
     }
 
     /// PaymentActors that are loaded.
+    #[cfg(test)]
     pub async fn loaded(&self) -> usize {
         let mut sum = 0;
         for shard in self.shards.iter() {

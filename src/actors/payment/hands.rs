@@ -13,7 +13,7 @@ use crate::actors::membership::{Membership, Warrant};
 use crate::actors::product::Products;
 use crate::actors::toss::{Admit, Busy, Front, Lane, LookUp, SendConfirm};
 use crate::actors::versions::VersionOf;
-use crate::domain::{Attempt, Claim, GatewayIdentity, Payment, Status, Timestamp};
+use crate::domain::{Attempt, Claim, GatewayIdentity, Payment, Rules, Status, Timestamp};
 use crate::metrics::{BreakerState, Metrics, Shed};
 use crate::store::{Store, StoreFault};
 
@@ -39,10 +39,6 @@ impl FlightLimits {
     }
 }
 
-/// How long after its hard deadline an attempt is nobody's, though its owner lives: that node's heart beats, and nobody
-/// there looks after it. The due queue has the same figure.
-const LONG_OVER_MS: i64 = 120_000;
-
 #[derive(Debug)]
 pub struct Hands {
     pub membership: Membership,
@@ -56,7 +52,7 @@ pub struct Hands {
     pub journal: Recipient<Write>,
     pub products: Products,
     pub versions: Recipient<VersionOf>,
-    /// Read only: after a stale or doubtful write, what is really there.
+    /// For reading; and for two writes that decide nothing: the housekeeper prunes, the timer makes orphans due.
     pub store: Store,
     /// Callers that may wait for one order.
     pub most_waiters: usize,
@@ -191,7 +187,7 @@ impl Hands {
         match payment.status {
             Status::InProgress => {
                 let due = payment.due_at();
-                due.is_some_and(|due| due.plus_ms(LONG_OVER_MS) <= now)
+                due.is_some_and(|due| due.plus_ms(Rules::LONG_OVER_MS) <= now)
             }
             Status::Unknown => {
                 let silent = payment.current_attempt().is_none_or(silent);

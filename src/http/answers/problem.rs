@@ -18,7 +18,7 @@ impl<T: Display> Serialize for Shown<T> {
     }
 }
 
-/// The copies of code and message at top level are what the seed's browser client reads.
+/// The copies of code and message at top level are what the browser client of the system that payonce re-implements reads.
 #[derive(Serialize)]
 pub struct ErrorEnvelope<'a> {
     pub error: Problem<'a>,

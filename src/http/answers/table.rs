@@ -95,7 +95,7 @@ codes! {
         "There is not enough stock of an ordered product."
     PAYMENT_UNDER_REVIEW "E03017" CONFLICT ContactShop
         "결제를 확인하고 있습니다. 다시 결제하지 말고 판매자에게 문의해 주세요."
-        "The payment is under review. Please do not pay again and contact the shop."
+        "The payment is under review. Please contact the shop, and do not pay again."
     INVALID_INPUT_VALUE "E99001" BAD_REQUEST FixRequest
         "입력값이 올바르지 않습니다."
         "The input is not valid."

@@ -64,13 +64,16 @@ fn object<'a, const N: usize>(
             Category::Data => "a JSON object".to_owned(),
             Category::Syntax | Category::Eof | Category::Io => {
                 let (line, column) = (broken.line(), broken.column());
-                format!("JSON; line {line}, column {column} is none")
+                format!("valid JSON (error at line {line}, column {column})")
             }
         };
         Rejection::invalid(within.itself(), wants)
     })?;
     if let Some(name) = found.twice {
-        return Err(Rejection::invalid(within.field(name), "to be there once"));
+        return Err(Rejection::invalid(
+            within.field(name),
+            "to appear only once",
+        ));
     }
     let mut fields = names.map(|name| Field {
         within,
@@ -194,15 +197,27 @@ mod tests {
             ("7", "body: a JSON object"),
             ("null", "body: a JSON object"),
             ("\"x\"", "body: a JSON object"),
-            ("{", "body: JSON; line 1, column 1 is none"),
-            ("{\"a\": }", "body: JSON; line 1, column 7 is none"),
-            ("{\"a\": 1,}", "body: JSON; line 1, column 9 is none"),
-            ("{'a': 1}", "body: JSON; line 1, column 2 is none"),
-            ("{\"a\": 1} x", "body: JSON; line 1, column 10 is none"),
-            ("{\"a\": 01}", "body: JSON; line 1, column 8 is none"),
-            ("{\"z\": \"\\x\"}", "body: JSON; line 1, column 9 is none"),
-            ("{\"a\": 1, \"a\": 1}", "a: to be there once"),
-            ("{\"a\": 1, \"\\u0061\": 1}", "a: to be there once"),
+            ("{", "body: valid JSON (error at line 1, column 1)"),
+            ("{\"a\": }", "body: valid JSON (error at line 1, column 7)"),
+            (
+                "{\"a\": 1,}",
+                "body: valid JSON (error at line 1, column 9)",
+            ),
+            ("{'a': 1}", "body: valid JSON (error at line 1, column 2)"),
+            (
+                "{\"a\": 1} x",
+                "body: valid JSON (error at line 1, column 10)",
+            ),
+            (
+                "{\"a\": 01}",
+                "body: valid JSON (error at line 1, column 8)",
+            ),
+            (
+                "{\"z\": \"\\x\"}",
+                "body: valid JSON (error at line 1, column 9)",
+            ),
+            ("{\"a\": 1, \"a\": 1}", "a: to appear only once"),
+            ("{\"a\": 1, \"\\u0061\": 1}", "a: to appear only once"),
         ] {
             let refusal = fields(body.as_bytes(), &["a"]).unwrap_err();
             assert_eq!(complaint(&refusal), expected, "{body}");
@@ -317,7 +332,7 @@ mod tests {
             ("[[]]", "list[0]: a JSON object"),
             (
                 "[{\"b\":1}, {\"b\":1, \"b\":2}]",
-                "list[1].b: to be there once",
+                "list[1].b: to appear only once",
             ),
             ("[{\"b\":1}, {\"b\":null}]", "list[1].b: an integer"),
             ("[{\"b\":1}, {}]", "list[1].b: an integer"),

@@ -256,7 +256,7 @@ mod tests {
             ),
             (
                 all.replace("\"x\"", "\"amount\""),
-                "amount: to be there once",
+                "amount: to appear only once",
             ),
         ] {
             assert_eq!(complaint(&body), expected, "{body}");

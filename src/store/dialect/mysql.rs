@@ -323,7 +323,7 @@ const DUE: &str = concat!(
         in_share!(),
         " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "?4"),
-        ") OR next_attempt_at <= ?1 - 120000000) END"
+        ") OR next_attempt_at <= ?6) END"
     )),
     " UNION ALL ",
     due!(concat!(
@@ -442,10 +442,8 @@ pub(super) static SQL: Sql = Sql {
     quarantined: QUARANTINED,
     audit_page: AUDIT_PAGE,
     products: catalogue::PRODUCTS,
-    all_products: catalogue::ALL_PRODUCTS,
     counted: catalogue::COUNTED,
     all_counted: catalogue::ALL_COUNTED,
-    held: catalogue::HELD,
     checkout_key: CHECKOUT_KEY,
     user: "SELECT 1 AS one FROM users WHERE id = ?1",
     is_empty: IS_EMPTY,

@@ -291,7 +291,7 @@ const DUE: &str = concat!(
         in_share!(),
         " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "$4"),
-        ") OR next_attempt_at <= $1 - 120000000) END"
+        ") OR next_attempt_at <= $6) END"
     )),
     " UNION ALL ",
     due!(concat!(
@@ -335,9 +335,6 @@ const QUARANTINED: &str = concat!(
 const PRODUCTS: &str = "
     SELECT id, name, price, stock, received, seller_id FROM products WHERE id = ANY ($1::bigint[])";
 
-const ALL_PRODUCTS: &str =
-    "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
-
 /// Held: off the shelf and not yet sold. The three statuses are those in which goods can be held.
 macro_rules! held_lines {
     () => {
@@ -346,11 +343,6 @@ macro_rules! held_lines {
     WHERE p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') AND p.stock_held"
     };
 }
-
-const HELD: &str = concat!(
-    held_lines!(),
-    " AND l.product_id = ANY ($1::bigint[]) GROUP BY l.product_id"
-);
 
 const COUNTED: &str = concat!(
     "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
@@ -441,10 +433,8 @@ pub(super) static SQL: Sql = Sql {
     quarantined: QUARANTINED,
     audit_page: AUDIT_PAGE,
     products: PRODUCTS,
-    all_products: ALL_PRODUCTS,
     counted: COUNTED,
     all_counted: ALL_COUNTED,
-    held: HELD,
     checkout_key: CHECKOUT_KEY,
     user: "SELECT 1::bigint AS one FROM users WHERE id = $1",
     is_empty: IS_EMPTY,

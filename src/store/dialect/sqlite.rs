@@ -279,7 +279,7 @@ const DUE: &str = concat!(
         in_share!(),
         " AND (owner IS NULL OR owner NOT IN (",
         living!("incarnation", "?4"),
-        ") OR next_attempt_at <= ?1 - 120000000) END"
+        ") OR next_attempt_at <= ?6) END"
     )),
     " UNION ALL ",
     due!(concat!(
@@ -327,9 +327,6 @@ const PRODUCTS: &str = "
     SELECT p.id, p.name, p.price, p.stock, p.received, p.seller_id
     FROM json_each(?1) AS j CROSS JOIN products AS p ON p.id = j.value";
 
-const ALL_PRODUCTS: &str =
-    "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
-
 /// Held: off the shelf and not yet sold. The three statuses are those in which goods can be held.
 macro_rules! held_lines {
     () => {
@@ -338,12 +335,6 @@ macro_rules! held_lines {
     WHERE p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') AND p.stock_held"
     };
 }
-
-const HELD: &str = concat!(
-    "SELECT l.product_id, CAST(sum(l.quantity) AS INTEGER) AS held",
-    held_lines!(),
-    " AND l.product_id IN (SELECT value FROM json_each(?1)) GROUP BY l.product_id"
-);
 
 const COUNTED: &str = concat!(
     "
@@ -420,10 +411,8 @@ pub(super) static SQL: Sql = Sql {
     quarantined: QUARANTINED,
     audit_page: AUDIT_PAGE,
     products: PRODUCTS,
-    all_products: ALL_PRODUCTS,
     counted: COUNTED,
     all_counted: ALL_COUNTED,
-    held: HELD,
     checkout_key: CHECKOUT_KEY,
     user: "SELECT 1 AS one FROM users WHERE id = ?1",
     is_empty: IS_EMPTY,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::FromQueryResult;
 
-use super::{broken, rows};
+use super::broken;
 use crate::domain::{OrderId, Product, ProductId, Timestamp, UserId};
 use crate::store::commit::{CheckoutKey, CheckoutKeyRow};
 use crate::store::rows::ProductRow;
@@ -31,12 +31,6 @@ struct CountedRow {
     held: i64,
 }
 
-#[derive(FromQueryResult)]
-struct HeldRow {
-    product_id: i64,
-    held: i64,
-}
-
 impl Store {
     /// Those of the products that exist.
     pub async fn shelf(
@@ -50,11 +44,6 @@ impl Store {
         found.into_iter().map(by_id).collect()
     }
 
-    pub async fn products(&self) -> Result<Vec<Product>, StoreFault> {
-        let found: Vec<ProductRow> = self.rows(self.0.sql.all_products, []).await?;
-        found.into_iter().map(product).collect()
-    }
-
     /// The products that exist, each with what is held of it, in one view: the numbers of a product add up.
     pub async fn counted(&self, products: &[ProductId]) -> Result<Vec<Counted>, StoreFault> {
         let found: Vec<CountedRow> = self.rows(self.0.sql.counted, [self.ids(products)?]).await?;
@@ -64,20 +53,6 @@ impl Store {
     pub async fn all_counted(&self) -> Result<Vec<Counted>, StoreFault> {
         let found: Vec<CountedRow> = self.rows(self.0.sql.all_counted, []).await?;
         found.into_iter().map(counted).collect()
-    }
-
-    /// How much of each is off the shelf without being sold; absent where nothing is.
-    pub async fn held(
-        &self,
-        products: &[ProductId],
-    ) -> Result<BTreeMap<ProductId, i64>, StoreFault> {
-        let found: Vec<HeldRow> = self.rows(self.0.sql.held, [self.ids(products)?]).await?;
-        let held = found.into_iter().map(|row| {
-            rows::product_id(row.product_id)
-                .map(|product| (product, row.held))
-                .map_err(broken(format!("product {}", row.product_id)))
-        });
-        held.collect()
     }
 
     pub async fn user_exists(&self, user: &UserId) -> Result<bool, StoreFault> {

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Share, broken, limit, rows};
-use crate::domain::{Incarnation, OrderId, Payment, Status, Timestamp, TransitionId, UserId, Won};
+use crate::domain::{
+    Incarnation, OrderId, Payment, Rules, Status, Timestamp, TransitionId, UserId, Won,
+};
 use crate::store::rows::PaymentRow;
 use crate::store::{Store, StoreFault};
 
@@ -182,6 +184,7 @@ impl Store {
             limit(most),
             self.age(dead_after),
             share.digits().into(),
+            now.plus_ms(-Rules::LONG_OVER_MS).micros().into(),
         ];
         let found: Vec<DueRow> = self.rows(self.0.sql.due, values).await?;
         let due = found.into_iter().map(|row| {
@@ -225,7 +228,7 @@ fn summary(row: &SummaryRow) -> Result<OrderSummary, String> {
     let total = row.total_amount;
     Ok(OrderSummary {
         order: rows::order_id(&row.order_id)?,
-        user: UserId::parse(&row.user_id).ok_or("a user id that is none")?,
+        user: UserId::parse(&row.user_id).ok_or("an invalid user id")?,
         status: rows::status(&row.status)?,
         total: Won::new(total).ok_or_else(|| format!("an amount of {total}"))?,
         name: row.order_name.as_str().into(),

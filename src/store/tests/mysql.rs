@@ -90,6 +90,7 @@ async fn every_statement_of_a_commit_or_a_load_looks_rows_up() {
                 10_i64.into(),
                 5_i64.into(),
                 "0123456789abcdef".into(),
+                0_i64.into(),
             ],
         ),
         (sql.versions, json(1)),

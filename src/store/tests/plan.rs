@@ -43,7 +43,7 @@ fn walks(plan: &[String]) -> bool {
 #[tokio::test]
 async fn the_due_queue_is_searched_by_its_index() {
     let shop = Shop::file_with(0, 0).await;
-    let plan = plan(&shop, shop.store.0.sql.due, 5).await;
+    let plan = plan(&shop, shop.store.0.sql.due, 6).await;
     let searches = |step: &&String| step.starts_with("SEARCH payments USING");
     assert_eq!(plan.iter().filter(searches).count(), 4, "{plan:#?}");
     assert!(
@@ -76,7 +76,6 @@ async fn no_statement_of_a_commit_or_a_load_walks_a_table() {
         (sql.history, 1),
         (sql.audit_page, 2),
         (sql.backlog, 1),
-        (sql.held, 1),
         (sql.checkout_key, 2),
         (sql.make_orphans_due[0], 3),
         (sql.make_orphans_due[1], 3),

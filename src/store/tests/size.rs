@@ -409,7 +409,7 @@ async fn no_walks_in_a_file(store: &Store) {
         (sql.is_empty, 0),
         (sql.make_orphans_due[0], 3),
         (sql.make_orphans_due[1], 3),
-        (sql.due, 5),
+        (sql.due, 6),
         (sql.backlog, 1),
         (sql.checkout_key, 2),
         (sql.lock_checkout_keys, 1),

@@ -254,9 +254,11 @@ async fn demo_data_goes_only_into_an_empty_database() {
     assert!(!shop.store.load_demo_data().await.unwrap());
     assert!(!shop.store.is_empty().await.unwrap());
     assert_eq!(shop.stock(1).await, (59, 59));
-    let products = shop.store.products().await.unwrap();
-    let said = |p: &crate::domain::Product| (p.listing.name.to_string(), p.listing.price.get());
-    let said: Vec<_> = products.iter().map(said).collect();
+    let products = shop.store.all_counted().await.unwrap();
+    let said = products.iter().map(|counted| &counted.product.listing);
+    let said: Vec<_> = said
+        .map(|listing| (listing.name.to_string(), listing.price.get()))
+        .collect();
     assert_eq!(
         said,
         [("Ogu T".into(), 50_000), ("Baby Ogu T".into(), 30_000)]

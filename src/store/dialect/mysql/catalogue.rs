@@ -6,9 +6,6 @@ pub(super) const PRODUCTS: &str = concat!(
     " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.id"
 );
 
-pub(super) const ALL_PRODUCTS: &str =
-    "SELECT id, name, price, stock, received, seller_id FROM products ORDER BY id";
-
 /// Held: off the shelf and not yet sold. The three statuses are those in which goods can be held.
 macro_rules! held_lines {
     () => {
@@ -27,8 +24,6 @@ macro_rules! wanted_lines {
         )
     };
 }
-
-pub(super) const HELD: &str = concat!(held_lines!(), wanted_lines!());
 
 pub(super) const COUNTED: &str = concat!(
     "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held FROM ",
