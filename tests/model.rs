@@ -17,8 +17,8 @@
 //! - Answers that are final (approved, declined) are kept under their idempotency key; the others may not be.
 //! - A look-up by paymentKey may be seconds old or say 404 just after a change, but not once the window is over: a Toss
 //!   that denied an approval forever, before anybody heard of it, could not be survived by anyone. Where it lies all
-//!   the same (`lies`), I1 and I2 ask only that an approval which was heard and written down, or was about to be by a
-//!   living flight, is never forgotten.
+//!   the same (`lies`), "at most one approval" and "no lost approval" ask only that an approval which was heard and
+//!   written down, or was about to be by a living flight, is never forgotten.
 //! - An operator reads a quarantined payment and asks Toss about every attempt and about the order, one question after
 //!   the other; whatever else may happen, may happen between two of them and before the write.
 //! - A wrong amount and a mix-up of answers happen once. A look-up by order may return any payment of the order.

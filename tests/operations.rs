@@ -305,7 +305,7 @@ async fn health_tells_what_is_not_ready() {
     assert_eq!(ready.status, 200, "{ready:?}");
 }
 
-/// I7 and I8 in the database itself: one unbroken chain, one outbox row per piece of news.
+/// In the database itself: one unbroken chain, one outbox row per piece of news.
 #[tokio::test(flavor = "multi_thread")]
 async fn history_and_outbox_are_written_with_the_transition() {
     let house = House::start();

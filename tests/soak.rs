@@ -30,7 +30,7 @@ struct World {
     shop: Arc<RwLock<String>>,
     toss: String,
     over: Arc<AtomicBool>,
-    /// Every settled answer that anybody heard, by order: I5 across crashes.
+    /// Every settled answer that anybody heard, by order: stable across crashes.
     heard: Arc<Mutex<HashMap<String, (u16, Value)>>>,
 }
 

@@ -1,4 +1,4 @@
-//! I7 and I8: the history of one order as a chain, and the outbox as its echo. The pairs are written down here a
+//! The history of one order as a chain, and the outbox as its echo. The pairs are written down here a
 //! second time on purpose: an auditor who asks the code under audit what is legal finds nothing.
 
 use std::collections::BTreeMap;
@@ -27,14 +27,19 @@ fn is_news(status: &str) -> bool {
     matches!(status, "DONE" | "FAILED" | "EXPIRED" | "QUARANTINED")
 }
 
-/// I7: versions 1, 2, 3 .. without a gap, each row beginning where the former one ended, by a legal step, and the
+/// Versions 1, 2, 3 .. without a gap, each row beginning where the former one ended, by a legal step, and the
 /// last one ending where the payment is. What came before a payment's old rest may have been deleted.
 pub(super) fn check_history(order: &OrderRecord, kept: Kept, found: &mut Vec<Violation>) {
     let Some(history) = &order.history else {
         return;
     };
-    let mut broken =
-        |what: String| found.push(Violation::of_order(Invariant::I7, &order.order_id, what));
+    let mut broken = |what: String| {
+        found.push(Violation::of_order(
+            Invariant::WholeHistory,
+            &order.order_id,
+            what,
+        ))
+    };
     if history.is_empty() {
         return broken("it has no history.".into());
     }
@@ -106,7 +111,7 @@ fn broken_step(row: &HistoryRow) -> Option<String> {
     (!legal).then(|| format!("version {version} goes from {from} to {to}, which is not legal."))
 }
 
-/// I8: exactly one outbox row for each piece of news, and none for anything else. Old news may have been deleted, and news
+/// Exactly one outbox row for each piece of news, and none for anything else. Old news may have been deleted, and news
 /// of what was deleted from the history may still be there.
 pub(super) fn check_outbox(order: &OrderRecord, kept: Kept, found: &mut Vec<Violation>) {
     let (Some(history), Some(outbox)) = (&order.history, &order.outbox) else {
@@ -116,8 +121,13 @@ pub(super) fn check_outbox(order: &OrderRecord, kept: Kept, found: &mut Vec<Viol
     for OutboxRow { version } in outbox {
         *rows.entry(*version).or_default() += 1;
     }
-    let mut broken =
-        |what: String| found.push(Violation::of_order(Invariant::I8, &order.order_id, what));
+    let mut broken = |what: String| {
+        found.push(Violation::of_order(
+            Invariant::NewsOnce,
+            &order.order_id,
+            what,
+        ))
+    };
     if let Some(first) = history.first().filter(|_| begins_late(history, kept)) {
         rows.retain(|version, _| *version >= first.version);
     }

@@ -92,7 +92,7 @@ async fn an_audit_of_some_days_reads_their_orders_and_those_that_toss_approved_s
         let lost = |order: &OrderId| {
             let order = order.to_string();
             let is_lost = |found: &&Violation| {
-                found.invariant == Invariant::I2 && found.to_string().contains(&order)
+                found.invariant == Invariant::NoLostApproval && found.to_string().contains(&order)
             };
             found.iter().filter(is_lost).count()
         };
@@ -121,7 +121,9 @@ async fn an_order_that_cannot_be_read_is_told_as_such_and_is_no_stranger() {
         let (read, found) = audit(&shop.store, &ledger, scope).await;
         let unreadable: Vec<_> = read.unreadable.iter().map(|row| &row.order_id).collect();
         assert_eq!(unreadable, [&ledger.payments[0].order_id]);
-        let strange = found.iter().any(|found| found.invariant == Invariant::I2);
+        let strange = found
+            .iter()
+            .any(|found| found.invariant == Invariant::NoLostApproval);
         assert!(!strange, "{found:?}");
     }
     assert_eq!(oldest(&shop.store).await.unwrap(), None);

@@ -120,8 +120,8 @@ impl<'a> Comparison<'a> {
         if self.terms.complete {
             let what = "Toss approved it, but we have no such order.";
             let strangers = self.strangers();
-            let lost =
-                strangers.map(|order| Violation::of_order(Invariant::I2, order, what.into()));
+            let lost = strangers
+                .map(|order| Violation::of_order(Invariant::NoLostApproval, order, what.into()));
             let lost: Vec<_> = lost.collect();
             self.found.extend(lost);
         }
@@ -145,16 +145,19 @@ fn approvals(entries: &[&TossEntry]) -> u64 {
     entries.iter().map(|entry| entry.approvals).sum()
 }
 
-/// I1.
 fn check_single_approval(order_id: &str, entries: &[&TossEntry], found: &mut Vec<Violation>) {
     let times = approvals(entries);
     if times > 1 {
         let what = format!("Toss approved it {times} times.");
-        found.push(Violation::of_order(Invariant::I1, order_id, what));
+        found.push(Violation::of_order(
+            Invariant::AtMostOneApproval,
+            order_id,
+            what,
+        ));
     }
 }
 
-/// I2, and I6 where everything had its time.
+/// No approval is lost; and where everything had its time, nothing is unsettled.
 fn check_not_lost(
     order: &OrderRecord,
     entries: &[&TossEntry],
@@ -172,11 +175,11 @@ fn check_not_lost(
                 "did not approve it"
             };
             let what = format!("it is {status}, not settled yet; Toss {toss}.");
-            (Invariant::I6, what)
+            (Invariant::Liveness, what)
         }),
         _ => approved.then(|| {
             let what = format!("Toss approved it, but it is {status}.");
-            (Invariant::I2, what)
+            (Invariant::NoLostApproval, what)
         }),
     };
     if let Some((invariant, what)) = verdict {
@@ -184,7 +187,6 @@ fn check_not_lost(
     }
 }
 
-/// I3.
 fn check_no_phantom(order: &OrderRecord, entries: &[&TossEntry], found: &mut Vec<Violation>) {
     if order.status != "DONE" {
         return;
@@ -205,7 +207,11 @@ fn check_no_phantom(order: &OrderRecord, entries: &[&TossEntry], found: &mut Vec
     } else {
         return;
     };
-    found.push(Violation::of_order(Invariant::I3, &order.order_id, what));
+    found.push(Violation::of_order(
+        Invariant::NoPhantom,
+        &order.order_id,
+        what,
+    ));
 }
 
 /// Whether our record says that this paymentKey paid. Attempts of which only the key is known may all have.
@@ -232,7 +238,6 @@ fn is_same_key(ours: &str, whole: &str) -> bool {
     }
 }
 
-/// I4.
 fn check_stock(product: &ProductRecord, moved: Outside, found: &mut Vec<Violation>) {
     let ProductRecord {
         id,

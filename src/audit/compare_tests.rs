@@ -122,16 +122,20 @@ type Break = fn(&mut OurRecord, &mut TossLedger);
 
 /// What was broken, how, and the whole sentence that must say so.
 const BROKEN: &[(&str, Break)] = &[
-    ("I1  order o-1: Toss approved it 2 times.", |_, toss| {
-        let mut second = toss.payments[0].clone();
-        second.payment_key = "tpayo20251123102050aaaaa".into();
-        toss.payments.push(second);
-    }),
-    ("I1  order o-1: Toss approved it 2 times.", |_, toss| {
-        toss.payments[0].approvals = 2
-    }),
     (
-        "I2  order o-2: Toss approved it, but we have no such order.",
+        "at most one approval  order o-1: Toss approved it 2 times.",
+        |_, toss| {
+            let mut second = toss.payments[0].clone();
+            second.payment_key = "tpayo20251123102050aaaaa".into();
+            toss.payments.push(second);
+        },
+    ),
+    (
+        "at most one approval  order o-1: Toss approved it 2 times.",
+        |_, toss| toss.payments[0].approvals = 2,
+    ),
+    (
+        "no lost approval  order o-2: Toss approved it, but we have no such order.",
         |_, toss| {
             let mut stranger = toss.payments[0].clone();
             stranger.order_id = "o-2".into();
@@ -139,97 +143,109 @@ const BROKEN: &[(&str, Break)] = &[
         },
     ),
     (
-        "I3  order o-1: it is DONE, but Toss never approved it.",
+        "no phantom  order o-1: it is DONE, but Toss never approved it.",
         |_, toss| toss.payments[0].approvals = 0,
     ),
     (
-        "I3  order o-1: it is DONE, but Toss never approved it.",
+        "no phantom  order o-1: it is DONE, but Toss never approved it.",
         |_, toss| toss.payments.clear(),
     ),
     (
-        "I3  order o-1: it is DONE, but Toss approved another paymentKey than ours.",
+        "no phantom  order o-1: it is DONE, but Toss approved another paymentKey than ours.",
         |_, toss| toss.payments[0].payment_key = "tpayo20251123102050aaaaa".into(),
     ),
     (
-        "I3  order o-1: it is DONE, but Toss approved another paymentKey than ours.",
+        "no phantom  order o-1: it is DONE, but Toss approved another paymentKey than ours.",
         |ours, _| ours.orders[0].attempts[0].result = AttemptResult::Declined,
     ),
     (
-        "I3  order o-1: it is DONE over 150000 KRW, but Toss approved 150001 KRW.",
+        "no phantom  order o-1: it is DONE over 150000 KRW, but Toss approved 150001 KRW.",
         |_, toss| toss.payments[0].total_amount = 150_001,
     ),
     (
-        "I4  product 1: received 10 is not stock 8 + held 0 + sold 3.",
+        "stock is conserved  product 1: received 10 is not stock 8 + held 0 + sold 3.",
         |ours, _| ours.products[0].stock = 8,
     ),
-    ("I4  product 1: its stock is -1.", |ours, _| {
-        ours.products[0].stock = -1;
-        ours.products[0].received = 2;
-    }),
     (
-        "I4  product 1: it says held 0 and sold 3, but the orders say held 0 and sold 4.",
+        "stock is conserved  product 1: its stock is -1.",
+        |ours, _| {
+            ours.products[0].stock = -1;
+            ours.products[0].received = 2;
+        },
+    ),
+    (
+        "stock is conserved  product 1: it says held 0 and sold 3, but the orders say held 0 and sold 4.",
         |ours, _| ours.orders[0].lines[0].quantity = 4,
     ),
-    ("I7  order o-1: it has no history.", |ours, _| {
-        ours.orders[0].history = Some(Vec::new());
-        ours.orders[0].outbox = None;
-    }),
     (
-        "I7  order o-1: its history begins with version 2, READY -> IN_PROGRESS.",
+        "the history is whole  order o-1: it has no history.",
+        |ours, _| {
+            ours.orders[0].history = Some(Vec::new());
+            ours.orders[0].outbox = None;
+        },
+    ),
+    (
+        "the history is whole  order o-1: its history begins with version 2, READY -> IN_PROGRESS.",
         |ours, _| {
             ours.orders[0].history.iter_mut().for_each(|h| {
                 h.remove(0);
             });
         },
     ),
-    ("I7  order o-1: version 4 follows version 2.", |ours, _| {
-        ours.orders[0]
-            .history
-            .iter_mut()
-            .for_each(|h| h[2].version = 4);
-        ours.orders[0].outbox = told(&[4]);
-    }),
     (
-        "I7  order o-1: version 3 begins at UNKNOWN, but the one before ended at IN_PROGRESS.",
+        "the history is whole  order o-1: version 4 follows version 2.",
+        |ours, _| {
+            ours.orders[0]
+                .history
+                .iter_mut()
+                .for_each(|h| h[2].version = 4);
+            ours.orders[0].outbox = told(&[4]);
+        },
+    ),
+    (
+        "the history is whole  order o-1: version 3 begins at UNKNOWN, but the one before ended at IN_PROGRESS.",
         |ours, _| {
             let edit = |h: &mut Vec<HistoryRow>| h[2].from = Some("UNKNOWN".into());
             ours.orders[0].history.iter_mut().for_each(edit);
         },
     ),
-    ("I7  order o-1: version 3 begins nowhere.", |ours, _| {
-        ours.orders[0]
-            .history
-            .iter_mut()
-            .for_each(|h| h[2].from = None)
-    }),
     (
-        "I7  order o-1: version 2 goes from READY to DONE, which is not legal.",
+        "the history is whole  order o-1: version 3 begins nowhere.",
+        |ours, _| {
+            ours.orders[0]
+                .history
+                .iter_mut()
+                .for_each(|h| h[2].from = None)
+        },
+    ),
+    (
+        "the history is whole  order o-1: version 2 goes from READY to DONE, which is not legal.",
         |ours, _| {
             ours.orders[0].history = Some(chain(&["READY", "DONE"]));
             ours.orders[0].outbox = told(&[2]);
         },
     ),
     (
-        "I7  order o-1: its history ends at UNKNOWN, but it is DONE.",
+        "the history is whole  order o-1: its history ends at UNKNOWN, but it is DONE.",
         |ours, _| {
             ours.orders[0].history = Some(chain(&["READY", "IN_PROGRESS", "UNKNOWN"]));
             ours.orders[0].outbox = told(&[]);
         },
     ),
     (
-        "I8  order o-1: version 3, into DONE, has 0 outbox rows instead of 1.",
+        "news is told once  order o-1: version 3, into DONE, has 0 outbox rows instead of 1.",
         |ours, _| ours.orders[0].outbox = told(&[]),
     ),
     (
-        "I8  order o-1: version 3, into DONE, has 2 outbox rows instead of 1.",
+        "news is told once  order o-1: version 3, into DONE, has 2 outbox rows instead of 1.",
         |ours, _| ours.orders[0].outbox = told(&[3, 3]),
     ),
     (
-        "I8  order o-1: version 2, into IN_PROGRESS, has 1 outbox rows instead of 0.",
+        "news is told once  order o-1: version 2, into IN_PROGRESS, has 1 outbox rows instead of 0.",
         |ours, _| ours.orders[0].outbox = told(&[2, 3]),
     ),
     (
-        "I8  order o-1: an outbox row names version 9, which never happened.",
+        "news is told once  order o-1: an outbox row names version 9, which never happened.",
         |ours, _| ours.orders[0].outbox = told(&[3, 9]),
     ),
 ];
@@ -286,11 +302,11 @@ fn a_record_that_keeps_every_promise_is_clean() {
 #[test]
 fn an_approval_may_rest_only_where_it_is_not_lost() {
     for (status, lost) in [
-        ("READY", Some(Invariant::I2)),
-        ("FAILED", Some(Invariant::I2)),
-        ("EXPIRED", Some(Invariant::I2)),
-        ("IN_PROGRESS", Some(Invariant::I6)),
-        ("UNKNOWN", Some(Invariant::I6)),
+        ("READY", Some(Invariant::NoLostApproval)),
+        ("FAILED", Some(Invariant::NoLostApproval)),
+        ("EXPIRED", Some(Invariant::NoLostApproval)),
+        ("IN_PROGRESS", Some(Invariant::Liveness)),
+        ("UNKNOWN", Some(Invariant::Liveness)),
         ("DONE", None),
         ("QUARANTINED", None),
     ] {
@@ -312,7 +328,7 @@ fn what_is_still_travelling_is_a_finding_only_once_it_had_its_time() {
     ours.products[0].held = 3;
     assert_eq!(compare(&ours, &toss, Terms::default()), []);
     let found = compare(&ours, &toss, STRICT);
-    let sentence = "I6  order o-1: it is UNKNOWN, not settled yet; Toss did not approve it.";
+    let sentence = "liveness  order o-1: it is UNKNOWN, not settled yet; Toss did not approve it.";
     assert_eq!(
         found.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [sentence]
@@ -366,7 +382,10 @@ fn a_declined_first_key_does_not_hide_who_paid() {
     for entry in &mut toss.payments {
         entry.approvals = u64::from(entry.payment_key == first);
     }
-    assert_eq!(compare(&ours, &toss, STRICT)[0].invariant, Invariant::I3);
+    assert_eq!(
+        compare(&ours, &toss, STRICT)[0].invariant,
+        Invariant::NoPhantom
+    );
 }
 
 #[test]
@@ -444,10 +463,14 @@ fn what_was_deleted_because_it_was_old_is_no_finding() {
 #[test]
 fn what_nobody_may_delete_is_missed_wherever_old_rows_are_deleted() {
     let late = |version, step| {
-        format!("I7  order o-1: its history begins with version {version}, {step}.")
+        format!(
+            "the history is whole  order o-1: its history begins with version {version}, {step}."
+        )
     };
     let news = |version, to| {
-        format!("I8  order o-1: version {version}, into {to}, has 0 outbox rows instead of 1.")
+        format!(
+            "news is told once  order o-1: version {version}, into {to}, has 0 outbox rows instead of 1."
+        )
     };
     let mut gap = from(1, &PAID);
     gap.remove(1);
@@ -462,17 +485,17 @@ fn what_nobody_may_delete_is_missed_wherever_old_rows_are_deleted() {
         (
             gap,
             &[3][..],
-            "I7  order o-1: version 3 follows version 1.".to_owned(),
+            "the history is whole  order o-1: version 3 follows version 1.".to_owned(),
         ),
         (
             forked,
             &[5],
-            "I7  order o-1: version 5 follows version 3.".to_owned(),
+            "the history is whole  order o-1: version 5 follows version 3.".to_owned(),
         ),
         (
             leap,
             &[3],
-            "I7  order o-1: version 3 goes from READY to DONE, which is not legal.".to_owned(),
+            "the history is whole  order o-1: version 3 goes from READY to DONE, which is not legal.".to_owned(),
         ),
         (young(from(3, &PAID)), &[3], late(3, "IN_PROGRESS -> DONE")),
         (unknown_age, &[3], late(3, "IN_PROGRESS -> DONE")),

@@ -6,21 +6,35 @@ use serde::Serialize;
 
 /// The promises that a comparison can check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Invariant {
-    /// At most one approval per order.
-    I1,
+    /// Toss executed no more than one approval for one order.
+    AtMostOneApproval,
     /// No approval of Toss's is lost.
-    I2,
+    NoLostApproval,
     /// No payment without an approval.
-    I3,
-    /// Stock is conserved.
-    I4,
+    NoPhantom,
+    StockConserved,
     /// Nothing stays unsettled.
-    I6,
+    Liveness,
     /// The history is one unbroken legal chain.
-    I7,
+    WholeHistory,
     /// Each piece of news was written for the shop exactly once.
-    I8,
+    NewsOnce,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Invariant::AtMostOneApproval => "at most one approval",
+            Invariant::NoLostApproval => "no lost approval",
+            Invariant::NoPhantom => "no phantom",
+            Invariant::StockConserved => "stock is conserved",
+            Invariant::Liveness => "liveness",
+            Invariant::WholeHistory => "the history is whole",
+            Invariant::NewsOnce => "news is told once",
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -56,7 +70,7 @@ impl Violation {
 
     pub(super) fn of_product(id: i64, what: String) -> Violation {
         Violation {
-            invariant: Invariant::I4,
+            invariant: Invariant::StockConserved,
             subject: Subject::Product(id),
             what,
         }
@@ -98,8 +112,8 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = &self.what;
         match &self.subject {
-            Subject::Order(id) => write!(f, "{:?}  order {id}: {what}", self.invariant),
-            Subject::Product(id) => write!(f, "{:?}  product {id}: {what}", self.invariant),
+            Subject::Order(id) => write!(f, "{}  order {id}: {what}", self.invariant),
+            Subject::Product(id) => write!(f, "{}  product {id}: {what}", self.invariant),
         }
     }
 }
@@ -111,23 +125,35 @@ mod tests {
 
     #[test]
     fn a_violation_reads_as_one_line_and_as_flat_json() {
-        let order = Violation::of_order(Invariant::I1, "o-1", "Toss approved it twice.".into());
-        assert_eq!(order.to_string(), "I1  order o-1: Toss approved it twice.");
+        let order = Violation::of_order(
+            Invariant::AtMostOneApproval,
+            "o-1",
+            "Toss approved it twice.".into(),
+        );
+        assert_eq!(
+            order.to_string(),
+            "at most one approval  order o-1: Toss approved it twice."
+        );
         let json = serde_json::to_value(&order).unwrap();
         let wanted = serde_json::json!({
-            "invariant": "I1", "order": "o-1", "what": "Toss approved it twice."
+            "invariant": "AT_MOST_ONE_APPROVAL", "order": "o-1", "what": "Toss approved it twice."
         });
         assert_eq!(json, wanted);
 
         let product = Violation::of_product(7, "stock is -1.".into());
-        assert_eq!(product.to_string(), "I4  product 7: stock is -1.");
+        assert_eq!(
+            product.to_string(),
+            "stock is conserved  product 7: stock is -1."
+        );
         assert_eq!(serde_json::to_value(&product).unwrap()["product"], 7);
     }
 
     #[test]
     fn what_is_seen_once_has_moved_and_a_product_that_never_agrees_is_named() {
-        let order = |id| Violation::of_order(Invariant::I2, id, "lost.".into());
-        let charged = |times: &str| Violation::of_order(Invariant::I1, "charged", times.to_owned());
+        let order = |id| Violation::of_order(Invariant::NoLostApproval, id, "lost.".into());
+        let charged = |times: &str| {
+            Violation::of_order(Invariant::AtMostOneApproval, "charged", times.to_owned())
+        };
         let product = |id, what: &str| Violation::of_product(id, what.to_owned());
         let first = [
             charged("twice."),

@@ -114,13 +114,15 @@ async fn prepared_orders_for_which_the_time_was_too_short_are_audited_as_well() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shop_that_breaks_a_promise_is_found_out() {
-    use crate::audit::Invariant::{I1, I2, I3, I4, I7};
+    use crate::audit::Invariant::{
+        AtMostOneApproval, NoLostApproval, NoPhantom, StockConserved, WholeHistory,
+    };
     for (lie, invariant) in [
-        (Lie::ApprovesTwice, I1),
-        (Lie::LosesApproval, I2),
-        (Lie::InventsApproval, I3),
-        (Lie::LosesStock, I4),
-        (Lie::SkipsVersion, I7),
+        (Lie::ApprovesTwice, AtMostOneApproval),
+        (Lie::LosesApproval, NoLostApproval),
+        (Lie::InventsApproval, NoPhantom),
+        (Lie::LosesStock, StockConserved),
+        (Lie::SkipsVersion, WholeHistory),
     ] {
         let report = report_of(lie, "").await;
         assert!(!report.is_clean(), "{lie:?}: {report}");

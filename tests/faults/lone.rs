@@ -229,7 +229,7 @@ async fn inside_the_window(house: &House, cases: Vec<Case>) {
     house.audit();
 }
 
-/// I5: asked again, the settled ones say what they said.
+/// Asked again, the settled ones say what they said.
 async fn answers_stay(house: &House, one: &Placed) -> Result<(), String> {
     let wanted = match one.case.then.status {
         "DONE" => "paid",

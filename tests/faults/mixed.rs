@@ -171,7 +171,7 @@ fn is_settled(reply: &Reply) -> bool {
     matches!(reply.status.as_u16(), 200 | 402)
 }
 
-/// I5: status, code, amounts and Toss's code are for ever; the advice may change.
+/// Status, code, amounts and Toss's code are for ever; the advice may change.
 fn settled_part(reply: &Reply) -> (u16, Value, String, Value) {
     let (data, error) = (reply.data().clone(), &reply.body["error"]);
     (

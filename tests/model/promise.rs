@@ -8,13 +8,13 @@ use super::flight::is_signed;
 use super::toss::{KEYS, Seen, Stage, Verdict};
 use super::world::{Action, Commit, Doing, Flight, Heard, Mix, State, World, key_number};
 
-pub const ONE_APPROVAL: &str = "I1: at most one approval";
-pub const NO_LOST_APPROVAL: &str = "I2: no lost approval";
-pub const NO_PHANTOM: &str = "I3: no phantom";
-pub const STOCK_CONSERVED: &str = "I4: stock is conserved";
-pub const STABLE_ANSWERS: &str = "I5: stable answers";
-pub const CAN_SETTLE: &str = "I6: can settle";
-pub const CAN_BE_RULED: &str = "I6: an operator can settle";
+pub const ONE_APPROVAL: &str = "at most one approval";
+pub const NO_LOST_APPROVAL: &str = "no lost approval";
+pub const NO_PHANTOM: &str = "no phantom";
+pub const STOCK_CONSERVED: &str = "stock is conserved";
+pub const STABLE_ANSWERS: &str = "stable answers";
+pub const CAN_SETTLE: &str = "liveness: can settle";
+pub const CAN_BE_RULED: &str = "liveness: an operator can settle";
 
 pub fn properties() -> Vec<Property<World>> {
     vec![

@@ -281,7 +281,7 @@ impl Storm {
         left
     }
 
-    /// I1 to I5 and I7.
+    /// The promises, all but liveness.
     async fn audit(&self) {
         let ended = self.bank.borrow().ended.clone();
         let mut gone = 0;

@@ -72,7 +72,7 @@ impl Refusal {
     /// Long enough for most flights to land, short enough for a buyer who looks at a spinner.
     pub const PENDING_RETRY_S: u32 = 2;
 
-    /// A flight asks on for 5 s before it rests; a conflicting paymentKey waits for that.
+    /// By default a flight asks on for so long before it rests; a conflicting paymentKey waits for that.
     const CONFLICT_RETRY_S: u32 = 5;
 
     pub fn invalid(field: impl Into<String>, wants: impl Into<String>) -> Refusal {

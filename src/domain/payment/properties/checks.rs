@@ -32,7 +32,9 @@ fn at_most_one_approval(world: &World, order: usize) -> Result<(), String> {
     match approvals(world, order) {
         0 | 1 => Ok(()),
         _ if world.lied.contains(&order) => Ok(()),
-        more => Err(format!("I1: order {order} was approved {more} times")),
+        more => Err(format!(
+            "at most one approval: order {order} was approved {more} times"
+        )),
     }
 }
 
@@ -44,14 +46,14 @@ fn no_lost_approval(world: &World, order: usize) -> Result<(), String> {
     let closed = matches!(status, Status::Failed | Status::Expired);
     if approved && closed {
         return Err(format!(
-            "I2: order {order} is {} and approved",
+            "no lost approval: order {order} is {} and approved",
             status.name()
         ));
     }
     let kept = matches!(status, Status::Done | Status::Quarantined);
     if world.heard.contains(&order) && !kept && !is_cleared(world, order) {
         return Err(format!(
-            "I2: an approval of order {order} was heard; it is {}",
+            "no lost approval: an approval of order {order} was heard; it is {}",
             status.name()
         ));
     }
@@ -82,7 +84,7 @@ fn no_phantom(world: &World, order: usize) -> Result<(), String> {
     match world.toss.sessions.iter().find(paid) {
         Some(session) if same(session) => Ok(()),
         Some(_) | None => Err(format!(
-            "I3: order {order} is DONE without its approval at Toss"
+            "no phantom: order {order} is DONE without its approval at Toss"
         )),
     }
 }
@@ -109,7 +111,7 @@ fn stock_is_conserved(world: &World) -> Result<(), String> {
         let stock = world.journal.shelf[product];
         if stock < 0 || stock + out != *received {
             return Err(format!(
-                "I4: product {product}: {received} received, {stock} in stock, {out} out"
+                "stock is conserved: product {product}: {received} received, {stock} in stock, {out} out"
             ));
         }
     }
@@ -122,7 +124,7 @@ fn stock_is_conserved(world: &World) -> Result<(), String> {
         if !right {
             let (status, held) = (payment.status.name(), payment.stock_held);
             return Err(format!(
-                "I4: {} is {status} with stock_held = {held}",
+                "stock is conserved: {} is {status} with stock_held = {held}",
                 payment.order.id
             ));
         }
@@ -147,7 +149,9 @@ fn answers_are_stable(world: &mut World, order: usize) -> Result<(), String> {
         let heard = (order, attempt.payment_key.clone());
         match (world.told.get(&heard), answer) {
             (Some(told), now) if Some(told) != now.as_ref() => {
-                return Err(format!("I5: order {order}: told {told:?}, now {now:?}"));
+                return Err(format!(
+                    "stable answers: order {order}: told {told:?}, now {now:?}"
+                ));
             }
             (None, Some(answer)) if answer.is_settled() => {
                 world.told.insert(heard, answer);
@@ -161,7 +165,7 @@ fn answers_are_stable(world: &mut World, order: usize) -> Result<(), String> {
         .keys()
         .find(|(of, key)| *of == order && !tried(key))
     {
-        Some((_, key)) => Err(format!("I5: order {order} has forgotten {key}")),
+        Some((_, key)) => Err(format!("stable answers: order {order} has forgotten {key}")),
         None => Ok(()),
     }
 }
@@ -188,7 +192,7 @@ fn history_is_one_legal_chain(world: &World, order: usize) -> Result<(), String>
         let whole = row.version == version && row.history.from == from;
         if !whole || !is_legal(from, row.history.to) {
             return Err(format!(
-                "I7: order {order}: row {version} is {row:?} after {from:?}"
+                "the history is whole: order {order}: row {version} is {row:?} after {from:?}"
             ));
         }
         from = Some(row.history.to);
@@ -197,7 +201,7 @@ fn history_is_one_legal_chain(world: &World, order: usize) -> Result<(), String>
     match last == Some(payment.version) && from == Some(payment.status) {
         true => Ok(()),
         false => Err(format!(
-            "I7: order {order}: the history ends elsewhere than the payment"
+            "the history is whole: order {order}: the history ends elsewhere than the payment"
         )),
     }
 }
@@ -240,7 +244,9 @@ fn every_end_has_its_evidence(world: &World, order: usize) -> Result<(), String>
             (_, to) => to != Status::Done,
         };
         if !fits {
-            return Err(format!("I2: order {order}: no evidence for {history:?}"));
+            return Err(format!(
+                "no lost approval: order {order}: no evidence for {history:?}"
+            ));
         }
     }
     Ok(())
@@ -254,7 +260,7 @@ fn news_is_told_once(world: &World, order: usize) -> Result<(), String> {
             Status::Done | Status::Failed | Status::Expired | Status::Quarantined
         );
         if told != news.then_some(row.history.to) {
-            return Err(format!("I8: order {order}: {row:?}"));
+            return Err(format!("news is told once: order {order}: {row:?}"));
         }
     }
     Ok(())
@@ -265,12 +271,12 @@ pub fn check_settled(world: &World) -> Result<(), String> {
     for (order, payment) in world.journal.payments.iter().enumerate() {
         let status = payment.status;
         if matches!(status, Status::Ready | Status::InProgress | Status::Unknown) {
-            return Err(format!("I6: order {order} stays {}", status.name()));
+            return Err(format!("liveness: order {order} stays {}", status.name()));
         }
         let honest = !world.odd.contains(&order) && !world.lied.contains(&order);
         if honest && approvals(world, order) == 1 && status != Status::Done {
             return Err(format!(
-                "I2: order {order} was approved honestly and ends {}",
+                "no lost approval: order {order} was approved honestly and ends {}",
                 status.name()
             ));
         }

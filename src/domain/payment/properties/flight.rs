@@ -205,7 +205,7 @@ impl World {
         };
         if tampered && matches!(event, Event::Approved { .. }) {
             return Err(format!(
-                "I3: an approval of order {order} that is not ours counts"
+                "no phantom: an approval of order {order} that is not ours counts"
             ));
         }
         if payment.status == Status::Quarantined {
@@ -222,7 +222,7 @@ impl World {
         let moved = self.journal.payments[order].version == payment.version + 1;
         if matches!(event, Event::FoundNothing { .. }) && stranger && failed && moved {
             return Err(format!(
-                "I2: order {order} failed on the word of another gateway"
+                "no lost approval: order {order} failed on the word of another gateway"
             ));
         }
         Ok(())

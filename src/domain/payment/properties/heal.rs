@@ -28,7 +28,10 @@ impl World {
                     break;
                 }
                 if hop == ROUNDS {
-                    return Err(format!("I6: a flight never lands: {:?}", self.flights));
+                    return Err(format!(
+                        "liveness: a flight never lands: {:?}",
+                        self.flights
+                    ));
                 }
                 self.toss_works(verdict);
                 check(self)?;
