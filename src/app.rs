@@ -146,8 +146,8 @@ pub fn gateway_url(settings: &Settings) -> String {
 pub async fn serve_sandbox(settings: &Settings) -> Result<(), AppFault> {
     let (mut term, mut int) = signals()?;
     let sandbox = open_sandbox(settings, false).await?;
-    println!("sandbox   {}", sandbox.base_url());
-    println!("ready: no money moves here");
+    mention!("sandbox   {}", sandbox.base_url());
+    mention!("ready: no money moves here");
     tokio::select! {
         _ = term.recv() => {}
         _ = int.recv() => {}
@@ -239,22 +239,22 @@ impl House {
 
     fn announce(&self, settings: &Settings, took: Duration) {
         let shop = self.door.address();
-        println!("payonce {}", env!("CARGO_PKG_VERSION"));
-        println!("shop      http://{shop}");
+        mention!("payonce {}", env!("CARGO_PKG_VERSION"));
+        mention!("shop      http://{shop}");
         match &self.sandbox {
             Some(sandbox) => {
-                println!("gateway   SANDBOX, built in: no money moves");
-                println!("sandbox   {}", sandbox.base_url());
+                mention!("gateway   SANDBOX, built in: no money moves");
+                mention!("sandbox   {}", sandbox.base_url());
             }
-            None => println!(
+            None => mention!(
                 "gateway   {} at {}",
                 self.kind.to_string().to_uppercase(),
                 gateway_url(settings)
             ),
         }
-        println!("store     {}", settings.database.url_without_password());
-        println!("try       curl http://{shop}/api/v1/products    or: payonce demo");
-        println!("ready in {:.2} s", took.as_secs_f64());
+        mention!("store     {}", settings.database.url_without_password());
+        mention!("try       curl http://{shop}/api/v1/products    or: payonce demo");
+        mention!("ready in {:.2} s", took.as_secs_f64());
     }
 
     /// Stop accepting, let what is in flight settle, flush, close. Heartbeat and journal stop last.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
+use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::app;
 use crate::demo::DemoArgs;
 use crate::loadtest::LoadtestArgs;
 use crate::settings::{self, Purpose, Settings};
 use crate::store::Opened;
+use crate::terminal;
 
 mod audit;
 mod catalogue;
@@ -148,7 +150,7 @@ pub fn run() -> anyhow::Result<bool> {
         Command::Sandbox => sandbox(&records()?),
         Command::Migrate => {
             let settings = records()?;
-            start_logging(&settings);
+            let _log = start_logging(&settings);
             runtime.block_on(migrate(&settings, &runtime))
         }
         Command::Order(OrderCommand::Show { order }) => {
@@ -183,7 +185,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn serve(settings: Settings, runtime: Runtime) -> anyhow::Result<bool> {
-    start_logging(&settings);
+    let _log = start_logging(&settings);
     let runtime = Arc::new(runtime);
     let system = actix::System::new();
     system.block_on(app::serve(settings, Arc::clone(&runtime)))?;
@@ -191,7 +193,7 @@ fn serve(settings: Settings, runtime: Runtime) -> anyhow::Result<bool> {
 }
 
 fn sandbox(settings: &Settings) -> anyhow::Result<bool> {
-    start_logging(settings);
+    let _log = start_logging(settings);
     actix::System::new().block_on(app::serve_sandbox(settings))?;
     Ok(true)
 }
@@ -199,31 +201,35 @@ fn sandbox(settings: &Settings) -> anyhow::Result<bool> {
 async fn migrate(settings: &Settings, runtime: &Runtime) -> anyhow::Result<bool> {
     let store = app::open_store(settings, Opened::Tool, runtime).await?;
     store.migrate().await?;
-    println!("{} is up to date", settings.database.url_without_password());
+    say!("{} is up to date", settings.database.url_without_password());
     Ok(true)
 }
 
 fn new_key() -> bool {
     let (key, hash) = settings::new_api_key();
-    println!("key   {key}");
-    println!("hash  {hash}");
-    println!();
-    println!("Give the key to the shop's server; it is shown once. Give the hash to payonce:");
-    println!("PAYONCE_SERVER__API_KEYS={hash}");
+    say!("key   {key}");
+    say!("hash  {hash}");
+    say!();
+    say!("Give the key to the shop's server; it is shown once. Give the hash to payonce:");
+    say!("PAYONCE_SERVER__API_KEYS={hash}");
     true
 }
 
 /// Logs go to standard error; standard output is for what a command has to say.
-fn start_logging(settings: &Settings) {
+#[must_use = "the log ends with it"]
+fn start_logging(settings: &Settings) -> WorkerGuard {
+    let (writer, guard) = terminal::log();
     let filter = tracing_subscriber::EnvFilter::new(&settings.log.filter);
     let base = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .log_internal_errors(false)
+        .with_writer(writer);
     let started = match settings.log.format {
         settings::LogFormat::Json => base.json().try_init(),
         settings::LogFormat::Text => base.compact().with_ansi(false).try_init(),
     };
     if let Err(error) = started {
-        eprintln!("payonce: logging is not available: {error}");
+        terminal::complain(format_args!("logging is not available: {error}"));
     }
+    guard
 }

@@ -6,6 +6,10 @@
 #[macro_use]
 pub mod crash;
 
+/// Standard output and the log, whether or not anybody reads them.
+#[macro_use]
+pub mod terminal;
+
 /// The seed of random tests.
 #[cfg(test)]
 #[path = "../tests/common/chance.rs"]

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("payonce: {error:#}");
+            payonce::terminal::complain(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

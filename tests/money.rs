@@ -217,7 +217,7 @@ async fn an_approval_of_another_amount_is_not_ours() {
         (&seen["status"], &seen["stockHeld"]),
         (&json!("QUARANTINED"), &json!(true))
     );
-    assert!(house.server.logged().contains("a human must look"));
+    house.server.logged_with("a human must look");
     house.heal().await;
 }
 

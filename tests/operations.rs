@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use common::{House, Other, Process, command};
@@ -13,6 +15,18 @@ fn folder() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("payonce.db").display());
     (folder, url)
+}
+
+/// A program that becomes the server, on any ports.
+#[cfg(unix)]
+fn command_of(program: &str, arguments: &[&str], url: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder).envs([
+        ("PAYONCE_DATABASE__URL", url),
+        ("PAYONCE_SERVER__BIND", "127.0.0.1:0"),
+        ("PAYONCE_SANDBOX__BIND", "127.0.0.1:0"),
+    ]);
+    command
 }
 
 fn refused(env: &[(&str, &str)]) -> String {
@@ -182,6 +196,87 @@ fn a_catalogue_is_imported_whole_or_not_at_all() {
     assert!(!list.contains("Cup") && !list.contains("50"), "{list}");
 }
 
+/// Whoever reads the log may go away, or stop reading; then it is lost, and nobody waits for it.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_costs_no_answer() {
+    for reads_nothing in [false, true] {
+        let (folder, url) = folder();
+        let pipe = folder.path().join("log");
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let shell = format!(
+            "exec {} serve 2>{}",
+            env!("CARGO_BIN_EXE_payonce"),
+            pipe.display()
+        );
+        let reader = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&pipe)
+            .unwrap();
+        let mut server = command_of("sh", &["-c", &shell], &url, folder.path());
+        server.env("PAYONCE_LOG__FILTER", "trace");
+        let mut server = Process::try_command(server).unwrap();
+        // Gone, or there and asleep: a pipe holds 64 KiB, and this log says more.
+        let asleep = reads_nothing.then_some(reader);
+        let client = reqwest::Client::new();
+        for _ in 0..300 {
+            let lines =
+                json!({"userId": 1, "orderedProductList": [{"productId": 1, "quantity": 1}]});
+            let request = client.post(format!("{}/api/v1/payments/checkout", server.url));
+            let answer = request
+                .json(&lines)
+                .timeout(Duration::from_secs(10))
+                .send()
+                .await;
+            assert_eq!(answer.unwrap().status(), 201);
+        }
+        server.signal_term();
+        assert_eq!(server.wait(Duration::from_secs(30)), Some(0));
+        drop(asleep);
+    }
+}
+
+/// `payonce order list | head -1`
+#[cfg(unix)]
+#[test]
+fn a_command_that_nobody_listens_to_ends_without_a_panic() {
+    let (_folder, url) = folder();
+    let env = [("PAYONCE_DATABASE__URL".to_owned(), url)];
+    assert!(
+        command(&["migrate"], &env)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = command(&["products", "list"], &env)
+        .stdout(full)
+        .output()
+        .unwrap();
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{why}");
+    assert!(why.starts_with("payonce: cannot write the output"), "{why}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command(&["products", "list"], &env)
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_payment_key_or_card_number_reaches_a_log_or_an_error() {
     let house = House::plan()
@@ -235,7 +330,7 @@ async fn one_trace_id_runs_through_door_actors_journal_and_gateway() {
         .await;
     assert_eq!(reply.status, 200);
     assert!(reply.header("traceparent").contains(trace));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let log = house.server.logged();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(trace)).collect();
     for part in [

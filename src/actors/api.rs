@@ -29,7 +29,8 @@ pub struct CheckoutIdempotency {
 #[derive(Clone, Debug)]
 pub struct CheckoutRequest {
     pub user: UserId,
-    pub wanted: Vec<(ProductId, Quantity)>,
+    /// As [`Order::merge`](crate::domain::Order::merge) has it: one line a product.
+    pub wanted: BTreeMap<ProductId, Quantity>,
     pub idempotency: Option<CheckoutIdempotency>,
     pub trace: TraceId,
 }

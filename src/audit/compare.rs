@@ -272,5 +272,4 @@ fn check_stock(product: &ProductRecord, moved: Outside, found: &mut Vec<Violatio
 }
 
 #[cfg(test)]
-#[path = "compare_tests.rs"]
 mod tests;

@@ -79,24 +79,24 @@ fn print_json(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
         "moving": seen.moving,
         "unreadable": unreadable,
     });
-    println!("{report:#}");
+    say!("{report:#}");
 }
 
 fn print(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
     for row in &read.unreadable {
-        println!("{}  cannot be read: {}", row.order_id, row.why);
+        say!("{}  cannot be read: {}", row.order_id, row.why);
     }
     for violation in &seen.violations {
-        println!("{violation}");
+        say!("{violation}");
     }
     if read.others > 0 {
-        println!(
+        say!(
             "left out: {} approvals of orders that payonce cannot have named; somebody else sells on this Toss account",
             read.others
         );
     }
     for product in &seen.moving {
-        println!("product {product}: it moved while it was read; its stock could not be compared");
+        say!("product {product}: it moved while it was read; its stock could not be compared");
     }
     let mut orders = match read.orders {
         1 => "1 order".to_owned(),
@@ -111,8 +111,8 @@ fn print(read: &Read, seen: &TwiceSeen, days: Option<u32>, ok: bool) {
         moving => format!("; {moving} products moved and were not compared"),
     };
     match ok {
-        true => println!("{orders}: our record and Toss's ledger agree{left_out}"),
-        false => println!(
+        true => say!("{orders}: our record and Toss's ledger agree{left_out}"),
+        false => say!(
             "{orders}: {} disagree{left_out}",
             seen.violations.len() + read.unreadable.len()
         ),

@@ -70,7 +70,7 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
         );
     }
     store.close().await;
-    println!(
+    say!(
         "{} products imported; the stock of {kept} known ones was left alone",
         ids.len()
     );
@@ -131,9 +131,14 @@ fn listing(row: Row) -> Result<(Listing, i64), String> {
 
 pub async fn list(settings: &Settings, runtime: &Runtime) -> anyhow::Result<bool> {
     let store = app::open_store(settings, Opened::ReadOnly, runtime).await?;
-    println!(
+    say!(
         "{:>10}  {:>12}  {:>9}  {:>9}  {:>9}  {:>8}  name",
-        "id", "price", "stock", "held", "sold", "seller"
+        "id",
+        "price",
+        "stock",
+        "held",
+        "sold",
+        "seller"
     );
     for counted in store.all_counted().await? {
         let (held, sold) = (counted.held, counted.sold());
@@ -144,7 +149,7 @@ pub async fn list(settings: &Settings, runtime: &Runtime) -> anyhow::Result<bool
             listing.seller_id,
             listing.name,
         );
-        println!("{id:>10}  {price:>12}  {stock:>9}  {held:>9}  {sold:>9}  {seller:>8}  {name}");
+        say!("{id:>10}  {price:>12}  {stock:>9}  {held:>9}  {sold:>9}  {seller:>8}  {name}");
     }
     Ok(true)
 }

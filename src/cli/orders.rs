@@ -15,13 +15,13 @@ pub async fn list(settings: &Settings, runtime: &Runtime, limit: u32) -> anyhow:
     let store = app::open_store(settings, Opened::ReadOnly, runtime).await?;
     let orders = store.recent(limit).await?;
     if orders.is_empty() {
-        println!("no orders yet");
+        say!("no orders yet");
         return Ok(true);
     }
     for order in orders {
         let (at, status) = (clock(order.created_at), order.status.name());
         let (id, total, name) = (order.order, order.total.get(), order.name);
-        println!(
+        say!(
             "{at}  {id}  {status:<11}  {total:>12} KRW  user {}  {name}",
             order.user.as_str()
         );
@@ -44,14 +44,14 @@ pub async fn show(settings: &Settings, runtime: &Runtime, text: &str) -> anyhow:
 pub fn timeline(payment: &Payment, history: &[HistoryRow]) {
     let (order, name, total) = (payment.order.id, &payment.order.name, payment.order.total);
     let user = payment.order.user.as_str();
-    println!("order     {order}  {name}, {total}, user {user}");
-    println!("status    {}{}", payment.status.name(), reason(payment));
-    println!("stock     {}", stock(payment));
-    println!("next      {}", what_next(payment));
-    println!("timeline");
+    say!("order     {order}  {name}, {total}, user {user}");
+    say!("status    {}{}", payment.status.name(), reason(payment));
+    say!("stock     {}", stock(payment));
+    say!("next      {}", what_next(payment));
+    say!("timeline");
     history.iter().for_each(transition);
     if !payment.attempts.is_empty() {
-        println!("attempts");
+        say!("attempts");
         payment.attempts.iter().for_each(attempt);
     }
 }
@@ -95,7 +95,7 @@ fn transition(row: &HistoryRow) {
     let from = row.from.map_or("-", Status::name);
     let (at, version, to, event) = (clock(row.at), row.version, row.to.name(), &row.event);
     let reason = row.reason.as_deref().unwrap_or("");
-    println!("  {version:>3}  {at}  {from:>11} -> {to:<11}  {event}  {reason}");
+    say!("  {version:>3}  {at}  {from:>11} -> {to:<11}  {event}  {reason}");
 }
 
 fn attempt(attempt: &Attempt) {
@@ -113,7 +113,7 @@ fn attempt(attempt: &Attempt) {
         (None, Some(decline)) => format!("declined, not believed yet: {}", decline.code),
         (None, None) => "open".to_owned(),
     };
-    println!("  {number:>3}  {at}  {key}  key number {n}  {how}  at {gateway}");
+    say!("  {number:>3}  {at}  {key}  key number {n}  {how}  at {gateway}");
 }
 
 /// Korean time, in the terminal as at the door.

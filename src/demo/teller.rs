@@ -23,35 +23,35 @@ impl Teller {
 
     pub fn opening(&self, house: &House) {
         let (shop, toss) = (house.shop_url(), house.sandbox_url());
-        println!(
+        mention!(
             "{}",
             self.paint(BOLD, "payonce demo: every order is paid once")
         );
-        println!(
+        mention!(
             "{}",
             self.paint(DIM, &format!("shop {shop}, Toss (sandbox) {toss}"))
         );
         if house.is_kept() {
             let folder = house.folder().display();
-            println!("{}", self.paint(DIM, &format!("kept in {folder}")));
+            mention!("{}", self.paint(DIM, &format!("kept in {folder}")));
         }
-        println!();
+        mention!();
     }
 
     pub fn happened(&self, title: &str, what: &str) {
-        println!(
+        mention!(
             "{} {title:<TITLE_CHARS$} {what}",
             self.paint(GREEN, "ok     ")
         );
     }
 
     pub fn differed(&self, title: &str, how: &str) {
-        println!("{} {title:<TITLE_CHARS$} {how}", self.paint(RED, "DIFFERS"));
+        mention!("{} {title:<TITLE_CHARS$} {how}", self.paint(RED, "DIFFERS"));
     }
 
     /// A request, before the step that it belongs to is told.
     pub fn aside(&self, command: &str) {
-        println!("{}", self.paint(DIM, &format!("        $ {command}")));
+        mention!("{}", self.paint(DIM, &format!("        $ {command}")));
     }
 
     pub fn closing(&self, differences: usize, took: Duration) {
@@ -61,7 +61,7 @@ impl Teller {
             1 => self.paint(RED, "1 step differs"),
             some => self.paint(RED, &format!("{some} steps differ")),
         };
-        println!("\n{verdict}, in {seconds:.1} s");
+        mention!("\n{verdict}, in {seconds:.1} s");
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {

@@ -28,6 +28,7 @@ use scenario::{LastItem, Mixed, Scenario};
 /// Runs the load, prints the report, and says whether it was clean: the audit found nothing, no answer was lost.
 pub async fn run(args: LoadtestArgs) -> anyhow::Result<bool> {
     args.check()?;
+    can_write_files(&args).await?;
     buyer::allow_many_connections();
     let buyer = Buyer::of_nodes(&args.urls, &args.sandbox, args.api_key.clone())?;
     let buyer = Arc::new(buyer);
@@ -44,7 +45,7 @@ pub async fn run(args: LoadtestArgs) -> anyhow::Result<bool> {
         (Ok(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
         (Err(error), Err(left)) => return Err(error.context(format!("{left:#}"))),
     };
-    print!("{report}");
+    say!("{}", report.to_string().trim_end());
     write_files(&args, &report).await?;
     Ok(report.is_clean())
 }
@@ -132,6 +133,16 @@ async fn load(buyer: &Arc<Buyer>, args: &LoadtestArgs, faults: &Faults) -> anyho
         curve: Curve::of(&calls.all)?,
         is_plotted: args.plot.is_some(),
     })
+}
+
+/// Before the work, not after it.
+async fn can_write_files(args: &LoadtestArgs) -> anyhow::Result<()> {
+    for file in args.json.iter().chain(&args.plot) {
+        let mut open = tokio::fs::OpenOptions::new();
+        let opened = open.create(true).append(true).open(file).await;
+        opened.with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 async fn write_files(args: &LoadtestArgs, report: &Report) -> anyhow::Result<()> {

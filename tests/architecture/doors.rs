@@ -7,6 +7,7 @@ const CRASH: &str = "crash";
 
 const ROOMS: &[(&str, &[&str])] = &[
     (CRASH, &[]),
+    ("terminal", &[]),
     ("domain", &[]),
     ("gateway", &["domain"]),
     ("store", &["domain"]),
@@ -15,24 +16,24 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http", &["domain", "actors", "metrics"]),
     ("sandbox", &["gateway::wire"]),
     ("audit", &["domain", "store", "gateway"]),
-    ("loadtest", &["audit"]),
-    ("demo", &["audit", "loadtest"]),
+    ("loadtest", &["audit", "terminal"]),
+    ("demo", &["audit", "loadtest", "terminal"]),
     ("settings", &[]),
     (
         "app",
         &[
             "domain", "gateway", "store", "metrics", "actors", "http", "sandbox", "audit",
-            "loadtest", "demo", "settings",
+            "loadtest", "demo", "settings", "terminal",
         ],
     ),
     (
         "cli",
         &[
             "domain", "gateway", "store", "actors", "http", "sandbox", "audit", "loadtest", "demo",
-            "settings", "app",
+            "settings", "app", "terminal",
         ],
     ),
-    ("main", &["cli"]),
+    ("main", &["cli", "terminal"]),
     ("lib", &[]),
     ("migrations", &[]),
 ];
@@ -57,6 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "loadtest", "demo", "main"]),
     ("config", &["settings"]),
     ("rustix", &[CRASH]),
+    ("tracing_appender", &["terminal", "cli"]),
 ];
 
 const IMPURE: &[&[&str]] = &[

@@ -112,6 +112,19 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
+    /// What is logged once it says so; a line of the log may come after the answer that it is about.
+    pub fn logged_with(&self, words: &str) -> String {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log = self.logged();
+            if log.contains(words) {
+                return log;
+            }
+            assert!(Instant::now() < until, "{words:?} is not logged:\n{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     pub fn logged(&self) -> String {
         self.log.lock().unwrap().clone()
     }

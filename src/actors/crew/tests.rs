@@ -193,7 +193,7 @@ impl House {
         while found.contains(&None) {
             let request = CheckoutRequest {
                 user: UserId::parse("1").unwrap(),
-                wanted: vec![(ProductId::new(1).unwrap(), Quantity::new(1).unwrap())],
+                wanted: [(ProductId::new(1).unwrap(), Quantity::new(1).unwrap())].into(),
                 idempotency: None,
                 trace: TraceId::default(),
             };

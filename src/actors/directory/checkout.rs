@@ -21,7 +21,6 @@ impl Directory {
             idempotency,
             trace,
         } = request;
-        let wanted = Order::merge(&wanted).map_err(unfit)?;
         if let Some(given) = &idempotency {
             let (store, at) = (self.hands.store.clone(), self.hands.clock.now());
             let (buyer, key) = (user.clone(), given.key.clone());

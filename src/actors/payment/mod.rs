@@ -7,6 +7,7 @@ mod callers;
 mod check;
 mod hands;
 mod opening;
+mod pauses;
 mod recorder;
 mod sight;
 

@@ -3,24 +3,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix::Addr;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::actor::{Advanced, PaymentActor};
 use super::advance::{Flight, Landing, Purpose};
 use super::hands::{Hands, SharedHands};
+use super::pauses::Pauses;
 use super::sight::{Sight, reload};
 use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::Lane;
 use crate::domain::{Event, Moment, OrderId, Payment, Status, TransitionId, after};
 use crate::store::{self, Change, Verdict};
-
-/// Pauses between tries to write an outcome while the database is away.
-const REWRITE_MIN: Duration = Duration::from_millis(50);
-const REWRITE_MAX: Duration = Duration::from_secs(2);
 
 /// Whether a flight has news of an approval in hand that is not written yet.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +82,7 @@ impl Recorder {
     }
 
     async fn write_down(&mut self, event: Event) -> Result<(), Box<Landing>> {
-        let mut pause = REWRITE_MIN;
+        let mut pauses = Pauses::new();
         loop {
             let moment = Moment {
                 polled: self.polled,
@@ -109,8 +105,7 @@ impl Recorder {
                 }
                 Ok(Verdict::Stale { .. } | Verdict::NotFound) if is_evidence(&event) => {
                     // A reader that lags behind would show the same again and again.
-                    sleep(pause).await;
-                    pause = (pause * 2).min(REWRITE_MAX);
+                    pauses.pause().await;
                     self.refresh().await?;
                 }
                 Ok(Verdict::Stale { .. } | Verdict::NotFound) => {
@@ -126,12 +121,10 @@ impl Recorder {
                     return Err(Box::new(Landing::Postponed));
                 }
                 Err(NoVerdict::Busy | NoVerdict::Fault) => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(REWRITE_MAX);
+                    pauses.pause().await;
                 }
                 Err(NoVerdict::Doubtful) if event.attempt().is_some() => {
-                    sleep(pause).await;
-                    pause = (pause * 2).min(REWRITE_MAX);
+                    pauses.pause().await;
                     if let Some(next) = self.look_for(id, replaces, &event).await? {
                         self.moved(next, &event);
                         return Ok(());
@@ -225,15 +218,14 @@ const fn is_evidence(event: &Event) -> bool {
 /// Whether this very write is there, asked until the store answers. One that is not there yet may still come; then it
 /// finds another version than its own, or we do.
 async fn has_landed(hands: &Hands, order: OrderId, id: TransitionId, replaces: i64) -> bool {
-    let mut pause = REWRITE_MIN;
+    let mut pauses = Pauses::new();
     loop {
         match hands.store.read_back(order, id, replaces).await {
             Ok(store::Landing::Landed { .. }) => return true,
             Ok(store::Landing::Absent | store::Landing::Undecided) => return false,
             Err(fault) => {
                 tracing::warn!(%order, %fault, "could not look for a write; trying again");
-                sleep(pause).await;
-                pause = (pause * 2).min(REWRITE_MAX);
+                pauses.pause().await;
             }
         }
     }

@@ -1,12 +1,11 @@
 //! Sight: the record as it was read at an instant. Where other nodes write it too, what an actor remembers may be old;
 //! nobody is told on its word alone what another node may have made untrue.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::check::Verdict;
 use super::hands::Hands;
+use super::pauses::Pauses;
 use crate::domain::rejection::KeyConflict;
 use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
 use crate::store::StoreFault;
@@ -20,14 +19,10 @@ pub struct Sight {
     pub is_anothers: bool,
 }
 
-/// Pauses between tries to read while the database is away.
-const REREAD_MIN: Duration = Duration::from_millis(50);
-const REREAD_MAX: Duration = Duration::from_secs(2);
-
 /// The payment as the store has it, asked for until the store answers. `None`: the store does not have
 /// it (rows deleted, a file swapped under us), or cannot make sense of it; then nothing can be decided here.
 pub async fn reload(hands: &Hands, order: OrderId) -> Option<Sight> {
-    let mut pause = REREAD_MIN;
+    let mut pauses = Pauses::new();
     loop {
         match read(hands, order).await {
             Ok(Some(sight)) => return Some(sight),
@@ -41,8 +36,7 @@ pub async fn reload(hands: &Hands, order: OrderId) -> Option<Sight> {
             }
             Err(fault) => {
                 tracing::warn!(%order, %fault, "could not reload; trying again");
-                sleep(pause).await;
-                pause = (pause * 2).min(REREAD_MAX);
+                pauses.pause().await;
             }
         }
     }

@@ -218,7 +218,7 @@ async fn a_checkout_whose_answer_was_lost_is_found_by_its_key_or_expires_unheard
         let checkout = async || {
             let request = CheckoutRequest {
                 user: UserId::parse("1").unwrap(),
-                wanted: vec![(ProductId::new(1).unwrap(), Quantity::new(1).unwrap())],
+                wanted: [(ProductId::new(1).unwrap(), Quantity::new(1).unwrap())].into(),
                 idempotency: Some(CheckoutIdempotency {
                     key: "k".into(),
                     body_hash: [7; 32],

@@ -382,7 +382,7 @@ impl Stage {
     async fn order(&self, quantity: i64) -> (OrderId, Won) {
         let request = CheckoutRequest {
             user: UserId::parse("1").unwrap(),
-            wanted: vec![(ProductId::new(1).unwrap(), Quantity::new(quantity).unwrap())],
+            wanted: [(ProductId::new(1).unwrap(), Quantity::new(quantity).unwrap())].into(),
             idempotency: None,
             trace: TraceId::default(),
         };

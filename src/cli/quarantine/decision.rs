@@ -97,21 +97,22 @@ pub async fn resolve(
 fn told(before: &Payment, transition: &Transition) {
     let next = &transition.next;
     let (order, status) = (next.order.id, next.status.name());
-    println!(
+    mention!(
         "order     {order}  {}, {}",
-        next.order.name, next.order.total
+        next.order.name,
+        next.order.total
     );
-    println!("status    {} -> {status}", before.status.name());
+    mention!("status    {} -> {status}", before.status.name());
     let history = &transition.history;
     let reason = history.reason.as_deref().unwrap_or("");
-    println!("history   {}  {}  {reason}", next.version, history.event);
+    mention!("history   {}  {}  {reason}", next.version, history.event);
     let stock = match (before.stock_held, next.stock_held) {
         (true, true) => "sold",
         (false, true) => "taken from the shelf, and sold",
         (true, false) => "back on the shelf",
         (false, false) => "on the shelf, as before",
     };
-    println!("stock     {stock}");
+    mention!("stock     {stock}");
 }
 
 /// One change, one transaction, guarded by the version that was read before Toss was asked.

@@ -14,15 +14,15 @@ pub async fn list(settings: &Settings, runtime: &Runtime, limit: u32) -> anyhow:
     let store = app::open_store(settings, Opened::ReadOnly, runtime).await?;
     let found = store.quarantined(limit.saturating_add(1)).await?;
     if found.is_empty() {
-        println!("nothing is quarantined");
+        say!("nothing is quarantined");
         return Ok(true);
     }
     let most = limit as usize;
     found.iter().take(most).for_each(line);
     if found.len() > most {
-        println!("and more: --limit shows up to 1000");
+        say!("and more: --limit shows up to 1000");
     }
-    println!("payonce quarantine show ORDER asks Toss about one, and says what may be decided");
+    say!("payonce quarantine show ORDER asks Toss about one, and says what may be decided");
     Ok(true)
 }
 
@@ -38,9 +38,9 @@ fn line(found: &Quarantined) {
         true => "stock held",
         false => "stock NOT held",
     };
-    println!("{order}  since {since}  {reason}  {total}  {stock}");
-    println!("    known  {}", known(payment));
-    println!("    next   {}", next(payment));
+    say!("{order}  since {since}  {reason}  {total}  {stock}");
+    say!("    known  {}", known(payment));
+    say!("    next   {}", next(payment));
 }
 
 /// What the reason means, for somebody who reads it for the first time.
@@ -94,21 +94,21 @@ pub async fn show(settings: &Settings, runtime: &Runtime, order: &str) -> anyhow
     let payment = load(&store, order).await?;
     timeline(&payment, &store.history(order).await?);
     if payment.status == Status::Quarantined {
-        println!("known     {}", known(&payment));
+        say!("known     {}", known(&payment));
     }
     let toss = app::open_gateway(settings, None)?;
     let evidence = ask(&toss, &store, &payment).await?;
     let kind = toss.kind();
-    println!(
+    say!(
         "Toss now  {kind} at {}, asked at {}",
         app::gateway_url(settings),
         clock(evidence.asked_at)
     );
     for (number, finding) in &evidence.by_key {
-        println!("  attempt {number}  {}", seen(&payment, finding));
+        say!("  attempt {number}  {}", seen(&payment, finding));
     }
-    println!("  by order   {}", seen(&payment, &evidence.by_order));
-    println!("decisions");
+    say!("  by order   {}", seen(&payment, &evidence.by_order));
+    say!("decisions");
     let rules = app::rules(settings);
     let moment = moment(&rules, &store).await?;
     for (name, ruling) in [("done  ", Ruling::Done), ("failed", Ruling::Failed)] {
@@ -116,7 +116,7 @@ pub async fn show(settings: &Settings, runtime: &Runtime, order: &str) -> anyhow
             Ok(()) => format!("allowed{}", consequence(&payment, ruling)),
             Err(refusal) => format!("refused: {refusal}"),
         };
-        println!("  --as {name}  {verdict}");
+        say!("  --as {name}  {verdict}");
     }
     Ok(true)
 }

@@ -52,7 +52,7 @@ async fn check_out(req: &HttpRequest, payload: Payload) -> Result<HttpResponse, 
     });
     let request = CheckoutRequest {
         user,
-        wanted: wanted.into_iter().collect(),
+        wanted,
         idempotency,
         trace: desk.trace(),
     };
