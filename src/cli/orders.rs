@@ -37,17 +37,18 @@ pub async fn show(settings: &Settings, runtime: &Runtime, text: &str) -> anyhow:
     let Some(record) = store.record(order).await? else {
         bail!("there is no order {order}");
     };
-    timeline(&record.payment, &store.history(order).await?);
+    let now = store.now().await?;
+    timeline(&record.payment, &store.history(order).await?, now);
     Ok(true)
 }
 
-pub fn timeline(payment: &Payment, history: &[HistoryRow]) {
+pub fn timeline(payment: &Payment, history: &[HistoryRow], now: Timestamp) {
     let (order, name, total) = (payment.order.id, &payment.order.name, payment.order.total);
     let user = payment.order.user.as_str();
     say!("order     {order}  {name}, {total}, user {user}");
     say!("status    {}{}", payment.status.name(), reason(payment));
     say!("stock     {}", stock(payment));
-    say!("next      {}", what_next(payment));
+    say!("next      {}", what_next(payment, now));
     say!("timeline");
     history.iter().for_each(transition);
     if !payment.attempts.is_empty() {
@@ -70,20 +71,20 @@ const fn stock(payment: &Payment) -> &'static str {
     }
 }
 
-fn what_next(payment: &Payment) -> String {
+fn what_next(payment: &Payment, now: Timestamp) -> String {
     let at = payment.due_at().map_or_else(|| "now".to_owned(), clock);
     match payment.status {
         Status::Ready => format!("waits for a confirm until {at}"),
         Status::InProgress => "Toss is being called".to_owned(),
         Status::Unknown => format!("asks Toss at {at}; question {}", payment.questions + 1),
         Status::Done => "nothing: it is paid".to_owned(),
-        Status::Failed => {
+        Status::Failed if payment.may_be_tried(now) => {
             format!(
                 "another paymentKey may pay it until {}",
                 clock(payment.expires_at)
             )
         }
-        Status::Expired => "nothing: the buyer orders anew".to_owned(),
+        Status::Failed | Status::Expired => "nothing: the buyer orders anew".to_owned(),
         Status::Quarantined if payment.may_settle_itself() => {
             format!("a human decides; asks Toss again at {at}")
         }

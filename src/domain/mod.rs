@@ -14,8 +14,8 @@ pub use money::Won;
 pub use order::{Line, Order, OrderId, OrderToken, PaymentKey, Quantity, UserId};
 pub use outcome::{Charge, Decline, Finding, Outcome, Reply, Report, TossStatus, VirtualAccount};
 pub use payment::{
-    Answer, Attempt, Claim, Event, GatewayIdentity, IllegalEvent, Incarnation, Payment, Status,
-    Step, StockMove, Transition, TransitionId, after, next_step,
+    Answer, Attempt, Claim, Event, Further, GatewayIdentity, IllegalEvent, Incarnation, Payment,
+    Status, Step, StockMove, Transition, TransitionId, after, next_step,
 };
 pub use product::{Product, ProductId};
 pub use rejection::Rejection;

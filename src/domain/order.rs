@@ -181,7 +181,7 @@ pub enum UnfitLines {
     UnknownProduct(ProductId),
     #[error("at most {most} of product {0}", most = Quantity::MOST)]
     TooMany(ProductId),
-    #[error("a total of at most {most}", most = Won::MAX)]
+    #[error("a total of 1 to {most}", most = Won::MAX)]
     Total,
 }
 
@@ -227,7 +227,11 @@ impl Order {
                 amount,
             });
         }
-        let total = Won::total(lines.iter().map(|line| line.amount)).ok_or(UnfitLines::Total)?;
+        let total = Won::total(lines.iter().map(|line| line.amount));
+        // Nothing to pay is nothing that Toss could confirm.
+        let total = total
+            .filter(|total| total.get() > 0)
+            .ok_or(UnfitLines::Total)?;
         let first = lines.first().and_then(|line| shelf.get(&line.product));
         let name = Order::name(first.ok_or(UnfitLines::Count)?, lines.len() - 1);
         Ok(Order {

@@ -24,7 +24,7 @@ mod step;
 mod transition;
 
 pub use after::after;
-pub use answer::{Answer, Receipt};
+pub use answer::{Answer, Further, Receipt};
 pub use event::{Event, IllegalEvent};
 pub use judge::{add_finding_by_order, judge_finding, judge_reply};
 pub use resolve::{About, Evidence, Refusal, Resolution, Ruling};

@@ -174,10 +174,18 @@ async fn of_a_confirm(house: &House, heard: &mut Heard) {
     house
         .faults(json!([{"on": "confirm", "orderId": order.id, "do": no}]))
         .await;
-    for _ in 0..10 {
+    for number in 1..=10 {
         let key = house.authorize(&order).await;
         let declined = confirming(house, &order, &key);
-        let error = heard.on(house, declined, "402 E03010 pay_again").await;
+        // It was the last one that the order may be tried with.
+        let next = if number < 10 {
+            "pay_again"
+        } else {
+            "new_order"
+        };
+        let error = heard
+            .on(house, declined, &format!("402 E03010 {next}"))
+            .await;
         assert_eq!(error["gateway"]["code"], "REJECT_CARD_PAYMENT");
         assert_eq!(error["orderId"], json!(order.id));
     }

@@ -1,7 +1,7 @@
 //! The promise, invariant by invariant, as properties of every state; and the way from every state to its end.
 
 use payonce::domain::payment::{Status, Step};
-use payonce::domain::{Answer, Payment, PaymentKey};
+use payonce::domain::{Answer, Further, Payment, PaymentKey, Timestamp};
 use stateright::Property;
 
 use super::flight::is_signed;
@@ -65,15 +65,18 @@ fn stock_is_conserved(_: &World, state: &State) -> bool {
     right && state.shelf >= 0 && state.shelf + out == 1
 }
 
-/// Only the advice depends on whether another paymentKey has paid.
+/// Without the advice, which may change.
 pub fn settled_answer(payment: &Payment, key: &PaymentKey) -> Option<Answer> {
-    match payment.answer_for(key).filter(Answer::is_settled)? {
+    match payment
+        .answer_for(key, Timestamp::default())
+        .filter(Answer::is_settled)?
+    {
         Answer::Declined {
             order_id, decline, ..
         } => Some(Answer::Declined {
             order_id,
             decline,
-            paid: false,
+            further: Further::PayAgain,
         }),
         other => Some(other),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::actors::api::Heard;
-use crate::domain::{Answer, Payment, PaymentKey, Rejection};
+use crate::domain::{Answer, Payment, PaymentKey, Rejection, Timestamp};
 use crate::metrics::Present;
 
 use super::Waiter;
@@ -87,11 +87,11 @@ impl Callers {
 
     /// Settled answers for all. The undecided stay if they are patient, else they hear "pending". Returned
     /// are those whose paymentKey the record does not name, and those who wait to be looked at again.
-    pub fn answer(&mut self, payment: &Payment) -> Vec<Caller> {
+    pub fn answer(&mut self, payment: &Payment, now: Timestamp) -> Vec<Caller> {
         let mut strangers = Vec::new();
         self.are_gone();
         for caller in std::mem::take(&mut self.waiting) {
-            match payment.answer_for(&caller.key) {
+            match payment.answer_for(&caller.key, now) {
                 None => strangers.push(caller),
                 Some(_) if caller.stay == Stay::Again => strangers.push(caller),
                 Some(Answer::Pending { .. }) if caller.stay == Stay::Patient => {
@@ -104,9 +104,9 @@ impl Callers {
     }
 
     /// Everybody hears what is known, and nobody stays.
-    pub fn dismiss(&mut self, payment: &Payment) {
+    pub fn dismiss(&mut self, payment: &Payment, now: Timestamp) {
         for caller in std::mem::take(&mut self.waiting) {
-            let answer = payment.answer_for(&caller.key);
+            let answer = payment.answer_for(&caller.key, now);
             caller
                 .waiter
                 .tell(Heard::Answer(answer.unwrap_or_else(|| pending(payment))));

@@ -51,7 +51,7 @@ pub fn check(
         let expected = payment.order.total;
         return Verdict::Reject(Rejection::InvalidTotalAmount { expected });
     }
-    if let Some(answer) = payment.answer_for(key) {
+    if let Some(answer) = payment.answer_for(key, now) {
         return match answer {
             Answer::Paid(_) | Answer::Declined { .. } | Answer::UnderReview { .. } => {
                 Verdict::Answer(answer)

@@ -7,7 +7,7 @@ use super::check::Verdict;
 use super::hands::Hands;
 use super::pauses::Pauses;
 use crate::domain::rejection::KeyConflict;
-use crate::domain::{Answer, OrderId, Payment, Rejection, Status};
+use crate::domain::{Answer, Further, OrderId, Payment, Rejection, Status};
 use crate::store::StoreFault;
 
 #[derive(Clone, Debug)]
@@ -65,9 +65,16 @@ async fn read(hands: &Hands, order: OrderId) -> Result<Option<Sight>, StoreFault
 pub fn may_be_outdated(payment: &Payment, verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Answer(answer) => match answer {
-            Answer::Paid(_) | Answer::Declined { paid: true, .. } => false,
-            // Only the advice: whether to pay again.
-            Answer::Declined { paid: false, .. }
+            Answer::Paid(_)
+            | Answer::Declined {
+                further: Further::Nothing,
+                ..
+            } => false,
+            // Only the advice.
+            Answer::Declined {
+                further: Further::PayAgain | Further::Wait | Further::Ask | Further::OrderAnew,
+                ..
+            }
             | Answer::Pending { .. }
             | Answer::UnderReview { .. } => true,
         },

@@ -92,7 +92,7 @@ pub async fn show(settings: &Settings, runtime: &Runtime, order: &str) -> anyhow
     let order = order_id(order)?;
     let store = app::open_store(settings, Opened::ReadOnly, runtime).await?;
     let payment = load(&store, order).await?;
-    timeline(&payment, &store.history(order).await?);
+    timeline(&payment, &store.history(order).await?, store.now().await?);
     if payment.status == Status::Quarantined {
         say!("known     {}", known(&payment));
     }

@@ -4,7 +4,6 @@
 use super::super::moment::Moment;
 use super::super::order::PaymentKey;
 use super::super::outcome::{Charge, Decline};
-use super::super::retry::Rules;
 use super::{
     Approval, ApprovalSign, Attempt, Claim, Event, GatewayIdentity, IllegalEvent, Payment,
     QuarantineReason, Settled, Status, StockMove, Transition,
@@ -115,8 +114,7 @@ fn start(
         | Status::Expired
         | Status::Quarantined => return None,
     }
-    let open = now.at < payment.expires_at && payment.attempts.len() < Rules::MOST_ATTEMPTS;
-    if !open || payment.attempt_with(key).is_some() {
+    if !payment.may_be_tried(now.at) || payment.attempt_with(key).is_some() {
         return None;
     }
     let mut next = payment.clone();

@@ -1,8 +1,10 @@
 //! What a caller who names a paymentKey hears. A settled answer is read off the attempt, so it never changes.
 
+use super::super::moment::Timestamp;
 use super::super::money::Won;
 use super::super::order::{OrderId, PaymentKey};
 use super::super::outcome::Decline;
+use super::super::retry::Rules;
 use super::{Approval, Payment, QuarantineReason, Settled, Status};
 
 /// Paid: what the receipt says.
@@ -16,11 +18,11 @@ pub struct Receipt {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     Paid(Receipt),
-    /// `paid` tells whether another paymentKey has paid the order meanwhile; only the advice depends on it.
     Declined {
         order_id: OrderId,
         decline: Decline,
-        paid: bool,
+        /// The advice that goes with it; it may change, the answer does not.
+        further: Further,
     },
     /// Not known yet. Being checked; nobody should pay again.
     Pending {
@@ -31,6 +33,21 @@ pub enum Answer {
         order_id: OrderId,
         reason: Option<QuarantineReason>,
     },
+}
+
+/// What is left to do for a buyer whose paymentKey was declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Further {
+    /// Another paymentKey may pay the order.
+    PayAgain,
+    /// Another paymentKey is being tried.
+    Wait,
+    /// A human looks at the order.
+    Ask,
+    /// The order's time, or its tries, are over.
+    OrderAnew,
+    /// Another paymentKey has paid the order.
+    Nothing,
 }
 
 impl Answer {
@@ -45,7 +62,7 @@ impl Answer {
 
 impl Payment {
     /// The answer for a paymentKey that was tried; `None` for one that never was.
-    pub fn answer_for(&self, key: &PaymentKey) -> Option<Answer> {
+    pub fn answer_for(&self, key: &PaymentKey, now: Timestamp) -> Option<Answer> {
         let attempt = self.attempt_with(key)?;
         let order_id = self.order.id;
         Some(match &attempt.settled {
@@ -55,12 +72,10 @@ impl Payment {
                 approval: approval.clone(),
             }),
             Some(Settled::Declined(decline) | Settled::Overruled { told: decline, .. }) => {
-                let seen = |a: &super::Attempt| a.approval_sign == super::ApprovalSign::Seen;
-                let paid = self.is_paid() || self.attempts.iter().any(seen);
                 Answer::Declined {
                     order_id,
                     decline: decline.clone(),
-                    paid,
+                    further: self.further(now),
                 }
             }
             None if self.status == Status::Quarantined => self.under_review(),
@@ -69,6 +84,26 @@ impl Payment {
                 status: self.status,
             },
         })
+    }
+
+    /// What may become of the order after a decline.
+    pub fn further(&self, now: Timestamp) -> Further {
+        let seen = |a: &super::Attempt| a.approval_sign == super::ApprovalSign::Seen;
+        if self.is_paid() || self.attempts.iter().any(seen) {
+            return Further::Nothing;
+        }
+        match self.status {
+            Status::InProgress | Status::Unknown => Further::Wait,
+            Status::Quarantined => Further::Ask,
+            Status::Ready | Status::Failed if self.may_be_tried(now) => Further::PayAgain,
+            Status::Ready | Status::Failed | Status::Expired => Further::OrderAnew,
+            Status::Done => Further::Nothing,
+        }
+    }
+
+    /// Whether its time and its tries allow another paymentKey.
+    pub fn may_be_tried(&self, now: Timestamp) -> bool {
+        now < self.expires_at && self.attempts.len() < Rules::MOST_ATTEMPTS
     }
 
     /// What everybody hears who names a paymentKey that nothing was said about.

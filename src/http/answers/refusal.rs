@@ -9,7 +9,7 @@ use super::table::{self, Code, Next};
 use crate::actors::Refused;
 use crate::domain::payment::QuarantineReason;
 use crate::domain::rejection::{KeyConflict, NotPayable, Rejection};
-use crate::domain::{Decline, OrderId, ProductId, Status};
+use crate::domain::{Decline, Further, OrderId, ProductId, Status};
 use crate::http::routes::{product_url, status_url};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Refusal {
     Declined {
         order: OrderId,
         decline: Decline,
-        paid: bool,
+        further: Further,
     },
     Pending {
         order: OrderId,
@@ -114,14 +114,19 @@ impl Refusal {
         }
     }
 
-    /// The advice of the row, but for an order that is paid: nothing is left to do.
+    /// The advice of the row, but for a declined paymentKey, and an order that is paid: there it depends on the order.
     pub fn next(&self) -> Next {
-        let paid = match self {
-            Refusal::Declined { paid, .. } => *paid,
-            Refusal::Rejected(rejection) => {
-                *rejection == Rejection::InvalidPaymentKey(KeyConflict::Paid)
-            }
-            Refusal::Pending { .. }
+        match self {
+            Refusal::Declined { further, .. } => match further {
+                Further::PayAgain => Next::PayAgain,
+                Further::Wait => Next::Wait,
+                Further::Ask => Next::ContactShop,
+                Further::OrderAnew => Next::NewOrder,
+                Further::Nothing => Next::None,
+            },
+            Refusal::Rejected(Rejection::InvalidPaymentKey(KeyConflict::Paid)) => Next::None,
+            Refusal::Rejected(_)
+            | Refusal::Pending { .. }
             | Refusal::UnderReview { .. }
             | Refusal::ProductPending { .. }
             | Refusal::TooLarge { .. }
@@ -131,9 +136,8 @@ impl Refusal {
             | Refusal::NotFound
             | Refusal::MethodNotAllowed { .. }
             | Refusal::NotReady(_)
-            | Refusal::Broken => false,
-        };
-        if paid { Next::None } else { self.code().next }
+            | Refusal::Broken => self.code().next,
+        }
     }
 
     /// The header, if any, that goes with the refusal.

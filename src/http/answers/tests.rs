@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::payment::QuarantineReason;
 use crate::domain::rejection::{self, KeyConflict, Rejection, Shortage};
-use crate::domain::{Decline, OrderId, ProductId, Status, Won};
+use crate::domain::{Decline, Further, OrderId, ProductId, Status, Won};
 
 const ID: &str = "01990000-0000-7000-8000-00000000abcd";
 
@@ -93,10 +93,10 @@ fn rejections_of_a_request() -> Vec<Row> {
 
 fn answers_to_a_confirm() -> Vec<Row> {
     let order = order();
-    let declined = |paid| Refusal::Declined {
+    let declined = |further| Refusal::Declined {
         order,
         decline: Decline::new("REJECT_CARD_PAYMENT", "한도 초과"),
-        paid,
+        further,
     };
     let pending = Refusal::Pending {
         order,
@@ -118,8 +118,23 @@ fn answers_to_a_confirm() -> Vec<Row> {
             "503 E03009 wait retry-after: 2",
             stock,
         ),
-        (declined(false), "402 E03010 pay_again", gateway.clone()),
-        (declined(true), "402 E03010 none", gateway),
+        (
+            declined(Further::PayAgain),
+            "402 E03010 pay_again",
+            gateway.clone(),
+        ),
+        (declined(Further::Wait), "402 E03010 wait", gateway.clone()),
+        (
+            declined(Further::Ask),
+            "402 E03010 contact_shop",
+            gateway.clone(),
+        ),
+        (
+            declined(Further::OrderAnew),
+            "402 E03010 new_order",
+            gateway.clone(),
+        ),
+        (declined(Further::Nothing), "402 E03010 none", gateway),
         (review, "409 E03017 contact_shop", reviewed),
     ]
 }

@@ -4,7 +4,7 @@ use crate::domain::Rejection;
 
 /// `None` without it. Others are ignored; a second `wait` is refused, since which one counts would be a guess.
 pub fn wait_s(query: &str) -> Result<Option<u64>, Rejection> {
-    let wants = || Rejection::invalid("wait", "whole seconds, once: 0 to 60");
+    let wants = || Rejection::invalid("wait", "whole seconds, once (60 at the most are waited)");
     let mut values = query
         .split('&')
         .filter_map(|pair| match pair.split_once('=') {

@@ -93,11 +93,11 @@ fn say(heard: Heard) -> Result<HttpResponse, Refusal> {
         Heard::Answer(Answer::Declined {
             order_id,
             decline,
-            paid,
+            further,
         }) => Err(Refusal::Declined {
             order: order_id,
             decline,
-            paid,
+            further,
         }),
         Heard::Answer(Answer::Pending { order_id, status }) => Err(Refusal::Pending {
             order: order_id,
@@ -156,15 +156,14 @@ fn parse(body: &[u8]) -> Result<Asked, Refusal> {
         true => None,
         false => Some(user.user()?),
     };
-    let id = order.text()?;
-    if id.is_empty() {
-        return Err(order.refuse("the orderId of a checkout").into());
-    }
+    let id = order.text().ok().filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| order.refuse("the orderId of a checkout, a string"))?;
     let amount = amount.won()?;
-    let key = PaymentKey::offered(&payment_key.text()?);
+    let key = payment_key.text().ok();
+    let key = key.and_then(|key| PaymentKey::offered(&key));
     let wants = || {
         format!(
-            "1 to {} letters, digits or {}",
+            "a string of 1 to {} letters, digits or {}",
             PaymentKey::CHARS,
             PaymentKey::SYMBOLS
         )
@@ -226,24 +225,25 @@ mod tests {
     #[test]
     fn each_unfit_confirm_names_the_field() {
         let amount = "amount: whole won, plain digits only: 0 to 9007199254740991";
-        let key = "paymentKey: 1 to 200 letters, digits or -_.~=+:";
+        let id = "orderId: the orderId of a checkout, a string";
+        let key = "paymentKey: a string of 1 to 200 letters, digits or -_.~=+:";
         let all = body(r#""x": 0"#);
         for (body, expected) in [
             (
                 all.replace("\"userId\": 1", "\"userId\": []"),
                 "userId: an integer, or 1 to 64 characters without control characters or spaces at its ends",
             ),
-            (
-                all.replace(&format!("\"{ORDER}\""), "7"),
-                "orderId: a string",
-            ),
-            (all.replace("orderId", "orderID"), "orderId: a string"),
+            (all.replace(&format!("\"{ORDER}\""), "7"), id),
+            (all.replace("orderId", "orderID"), id),
             (all.replace("\"k\"", "\"k/../k\""), key),
-            (all.replace(ORDER, ""), "orderId: the orderId of a checkout"),
+            (
+                all.replace(ORDER, ""),
+                "orderId: the orderId of a checkout, a string",
+            ),
             (all.replace("\"amount\": 5", "\"amount\": 5.0"), amount),
             (all.replace("\"amount\": 5", "\"amount\": null"), amount),
-            (all.replace("\"k\"", "7"), "paymentKey: a string"),
-            (all.replace("\"k\"", "null"), "paymentKey: a string"),
+            (all.replace("\"k\"", "7"), key),
+            (all.replace("\"k\"", "null"), key),
             (all.replace("\"k\"", "\"\""), key),
             (all.replace("\"k\"", "\"a b\""), key),
             (
@@ -303,7 +303,7 @@ mod tests {
             answered(Answer::Declined {
                 order_id: order,
                 decline,
-                paid: false
+                further: crate::domain::Further::PayAgain,
             }),
             402
         );

@@ -28,14 +28,15 @@ impl PaymentActor {
                 self.callers.tell_begun(&self.payment);
             }
         }
+        let now = self.hands.clock.now();
         match landing {
             Landing::Rejected(rejection) => self.callers.reject(&rejection),
             Landing::Panicked => {
-                self.callers.dismiss(&self.payment);
+                self.callers.dismiss(&self.payment, now);
                 self.end(true, ctx);
             }
             Landing::Gone => {
-                self.callers.dismiss(&self.payment);
+                self.callers.dismiss(&self.payment, now);
                 self.end(false, ctx);
             }
             Landing::Rested | Landing::Postponed | Landing::CheckAgain => {
@@ -43,7 +44,7 @@ impl PaymentActor {
                     self.follow(trace, ctx);
                 }
                 // Callers with another paymentKey than the record's are looked at in the new light.
-                let others = self.callers.answer(&self.payment);
+                let others = self.callers.answer(&self.payment, now);
                 self.look_again(others, trace, ctx);
                 if landing == Landing::CheckAgain && self.is_abandoned() {
                     self.nudge(trace, ctx);
@@ -55,7 +56,7 @@ impl PaymentActor {
                 }
                 // Whether their attempt was written is not known: never "busy", never a second attempt.
                 let again = self.callers.take(Stay::Again);
-                for stranger in self.callers.answer(&self.payment) {
+                for stranger in self.callers.answer(&self.payment, now) {
                     stranger.waiter.tell(Heard::Answer(pending(&self.payment)));
                 }
                 self.look_again(again, trace, ctx);
@@ -122,11 +123,12 @@ impl PaymentActor {
     /// The house closes: who has begun nothing comes back to another one, who waits for an outcome hears
     /// that it is not known yet.
     pub(super) fn turn_away(&mut self) {
-        for Caller { key, waiter, .. } in self.callers.answer(&self.payment) {
+        let now = self.hands.clock.now();
+        for Caller { key, waiter, .. } in self.callers.answer(&self.payment, now) {
             let busy = Heard::Rejected(Rejection::Busy { retry_after_s: 1 });
-            let known = self.payment.answer_for(&key).map(Heard::Answer);
+            let known = self.payment.answer_for(&key, now).map(Heard::Answer);
             waiter.tell(known.unwrap_or(busy));
         }
-        self.callers.dismiss(&self.payment);
+        self.callers.dismiss(&self.payment, now);
     }
 }

@@ -158,7 +158,7 @@ fn a_late_approval_is_kept_as_evidence_and_takes_the_stock_again_if_it_is_there(
     assert_eq!(late.next.quarantine, Some(QuarantineReason::LateApproval));
     // The buyer was told 402; that answer stays, and the payment no longer settles itself.
     assert!(matches!(
-        late.next.answer_for(&key("key-a")),
+        late.next.answer_for(&key("key-a"), at(0)),
         Some(Answer::Declined { .. })
     ));
     assert!(!late.next.may_settle_itself());
@@ -195,7 +195,7 @@ fn an_approval_of_an_order_without_attempts_is_kept_with_its_key() {
         assert_eq!(kept.status, Status::Quarantined);
         assert_eq!(kept.attempts[0].payment_key, key("key-a"));
         assert!(matches!(
-            kept.answer_for(&key("key-a")),
+            kept.answer_for(&key("key-a"), at(0)),
             Some(Answer::UnderReview { .. })
         ));
     }

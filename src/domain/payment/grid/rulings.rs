@@ -267,7 +267,7 @@ fn an_approval_seen_before_never_becomes_failed() {
 fn a_late_approval_pays_and_the_one_who_was_told_402_keeps_hearing_it() {
     let rules = Rules::default();
     let mut payment = late();
-    let before = payment.answer_for(&key("key-a"));
+    let before = payment.answer_for(&key("key-a"), at(0));
     // The shelf was empty when the approval came.
     payment.stock_held = false;
     let paid = rule(&payment, Ruling::Done, shown(TossStatus::Done));
@@ -276,8 +276,14 @@ fn a_late_approval_pays_and_the_one_who_was_told_402_keeps_hearing_it() {
         (Status::Done, StockMove::Take)
     );
     assert!(paid.next.is_paid() && paid.outbox.is_some());
-    assert_eq!(paid.next.answer_for(&key("key-a")), before);
-    assert!(matches!(before, Some(Answer::Declined { paid: true, .. })));
+    assert_eq!(paid.next.answer_for(&key("key-a"), at(0)), before);
+    assert!(matches!(
+        before,
+        Some(Answer::Declined {
+            further: Further::Nothing,
+            ..
+        })
+    ));
     let history = &paid.history;
     assert_eq!(
         (history.event, history.reason.as_deref()),
@@ -303,9 +309,15 @@ fn an_older_attempt_may_pay_and_the_current_one_is_told_how_it_ended() {
         (Status::Done, StockMove::Sell)
     );
     for name in ["key-a", "key-b"] {
-        let answer = paid.next.answer_for(&key(name));
+        let answer = paid.next.answer_for(&key(name), at(0));
         assert!(
-            matches!(answer, Some(Answer::Declined { paid: true, .. })),
+            matches!(
+                answer,
+                Some(Answer::Declined {
+                    further: Further::Nothing,
+                    ..
+                })
+            ),
             "{name}"
         );
     }
@@ -384,11 +396,11 @@ fn an_approval_under_a_key_that_our_record_lacks_pays_and_is_kept() {
     assert_eq!(refused, Err(Refusal::Approved(who, Charge::Won(150_000))));
     let paid = rule(&payment, Ruling::Done, stranger).next;
     assert!(matches!(
-        paid.answer_for(&key("key-z")),
+        paid.answer_for(&key("key-z"), at(0)),
         Some(Answer::Paid(_))
     ));
     assert!(matches!(
-        paid.answer_for(&key("key-a")),
+        paid.answer_for(&key("key-a"), at(0)),
         Some(Answer::Declined { .. })
     ));
 }

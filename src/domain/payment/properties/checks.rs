@@ -3,8 +3,8 @@
 use super::journal::Row;
 use super::toss::{Call, Session};
 use super::world::World;
-use crate::domain::Status;
 use crate::domain::payment::{Answer, Attempt, Payment};
+use crate::domain::{Further, Status, Timestamp};
 
 pub fn check(world: &mut World) -> Result<(), String> {
     for order in 0..world.orders() {
@@ -135,14 +135,14 @@ fn stock_is_conserved(world: &World) -> Result<(), String> {
 fn answers_are_stable(world: &mut World, order: usize) -> Result<(), String> {
     let payment = &world.journal.payments[order];
     for attempt in &payment.attempts {
-        let answer = match payment.answer_for(&attempt.payment_key) {
-            // Only the advice depends on `paid`.
+        let answer = match payment.answer_for(&attempt.payment_key, Timestamp::default()) {
+            // The advice may change.
             Some(Answer::Declined {
                 order_id, decline, ..
             }) => Some(Answer::Declined {
                 order_id,
                 decline,
-                paid: false,
+                further: Further::PayAgain,
             }),
             other => other,
         };
