@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 mod keys;
 mod layers;
@@ -69,6 +69,7 @@ pub struct Settings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
+    #[serde(deserialize_with = "address")]
     pub bind: SocketAddr,
     #[serde(deserialize_with = "keys::hashes")]
     pub api_keys: Vec<ApiKeyHash>,
@@ -197,6 +198,7 @@ pub struct Breaker {
 #[serde(deny_unknown_fields)]
 pub struct Sandbox {
     pub enabled: Option<bool>,
+    #[serde(deserialize_with = "address")]
     pub bind: SocketAddr,
     pub ledger_path: Option<PathBuf>,
     pub seed: Option<u64>,
@@ -245,6 +247,14 @@ pub enum GatewayPlan {
         base_url: String,
         secret_key: SecretString,
     },
+}
+
+fn address<'de, D: Deserializer<'de>>(source: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(source)?;
+    text.parse().map_err(|_| {
+        let wants = format!("an address and a port, such as 127.0.0.1:8080, got {text:?}");
+        serde::de::Error::custom(wants)
+    })
 }
 
 /// Where no money moves: a Toss on this machine. What stands before an `@` is a user, not a host.

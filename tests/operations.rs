@@ -185,12 +185,23 @@ fn a_catalogue_is_imported_whole_or_not_at_all() {
         ("9, ,1,1,2", "line 2: name wants 1 to 90"),
         ("9,Cup,1,-1,2", "line 2: stock wants 0 to"),
         ("9,Cup,1,1,0", "line 2: seller wants 1 to"),
-        ("9,Cup,1,1,2\n9,Cup,1,1,2", "product 9 appears twice"),
-        ("9,Cup,one,1,2", "id,name,price,stock,seller"),
+        (
+            "9,Cup,1,1,2\n9,Cup,1,1,2",
+            "line 3: product 9 is on line 2 already",
+        ),
+        ("9,Cup,one,1,2", "line 2: price wants 0 to"),
+        ("9,Cup,1,1", "cannot read"),
+        ("", "names no product"),
     ] {
         let (taken, words) = import(bad);
         assert!(!taken && words.contains(wants), "{bad}: {words}");
     }
+    std::fs::write(&csv, "9,Cup,1,1,2\n").unwrap();
+    let (taken, words) = told(&["products", "import", csv.to_str().unwrap()]);
+    assert!(!taken && words.contains("line 1: wants id,name"), "{words}");
+    let folder = folder.path().to_str().unwrap();
+    let (taken, words) = told(&["products", "import", folder]);
+    assert!(!taken && words.contains("cannot read"), "{words}");
     let (_, list) = told(&["products", "list"]);
     assert!(list.contains("Cap") && list.contains("모자, 큰"), "{list}");
     assert!(!list.contains("Cup") && !list.contains("50"), "{list}");

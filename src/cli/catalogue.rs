@@ -1,9 +1,11 @@
 //! `payonce products`: the catalogue, from a file and to the terminal.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use serde::Deserialize;
+use csv::StringRecord;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -14,15 +16,8 @@ use crate::domain::{Product, ProductId, Won};
 use crate::settings::Settings;
 use crate::store::{Change, Opened, Restock, StoreFault, Verdict};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    id: i64,
-    name: String,
-    price: i64,
-    stock: i64,
-    seller: i64,
-}
+/// The first line of a file.
+const COLUMNS: [&str; 5] = ["id", "name", "price", "stock", "seller"];
 
 /// The first stock of a product has one name, so that of two imports that run at once the second finds it taken.
 fn first_stock(product: ProductId) -> Uuid {
@@ -90,43 +85,58 @@ fn read(file: &Path) -> anyhow::Result<Vec<(Listing, i64)>> {
     let shown = file.display();
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
-        .from_path(file)?;
-    let mut rows = Vec::new();
-    for (line, row) in (2..).zip(reader.deserialize::<Row>()) {
-        let row = row.with_context(|| format!("{shown}: id,name,price,stock,seller"))?;
-        rows.push(listing(row).map_err(|wants| anyhow!("{shown}, line {line}: {wants}"))?);
+        .from_path(file)
+        .with_context(|| format!("cannot read {shown}"))?;
+    let header = reader.headers();
+    let header = header.with_context(|| format!("cannot read {shown}"))?;
+    if *header != COLUMNS[..] {
+        bail!("{shown}, line 1: wants {}", COLUMNS.join(","));
     }
-    let mut ids: Vec<ProductId> = rows.iter().map(|(listing, _)| listing.id).collect();
-    ids.sort_unstable();
-    if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        bail!("{shown}: product {} appears twice", twice[0]);
+    let mut rows = Vec::new();
+    let mut lines = BTreeMap::new();
+    for row in reader.records() {
+        let row = row.with_context(|| format!("cannot read {shown}"))?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let (listing, stock) =
+            listing(&row).map_err(|wants| anyhow!("{shown}, line {line}: {wants}"))?;
+        let id = listing.id;
+        if let Some(first) = lines.insert(id, line) {
+            bail!("{shown}, line {line}: product {id} is on line {first} already");
+        }
+        rows.push((listing, stock));
+    }
+    if rows.is_empty() {
+        bail!("{shown} names no product");
     }
     Ok(rows)
 }
 
-fn listing(row: Row) -> Result<(Listing, i64), String> {
-    let id = ProductId::new(row.id).ok_or("id wants a positive whole number")?;
-    let price = Won::new(row.price);
-    let price = price.ok_or_else(|| format!("price wants 0 to {} won", Won::MAX.get()))?;
-    let name = words(&row.name, Product::NAME_CHARS).ok_or_else(|| {
-        let most = Product::NAME_CHARS;
-        format!("name wants 1 to {most} characters, none a control character")
-    })?;
-    if !(0..=Product::MOST_STOCK).contains(&row.stock) {
-        return Err(format!("stock wants 0 to {}", Product::MOST_STOCK));
-    }
-    if !Listing::SELLERS.contains(&row.seller) {
-        return Err(format!("seller wants 1 to {}", Listing::SELLERS.end()));
-    }
-    Ok((
-        Listing {
-            id,
-            name,
-            price,
-            seller_id: row.seller,
-        },
-        row.stock,
-    ))
+fn listing(row: &StringRecord) -> Result<(Listing, i64), String> {
+    let field = |at: usize| row.get(at).unwrap_or_default();
+    let whole = |at: usize| field(at).parse::<i64>().ok();
+    let wants = |at: usize, what: &dyn Display| format!("{} wants {what}", COLUMNS[at]);
+    let (most_won, most_stock) = (Won::MAX.get(), Product::MOST_STOCK);
+
+    let id = whole(0).and_then(ProductId::new);
+    let name = words(field(1), Product::NAME_CHARS);
+    let price = whole(2).and_then(Won::new);
+    let stock = whole(3).filter(|stock| (0..=most_stock).contains(stock));
+    let seller = whole(4).filter(|seller| Listing::SELLERS.contains(seller));
+    let listing = Listing {
+        id: id.ok_or_else(|| wants(0, &format_args!("1 to {most_won}")))?,
+        name: name.ok_or_else(|| {
+            let most = Product::NAME_CHARS;
+            wants(
+                1,
+                &format_args!("1 to {most} characters, none a control character"),
+            )
+        })?,
+        price: price.ok_or_else(|| wants(2, &format_args!("0 to {most_won}, in won")))?,
+        seller_id: seller
+            .ok_or_else(|| wants(4, &format_args!("1 to {}", Listing::SELLERS.end())))?,
+    };
+    let stock = stock.ok_or_else(|| wants(3, &format_args!("0 to {most_stock}")))?;
+    Ok((listing, stock))
 }
 
 pub async fn list(settings: &Settings, runtime: &Runtime) -> anyhow::Result<bool> {

@@ -116,7 +116,12 @@ fn a_value_of_the_wrong_kind_is_named_with_what_it_wants_and_what_it_got() {
             "perhaps",
             "a boolean, got \"perhaps\"",
         ),
-        ("SERVER__BIND", "localhost", "socket address"),
+        (
+            "SERVER__BIND",
+            "localhost:8080",
+            "an address and a port, such as 127.0.0.1:8080, got \"localhost:8080\"",
+        ),
+        ("SANDBOX__BIND", "", "an address and a port"),
         ("LOG__FORMAT", "xml", "`text` or `json`"),
         ("LOG__FILTER", "payonce=loud", "error, warn, info"),
         ("LOG__FILTER", "", "error, warn, info"),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{location, product_url};
 use crate::actors::ProductView;
 use crate::domain::product::{self, Listing};
-use crate::domain::{Product, ProductId, Rejection};
+use crate::domain::{Product, ProductId, Rejection, Won};
 use crate::http::answers::{Refusal, answer, data};
 use crate::http::desk::Desk;
 use crate::http::reading::{Field, fields};
@@ -117,7 +117,12 @@ fn product_of(desk: &Desk<'_>) -> Result<ProductId, Rejection> {
     let text = desk.part("id");
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     let id = text.parse().ok().filter(|_| plain).and_then(ProductId::new);
-    id.ok_or_else(|| Rejection::invalid("id", "a positive integer in the path"))
+    id.ok_or_else(|| {
+        Rejection::invalid(
+            "id",
+            format!("an integer from 1 to {} in the path", Won::MAX),
+        )
+    })
 }
 
 fn listing(id: ProductId, body: &[u8]) -> Result<Listing, Refusal> {
@@ -233,7 +238,7 @@ mod tests {
         let listing = Listing {
             id: ProductId::new(1).unwrap(),
             name: "Ogu T".into(),
-            price: crate::domain::Won::new(50_000).unwrap(),
+            price: Won::new(50_000).unwrap(),
             seller_id: 2,
         };
         let product = Product {
