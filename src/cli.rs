@@ -6,14 +6,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
-use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::app;
 use crate::demo::DemoArgs;
 use crate::loadtest::LoadtestArgs;
 use crate::settings::{self, Purpose, Settings};
 use crate::store::Opened;
-use crate::terminal;
+use crate::terminal::{self, LogGuard};
 
 mod audit;
 mod catalogue;
@@ -217,8 +216,8 @@ fn new_key() -> bool {
 
 /// Logs go to standard error; standard output is for what a command has to say.
 #[must_use = "the log ends with it"]
-fn start_logging(settings: &Settings) -> WorkerGuard {
-    let (writer, guard) = terminal::log();
+fn start_logging(settings: &Settings) -> LogGuard {
+    let (writer, lost, guard) = terminal::log();
     let filter = tracing_subscriber::EnvFilter::new(&settings.log.filter);
     let base = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -231,5 +230,7 @@ fn start_logging(settings: &Settings) -> WorkerGuard {
     if let Err(error) = started {
         terminal::complain(format_args!("logging is not available: {error}"));
     }
+    terminal::log_panics();
+    terminal::tell_losses(lost);
     guard
 }

@@ -1,10 +1,13 @@
 //! What a person reads, and may have stopped reading: the reader of a pipe goes away, a disk is full. Standard output is for
 //! what a command has to say, standard error for the log. Neither is worth an order.
 
+use std::backtrace::BacktraceStatus;
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 /// A line of what a command was asked for. A command that cannot say it has failed, and ends.
 macro_rules! say {
@@ -60,15 +63,68 @@ pub fn complain(why: fmt::Arguments<'_>) {
 /// Lines of the log that may wait for whoever reads them. More are lost, and nobody waits.
 const LOG_LINES: usize = 20_000;
 
-/// The log, written by a thread of its own. What has not been written when the guard is dropped is written then, for a second
-/// at the most.
-pub fn log() -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default()
+/// Ends the log: what has not been written yet is written, if somebody reads it within a moment.
+pub struct LogGuard(Option<WorkerGuard>);
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        let Some(guard) = self.0.take() else {
+            return;
+        };
+        let (flushed, end) = mpsc::channel();
+        // Where nobody reads, it would wait for ever.
+        std::thread::spawn(move || {
+            drop(guard);
+            flushed.send(())
+        });
+        let _ = end.recv_timeout(LAST_LINES);
+    }
+}
+
+/// How long the last lines may take.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// The log, written by a thread of its own, and how many lines of it were lost.
+pub fn log() -> (NonBlocking, ErrorCounter, LogGuard) {
+    let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(LOG_LINES)
         .lossy(true)
         .thread_name("log")
-        .finish(Unread(io::stderr()))
+        .finish(Unread(io::stderr()));
+    let lost = writer.error_counter();
+    (writer, lost, LogGuard(Some(guard)))
 }
+
+/// A panic is a line of the log like any other: standard error may have nobody who reads it.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        match trace.status() {
+            BacktraceStatus::Captured => tracing::error!("{panic}\nstack backtrace:\n{trace}"),
+            _ => tracing::error!("{panic}"),
+        }
+    }));
+}
+
+/// Says in the log itself, once there is room again, how many of its lines nobody will see.
+pub fn tell_losses(lost: ErrorCounter) {
+    std::thread::spawn(move || {
+        let mut told = 0;
+        loop {
+            std::thread::sleep(LOSSES_TOLD_EVERY);
+            let now = lost.dropped_lines();
+            if now > told {
+                tracing::warn!(
+                    lines = now - told,
+                    "lines of the log were lost: it was not read"
+                );
+                told = now;
+            }
+        }
+    });
+}
+
+const LOSSES_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether it could be written is not told: nobody could do anything about it.
 struct Unread<W>(W);

@@ -184,6 +184,7 @@ fn a_catalogue_is_imported_whole_or_not_at_all() {
         ("9,Cup,-1,1,2", "line 2: price wants 0 to"),
         ("9, ,1,1,2", "line 2: name wants 1 to 90"),
         ("9,Cup,1,-1,2", "line 2: stock wants 0 to"),
+        ("9,Cup,1,1,2\r\n10,Pot,1,-1,2\r", "line 3: stock wants 0 to"),
         ("9,Cup,1,1,0", "line 2: seller wants 1 to"),
         (
             "9,Cup,1,1,2\n9,Cup,1,1,2",

@@ -1,4 +1,4 @@
-//! JournalActor: every write of the process queues here, and whatever is queued is committed together. A lone write
+//! JournalActor: every change of a payment, a product or a node queues here, and whatever is queued is committed together. A lone write
 //! commits at once; under load, batches form by themselves while the one before them is written.
 
 use std::collections::VecDeque;

@@ -22,6 +22,13 @@ pub struct Reserve {
     pub quantity: i64,
 }
 
+/// Whether so much could be set aside now. Nothing is.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<(), Shortage>")]
+pub struct Look {
+    pub quantity: i64,
+}
+
 /// A commit of the journal saw this much on the shelf, and took `taken` of it for reservations of ours.
 #[derive(Message, Debug, Clone, Copy)]
 #[rtype(result = "()")]
@@ -108,28 +115,41 @@ impl Actor for ProductActor {
     }
 }
 
+impl ProductActor {
+    /// As far as was seen, what is not set aside is less than this.
+    fn shortage(&self, requested: i64) -> Option<Shortage> {
+        let available = self.seen?.stock - self.reserved;
+        (available < requested).then(|| Shortage {
+            product: self.product,
+            requested,
+            available: available.max(0),
+        })
+    }
+}
+
+impl Handler<Look> for ProductActor {
+    type Result = Result<(), Shortage>;
+
+    fn handle(&mut self, look: Look, _: &mut Self::Context) -> Self::Result {
+        self.shortage(look.quantity).map_or(Ok(()), Err)
+    }
+}
+
 impl Handler<Reserve> for ProductActor {
     type Result = Result<Reservation, Shortage>;
 
     fn handle(&mut self, order: Reserve, ctx: &mut Self::Context) -> Self::Result {
         let mut asks = None;
-        if let Some(seen) = &mut self.seen {
-            let available = seen.stock - self.reserved;
-            let stale = seen.at.elapsed() >= self.recheck;
-            if available < order.quantity && !stale {
-                let (product, requested) = (self.product, order.quantity);
-                return Err(Shortage {
-                    product,
-                    requested,
-                    available: available.max(0),
-                });
+        if let Some(shortage) = self.shortage(order.quantity)
+            && let Some(seen) = &mut self.seen
+        {
+            if seen.at.elapsed() < self.recheck {
+                return Err(shortage);
             }
-            if available < order.quantity {
-                // This one asks the database; the next may, one recheck later.
-                let (at, seen_at) = (Instant::now(), seen.at);
-                asks = Some(Asks { at, seen_at });
-                seen.at = at;
-            }
+            // This one asks the database; the next may, one recheck later.
+            let (at, seen_at) = (Instant::now(), seen.at);
+            asks = Some(Asks { at, seen_at });
+            seen.at = at;
         }
         self.reserved += order.quantity;
         Ok(Reservation {

@@ -83,10 +83,14 @@ fn while_served(fault: AppFault) -> anyhow::Error {
 
 fn read(file: &Path) -> anyhow::Result<Vec<(Listing, i64)>> {
     let shown = file.display();
+    let text = std::fs::read_to_string(file);
+    // The reader counts the two halves of such an end of a line for different records.
+    let text = text
+        .with_context(|| format!("cannot read {shown}"))?
+        .replace("\r\n", "\n");
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
-        .from_path(file)
-        .with_context(|| format!("cannot read {shown}"))?;
+        .from_reader(text.as_bytes());
     let header = reader.headers();
     let header = header.with_context(|| format!("cannot read {shown}"))?;
     if *header != COLUMNS[..] {

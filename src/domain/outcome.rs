@@ -122,7 +122,8 @@ impl Report {
     pub fn was_approved(&self) -> bool {
         let unpaid = self.account.as_ref().is_some_and(|account| account.unpaid);
         match self.status {
-            TossStatus::Done | TossStatus::Canceled | TossStatus::PartialCanceled => !unpaid,
+            TossStatus::Done | TossStatus::PartialCanceled => true,
+            TossStatus::Canceled => !unpaid,
             TossStatus::Ready
             | TossStatus::InProgress
             | TossStatus::WaitingForDeposit

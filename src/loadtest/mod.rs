@@ -45,8 +45,9 @@ pub async fn run(args: LoadtestArgs) -> anyhow::Result<bool> {
         (Ok(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
         (Err(error), Err(left)) => return Err(error.context(format!("{left:#}"))),
     };
+    let written = write_files(&args, &report).await;
     say!("{}", report.to_string().trim_end());
-    write_files(&args, &report).await?;
+    written?;
     Ok(report.is_clean())
 }
 

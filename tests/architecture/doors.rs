@@ -58,7 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli", "loadtest", "demo", "main"]),
     ("config", &["settings"]),
     ("rustix", &[CRASH]),
-    ("tracing_appender", &["terminal", "cli"]),
+    ("tracing_appender", &["terminal"]),
 ];
 
 const IMPURE: &[&[&str]] = &[

@@ -16,7 +16,7 @@ use super::advance::{Flight, Landing, Purpose, advance};
 use super::callers::{Caller, Callers, Stay};
 use super::check::{Request, Verdict, check};
 use super::hands::{Counted, SharedHands};
-use super::recorder::InHand;
+use super::recorder::Unwritten;
 use super::sight::{Sight, may_be_outdated, reload};
 use super::{Ended, Idle, Landed, Waiter};
 use crate::actors::api::{Heard, TraceId};
@@ -285,7 +285,7 @@ impl PaymentActor {
             purpose,
             actor: ctx.address(),
             trace,
-            in_hand: InHand::default(),
+            unwritten: Unwritten::default(),
         };
         let flight = fly(flight, counted).into_actor(self);
         ctx.spawn(flight.map(move |(landing, sight), actor, ctx| {
@@ -357,14 +357,17 @@ impl PaymentActor {
 /// which only waits for the database - and where its copy can no longer be trusted the payment is read afresh.
 async fn fly(flight: Flight, _counted: Counted) -> (Landing, Option<Sight>) {
     let (hands, order) = (flight.hands.clone(), flight.sight.payment.order.id);
-    let (most, in_hand) = (hands.limits.flight(), flight.in_hand.clone());
-    let mut flight = pin!(AssertUnwindSafe(advance(flight)).catch_unwind());
-    let flown = loop {
-        let flown = timeout(most, &mut flight).await;
-        if flown.is_ok() || !in_hand.is_evidence() {
-            break flown;
+    let (most, unwritten) = (hands.limits.flight(), flight.unwritten.clone());
+    let flown = {
+        // Gone when it is stopped: what it holds may be wanted for the reload.
+        let mut flight = pin!(AssertUnwindSafe(advance(flight)).catch_unwind());
+        loop {
+            let flown = timeout(most, &mut flight).await;
+            if flown.is_ok() || !unwritten.is_evidence() {
+                break flown;
+            }
+            tracing::warn!(%order, "an approval still waits for the database");
         }
-        tracing::warn!(%order, "an approval still waits for the database");
     };
     let (landing, sight) = match flown {
         Ok(Ok((landing, sight))) => (landing, Some(sight)),

@@ -11,7 +11,7 @@ use super::actor::{Advanced, PaymentActor};
 use super::ask::{Question, ask};
 use super::hands::{Hands, SharedHands, Term};
 use super::opening::{self, Opened};
-use super::recorder::{InHand, Recorder};
+use super::recorder::{Recorder, Unwritten};
 use super::sight::{Sight, reload};
 use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
@@ -47,7 +47,7 @@ pub struct Flight {
     pub purpose: Purpose,
     pub actor: Addr<PaymentActor>,
     pub trace: TraceId,
-    pub in_hand: InHand,
+    pub unwritten: Unwritten,
 }
 
 /// How a flight ended.

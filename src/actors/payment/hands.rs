@@ -32,7 +32,8 @@ impl FlightLimits {
         self.budget + self.call + Duration::from_secs(5)
     }
 
-    /// The longest that a flight may last before it is stopped from outside: its claim, and as much again
+    /// The longest that a flight may last before it is stopped from outside, unless it holds an approval that only waits for
+    /// the database: its claim, and as much again
     /// for the claim of a last send. Every single wait inside it is bounded well below.
     pub fn flight(&self) -> Duration {
         self.claim() * 2

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::advance::{Flight, Landing};
 use super::hands::{Hands, Term};
 use crate::actors::journal::{NoVerdict, Write};
-use crate::actors::product::{Reservation, Reserve};
+use crate::actors::product::{Look, Reservation, Reserve};
 use crate::actors::toss::{Admit, Lane, Permit};
 use crate::actors::versions::VersionOf;
 use crate::domain::{Event, Payment, PaymentKey, ProductId, Rejection, after};
@@ -108,17 +108,26 @@ fn rejected(rejection: Rejection) -> Box<Landing> {
     Box::new(Landing::Rejected(rejection))
 }
 
-/// All lines or none, in product order. Every line that is short is named; the guards of the others are dropped.
+/// All lines or none, in product order. The first line that is short drops the guards of those before it, and those behind
+/// it are only looked at: every line that is short is named, and nothing is set aside for an order that cannot be.
 async fn reserve_all(hands: &Hands, payment: &Payment) -> Result<Vec<Reservation>, Rejection> {
     let mut reservations = Vec::with_capacity(payment.order.lines.len());
     let mut shortages = Vec::new();
     for line in payment.order.lines.iter() {
         let quantity = i64::from(line.quantity.get());
         let gate = hands.products.gate(line.product, &hands.journal);
-        match gate.send(Reserve { quantity }).await {
-            Ok(Ok(reservation)) => reservations.push(reservation),
-            Ok(Err(shortage)) => shortages.push(shortage),
-            Err(_) => return Err(closed(line.product, quantity)),
+        let closed = |_| closed(line.product, quantity);
+        if !shortages.is_empty() {
+            let look = gate.send(Look { quantity }).await.map_err(closed)?;
+            shortages.extend(look.err());
+            continue;
+        }
+        match gate.send(Reserve { quantity }).await.map_err(closed)? {
+            Ok(reservation) => reservations.push(reservation),
+            Err(shortage) => {
+                reservations.clear();
+                shortages.push(shortage);
+            }
         }
     }
     match shortages.is_empty() {

@@ -18,11 +18,11 @@ use crate::actors::toss::Lane;
 use crate::domain::{Event, Moment, OrderId, Payment, Status, TransitionId, after};
 use crate::store::{self, Change, Verdict};
 
-/// Whether a flight has news of an approval in hand that is not written yet.
+/// Whether a flight holds news of an approval that is not written yet.
 #[derive(Clone, Debug, Default)]
-pub struct InHand(Arc<AtomicBool>);
+pub struct Unwritten(Arc<AtomicBool>);
 
-impl InHand {
+impl Unwritten {
     pub fn is_evidence(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -41,7 +41,7 @@ pub struct Recorder {
     pub as_of: Instant,
     pub actor: Addr<PaymentActor>,
     pub trace: TraceId,
-    in_hand: InHand,
+    unwritten: Unwritten,
     /// Whether a caller's polling led to this flight.
     pub polled: bool,
 }
@@ -54,7 +54,7 @@ impl Recorder {
             as_of: flight.sight.as_of,
             actor: flight.actor.clone(),
             trace: flight.trace,
-            in_hand: flight.in_hand.clone(),
+            unwritten: flight.unwritten.clone(),
             polled: matches!(flight.purpose, Purpose::Recover(Lane::Live)),
         }
     }
@@ -75,9 +75,9 @@ impl Recorder {
     /// Writes what happened. An outcome is written again and again until the database takes it; evidence of
     /// an approval survives even a stale copy, because the reloaded payment is judged again with it.
     pub async fn record(&mut self, event: Event) -> Result<(), Box<Landing>> {
-        self.in_hand.hold(is_evidence(&event));
+        self.unwritten.hold(is_evidence(&event));
         let recorded = self.write_down(event).await;
-        self.in_hand.hold(false);
+        self.unwritten.hold(false);
         recorded
     }
 

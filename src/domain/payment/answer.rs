@@ -46,7 +46,7 @@ pub enum Further {
     Ask,
     /// The order's time, or its tries, are over.
     OrderAnew,
-    /// Another paymentKey has paid the order.
+    /// The order is paid.
     Nothing,
 }
 
@@ -88,8 +88,7 @@ impl Payment {
 
     /// What may become of the order after a decline.
     pub fn further(&self, now: Timestamp) -> Further {
-        let seen = |a: &super::Attempt| a.approval_sign == super::ApprovalSign::Seen;
-        if self.is_paid() || self.attempts.iter().any(seen) {
+        if self.is_paid() {
             return Further::Nothing;
         }
         match self.status {

@@ -147,6 +147,10 @@ impl Refusal {
             Refusal::Pending { .. } | Refusal::ProductPending { .. } => {
                 retry_after(Refusal::PENDING_RETRY_S)
             }
+            Refusal::Declined {
+                further: Further::Wait,
+                ..
+            } => retry_after(Refusal::CONFLICT_RETRY_S),
             Refusal::NotReady(_) => retry_after(1),
             Refusal::Rejected(rejection) => retry_after_s(rejection).and_then(retry_after),
             Refusal::MethodNotAllowed { allow } => {
@@ -172,6 +176,7 @@ impl Refusal {
             Refusal::Rejected(rejection) => fields_of(rejection),
             Refusal::Declined { order, decline, .. } => Problem {
                 order_id: Some(Shown(*order)),
+                status_url: Some(status_url(*order)),
                 gateway: Some(Gateway {
                     code: &decline.code,
                     message: &decline.message,

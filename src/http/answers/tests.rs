@@ -103,8 +103,8 @@ fn answers_to_a_confirm() -> Vec<Row> {
         status: Status::Unknown,
     };
     let gateway = json!({"code": "REJECT_CARD_PAYMENT", "message": "한도 초과"});
-    let gateway = json!({"orderId": ID, "gateway": gateway});
     let url = format!("/api/v1/payments/{ID}");
+    let gateway = json!({"orderId": ID, "statusUrl": url, "gateway": gateway});
     let waiting = json!({"orderId": ID, "status": "UNKNOWN", "statusUrl": url});
     let reason = Some(QuarantineReason::WaitingForDeposit);
     let review = Refusal::UnderReview { order, reason };
@@ -123,7 +123,11 @@ fn answers_to_a_confirm() -> Vec<Row> {
             "402 E03010 pay_again",
             gateway.clone(),
         ),
-        (declined(Further::Wait), "402 E03010 wait", gateway.clone()),
+        (
+            declined(Further::Wait),
+            "402 E03010 wait retry-after: 5",
+            gateway.clone(),
+        ),
         (
             declined(Further::Ask),
             "402 E03010 contact_shop",

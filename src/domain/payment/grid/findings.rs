@@ -62,19 +62,20 @@ fn a_look_up_by_order_adds_positive_evidence_only() {
     ] {
         assert!(matches!(other(approved), Finding::PaidUnder(_)));
     }
-    let cancelled_account = report(|r| {
-        (r.payment_key, r.status) = (key("key-z"), TossStatus::Canceled);
-        r.account = Some(VirtualAccount {
-            due: None,
-            expired: false,
-            unpaid: true,
+    let account = |status| {
+        let report = report(|r| {
+            (r.payment_key, r.status) = (key("key-z"), status);
+            r.account = Some(VirtualAccount {
+                due: None,
+                expired: false,
+                unpaid: true,
+            });
         });
-    });
-    assert_eq!(
-        add_finding_by_order(attempt, Finding::Found(cancelled_account)),
-        Finding::NotFound,
-        "nobody paid it"
-    );
+        add_finding_by_order(attempt, Finding::Found(report))
+    };
+    assert_eq!(account(TossStatus::Canceled), Finding::NotFound, "unpaid");
+    let paid = account(TossStatus::Done);
+    assert!(matches!(paid, Finding::PaidUnder(_)), "whenever it was");
     let aborted = add(|r| r.status = TossStatus::Aborted);
     assert!(
         matches!(aborted, Finding::Undecided(_)),
