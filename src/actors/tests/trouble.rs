@@ -17,6 +17,7 @@ use crate::actors::payment::FlightLimits;
 use crate::actors::recovery::{RecoveryLimits, RecoveryTimer};
 use crate::actors::shard::Ignite;
 use crate::domain::{Answer, Rejection, Status};
+use crate::store::sabotage::Fate;
 
 fn is_pending(heard: &Heard) -> bool {
     matches!(heard, Heard::Answer(Answer::Pending { .. }))
@@ -47,6 +48,47 @@ async fn a_flight_that_never_ends_is_stopped_at_its_deadline_and_its_order_reach
     .await;
     assert_eq!((stage.confirms(), stage.hands.flights.out()), (1, 0));
     assert_eq!(stage.reserved().await, 0);
+}
+
+/// They stood in line for a reader when they were stopped: what they would have been given is there for others.
+#[actix::test]
+async fn flights_that_are_stopped_in_line_for_a_reader_take_none_with_them() {
+    let flight = FlightLimits {
+        budget: Duration::from_millis(50),
+        call: Duration::from_millis(50),
+    };
+    let gate = Arc::new(Notify::new());
+    let stage = stage(Plan { flight, ..PLAN }, Some(gate.clone())).await;
+    stage.slips.lost.store(4, Ordering::SeqCst);
+    let mut orders = Vec::new();
+    for _ in 0..4 {
+        orders.push(stage.order(1).await);
+    }
+    let longer = Duration::from_secs(120);
+    let paying = join_all(
+        orders
+            .iter()
+            .map(|order| stage.confirm_within(*order, "key-a", longer)),
+    );
+    let trouble = async {
+        until("the calls are out", async || stage.confirms() == 4).await;
+        let readers = stage.hands.store.hold_readers().await;
+        stage.hands.store.sabotage(&[Fate::Landed; 4], 16);
+        (0..4).for_each(|_| gate.notify_one());
+        gate.notify_waiters();
+        sleep(stage.hands.limits.flight() + Duration::from_secs(1)).await;
+        drop(readers);
+        let read = stage.hands.store.load(orders[0].0);
+        let read = timeout(Duration::from_secs(2), read).await;
+        assert!(matches!(read, Ok(Ok(Some(_)))), "{read:?}");
+    };
+    let (heard, ()) = tokio::join!(paying, trouble);
+    assert!(
+        heard
+            .iter()
+            .all(|heard| is_pending(heard) || is_paid(heard)),
+        "{heard:?}"
+    );
 }
 
 /// Nobody else could say it again: from now on Toss shows another order under this key.
