@@ -27,7 +27,7 @@ struct Run {
     pace: Pace,
 }
 
-/// The shared time at an instant, and what the host's clocks said then.
+/// The shared time at an instant, and what the host's clocks said then; in microseconds.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
     time: i64,
@@ -72,7 +72,7 @@ const JUMP: Duration = Duration::from_secs(2);
 /// Longer than a question and the writing of its answer may take: what was asked too early is written within it.
 const OLDEST_ANSWER: Duration = Duration::from_secs(120);
 
-/// How the wall clock goes, by the monotonic one.
+/// How the wall clock goes, in microseconds, by the monotonic one.
 #[derive(Debug)]
 struct Pace {
     wall: i64,

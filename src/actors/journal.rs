@@ -14,7 +14,7 @@ use crate::store::{Change, Store, Verdict};
 
 mod batch;
 
-use batch::{Bench, Database, Turn, refuse_all};
+use batch::{Committer, Database, Turn, refuse_all};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
 #[derive(Message, Debug)]
@@ -115,7 +115,7 @@ pub struct JournalLimits {
 
 #[derive(Debug)]
 pub struct JournalActor {
-    bench: Bench,
+    committer: Committer,
     limits: JournalLimits,
     urgent: VecDeque<Entry>,
     queue: VecDeque<Entry>,
@@ -137,13 +137,13 @@ impl JournalActor {
         metrics: Metrics,
         limits: JournalLimits,
     ) -> JournalActor {
-        let bench = Bench {
+        let committer = Committer {
             store,
             products,
             metrics,
         };
         JournalActor {
-            bench,
+            committer,
             limits,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
@@ -178,7 +178,7 @@ impl JournalActor {
         self.writing = true;
         self.begun += 1;
         // On the shared runtime: this arbiter stays free to queue what arrives meanwhile.
-        let work = tokio::spawn(self.bench.clone().commit(batch, turn));
+        let work = tokio::spawn(self.committer.clone().commit(batch, turn));
         let written = written.into_actor(self).map(|written, journal, ctx| {
             let goes_on = written.is_ok();
             if goes_on {
@@ -213,7 +213,7 @@ impl JournalActor {
         }
         self.beating = true;
         let beats = self.urgent.drain(..).collect();
-        let work = tokio::spawn(self.bench.clone().commit(beats, Turn::default()));
+        let work = tokio::spawn(self.committer.clone().commit(beats, Turn::default()));
         ctx.spawn(work.into_actor(self).map(|joined, journal, ctx| {
             if let Err(fault) = joined {
                 tracing::error!(%fault, "a heartbeat panicked");
@@ -236,7 +236,7 @@ impl JournalActor {
     }
 
     fn tell_queued(&self) {
-        self.bench.metrics.queued(self.queue.len());
+        self.committer.metrics.queued(self.queue.len());
     }
 
     fn next_batch(&mut self) -> Vec<Entry> {
@@ -247,7 +247,7 @@ impl JournalActor {
                 break;
             };
             self.openings -= usize::from(entry.write.kind == Kind::Opening);
-            self.bench.metrics.dequeued(entry.since.elapsed());
+            self.committer.metrics.dequeued(entry.since.elapsed());
             batch.push(entry);
         }
         self.tell_queued();

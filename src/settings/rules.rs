@@ -240,8 +240,8 @@ fn relations(s: &Settings) -> Result<(), SettingsFault> {
         return Err(wrong("toss.base_url", wants, got));
     }
     money::window(s)?;
-    let ports_differ = s.server.bind != s.sandbox.bind || s.server.bind.port() == 0;
-    if !ports_differ {
+    let addresses_differ = s.server.bind != s.sandbox.bind || s.server.bind.port() == 0;
+    if !addresses_differ {
         let wants = "another address than server.bind";
         return Err(wrong(
             "sandbox.bind",

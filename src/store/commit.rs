@@ -8,7 +8,7 @@ use std::time::Duration;
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::dialect::{self, Sql};
-use super::fault::{CommitFault, refuses_commit, verdict};
+use super::fault::{CommitFault, error_class, refuses_commit};
 use super::{Line, Silent, Store, transaction};
 
 mod change;
@@ -24,7 +24,7 @@ pub use change::{Change, CheckoutKey, Committed, Restock, Verdict};
 use decide::{Decision, decide};
 pub(in crate::store) use find::CheckoutKeyRow;
 use find::find;
-pub use landing::Landing;
+pub use landing::WriteFate;
 pub(in crate::store) use optimism::Optimism;
 use optimism::{Locking, foresee};
 use write::write;
@@ -32,23 +32,23 @@ use write::write;
 /// Why a transaction was given up before its COMMIT took effect: nothing of it is there.
 struct Aborted {
     fault: CommitFault,
-    cause: dialect::Verdict,
+    cause: dialect::ErrorClass,
 }
 
 impl Aborted {
     fn refused(why: String) -> Aborted {
         let fault = CommitFault::Refused(why);
-        let cause = dialect::Verdict::Refused;
+        let cause = dialect::ErrorClass::Refused;
         Aborted { fault, cause }
     }
 
     /// Whether what is there may be other than was taken for granted.
     fn is_a_surprise(&self) -> bool {
         match self.cause {
-            dialect::Verdict::Refused | dialect::Verdict::Taken => true,
-            dialect::Verdict::Collided | dialect::Verdict::Blocked | dialect::Verdict::Unwell => {
-                false
-            }
+            dialect::ErrorClass::Refused | dialect::ErrorClass::Taken => true,
+            dialect::ErrorClass::Collided
+            | dialect::ErrorClass::Blocked
+            | dialect::ErrorClass::Unwell => false,
         }
     }
 }
@@ -68,12 +68,12 @@ impl Tries {
         taken: 1,
     };
 
-    fn take(&mut self, cause: dialect::Verdict) -> bool {
+    fn take(&mut self, cause: dialect::ErrorClass) -> bool {
         let left = match cause {
-            dialect::Verdict::Collided => &mut self.collided,
-            dialect::Verdict::Blocked => &mut self.blocked,
-            dialect::Verdict::Taken => &mut self.taken,
-            dialect::Verdict::Refused | dialect::Verdict::Unwell => return false,
+            dialect::ErrorClass::Collided => &mut self.collided,
+            dialect::ErrorClass::Blocked => &mut self.blocked,
+            dialect::ErrorClass::Taken => &mut self.taken,
+            dialect::ErrorClass::Refused | dialect::ErrorClass::Unwell => return false,
         };
         let is_left = *left > 0;
         *left = left.saturating_sub(1);
@@ -83,7 +83,7 @@ impl Tries {
 
 impl From<DbErr> for Aborted {
     fn from(error: DbErr) -> Aborted {
-        let cause = verdict(&error);
+        let cause = error_class(&error);
         let fault = error.into();
         Aborted { fault, cause }
     }
@@ -92,7 +92,7 @@ impl From<DbErr> for Aborted {
 impl From<Silent> for Aborted {
     fn from(silent: Silent) -> Aborted {
         let fault = CommitFault::Unavailable(silent.to_string());
-        let cause = dialect::Verdict::Unwell;
+        let cause = dialect::ErrorClass::Unwell;
         Aborted { fault, cause }
     }
 }
@@ -238,11 +238,11 @@ async fn decide_and_write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dialect::Verdict::{Blocked, Collided, Refused, Taken, Unwell};
+    use dialect::ErrorClass::{Blocked, Collided, Refused, Taken, Unwell};
 
     #[test]
     fn whoever_waited_in_vain_and_then_finds_the_row_taken_looks_once_more() {
-        let again = |causes: &[dialect::Verdict]| {
+        let again = |causes: &[dialect::ErrorClass]| {
             let mut tries = Tries::ALL;
             causes.iter().all(|cause| tries.take(*cause))
         };

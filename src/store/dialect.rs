@@ -17,7 +17,7 @@ pub(super) static MYSQL: &Sql = &mysql::SQL;
 
 /// What an answer of the database says about the statement that it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ErrorClass {
     /// The statement itself cannot be: a constraint, a type, a size.
     Refused,
     /// It collided with somebody else's, who may be done by now: the whole transaction again.
@@ -30,14 +30,14 @@ pub(super) enum Verdict {
     Unwell,
 }
 
-pub(super) fn verdict(answer: &dyn DatabaseError) -> Verdict {
+pub(super) fn error_class(answer: &dyn DatabaseError) -> ErrorClass {
     if let Some(answer) = answer.try_downcast_ref::<PgDatabaseError>() {
-        return postgres::verdict(answer);
+        return postgres::error_class(answer);
     }
     if let Some(answer) = answer.try_downcast_ref::<MySqlDatabaseError>() {
-        return mysql::verdict(answer);
+        return mysql::error_class(answer);
     }
-    sqlite::verdict(answer)
+    sqlite::error_class(answer)
 }
 
 /// Whether this answer to COMMIT says that the commit was not made. Other answers leave open what a restart will find.
@@ -46,7 +46,7 @@ pub(super) fn is_no_commit(answer: &dyn DatabaseError) -> bool {
         || answer.try_downcast_ref::<MySqlDatabaseError>().is_some();
     if server {
         // A server that refuses says so with a reason; one that is going down may have written already.
-        return verdict(answer) != Verdict::Unwell;
+        return error_class(answer) != ErrorClass::Unwell;
     }
     sqlite::is_no_commit(answer)
 }

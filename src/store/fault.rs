@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
-use super::dialect::{self, Verdict};
+use super::dialect::{self, ErrorClass};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreFault {
@@ -63,11 +63,11 @@ pub enum CommitFault {
 }
 
 /// What went wrong with *this* statement, or with the database as a whole.
-pub(super) fn verdict(error: &DbErr) -> Verdict {
+pub(super) fn error_class(error: &DbErr) -> ErrorClass {
     match error {
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
             match &**error {
-                sqlx::Error::Database(answer) => dialect::verdict(&**answer),
+                sqlx::Error::Database(answer) => dialect::error_class(&**answer),
                 sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::Protocol(_)
@@ -75,12 +75,12 @@ pub(super) fn verdict(error: &DbErr) -> Verdict {
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::WorkerCrashed
                 | sqlx::Error::BeginFailed
-                | sqlx::Error::InvalidSavePointStatement => Verdict::Unwell,
-                _ => Verdict::Refused,
+                | sqlx::Error::InvalidSavePointStatement => ErrorClass::Unwell,
+                _ => ErrorClass::Refused,
             }
         }
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Verdict::Unwell,
-        _ => Verdict::Refused,
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => ErrorClass::Unwell,
+        _ => ErrorClass::Refused,
     }
 }
 
@@ -90,7 +90,9 @@ pub(super) fn is_worth_another_try(error: &DbErr) -> bool {
         DbErr::Exec(RuntimeErr::SqlxError(error))
         | DbErr::Query(RuntimeErr::SqlxError(error))
         | DbErr::Conn(RuntimeErr::SqlxError(error)) => match &**error {
-            sqlx::Error::Database(answer) => dialect::verdict(&**answer) == Verdict::Collided,
+            sqlx::Error::Database(answer) => {
+                dialect::error_class(&**answer) == ErrorClass::Collided
+            }
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => true,
             _ => false,
         },
@@ -112,9 +114,9 @@ pub(super) fn refuses_commit(error: &DbErr) -> bool {
 
 impl From<DbErr> for StoreFault {
     fn from(error: DbErr) -> StoreFault {
-        match verdict(&error) {
-            Verdict::Refused | Verdict::Taken => StoreFault::Refused(error.to_string()),
-            Verdict::Collided | Verdict::Blocked | Verdict::Unwell => {
+        match error_class(&error) {
+            ErrorClass::Refused | ErrorClass::Taken => StoreFault::Refused(error.to_string()),
+            ErrorClass::Collided | ErrorClass::Blocked | ErrorClass::Unwell => {
                 StoreFault::Unavailable(error.to_string())
             }
         }
@@ -124,10 +126,12 @@ impl From<DbErr> for StoreFault {
 impl From<DbErr> for CommitFault {
     /// For errors before COMMIT only.
     fn from(error: DbErr) -> CommitFault {
-        match verdict(&error) {
-            Verdict::Refused | Verdict::Taken => CommitFault::Refused(error.to_string()),
-            Verdict::Blocked => CommitFault::Blocked(error.to_string()),
-            Verdict::Collided | Verdict::Unwell => CommitFault::Unavailable(error.to_string()),
+        match error_class(&error) {
+            ErrorClass::Refused | ErrorClass::Taken => CommitFault::Refused(error.to_string()),
+            ErrorClass::Blocked => CommitFault::Blocked(error.to_string()),
+            ErrorClass::Collided | ErrorClass::Unwell => {
+                CommitFault::Unavailable(error.to_string())
+            }
         }
     }
 }

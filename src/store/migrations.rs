@@ -6,8 +6,8 @@ use std::time::Duration;
 use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult};
 use sea_orm_migration::MigratorTrait;
 
-use super::dialect::Verdict;
-use super::fault::verdict;
+use super::dialect::ErrorClass;
+use super::fault::error_class;
 use super::{Store, StoreFault, execute, rows_of, transaction};
 
 #[path = "../../migrations/mod.rs"]
@@ -70,9 +70,9 @@ impl Store {
         let pending = pending.map_err(ahead)?.len();
         Migrator::up(txn, None)
             .await
-            .map_err(|error| match verdict(&error) {
-                Verdict::Blocked | Verdict::Collided => StoreFault::Held(error.to_string()),
-                Verdict::Refused | Verdict::Taken | Verdict::Unwell => error.into(),
+            .map_err(|error| match error_class(&error) {
+                ErrorClass::Blocked | ErrorClass::Collided => StoreFault::Held(error.to_string()),
+                ErrorClass::Refused | ErrorClass::Taken | ErrorClass::Unwell => error.into(),
             })?;
         Ok(pending)
     }

@@ -26,7 +26,7 @@ mod start;
 pub(crate) mod tests;
 mod transaction;
 
-pub use commit::{Change, CheckoutKey, Committed, Landing, Restock, Verdict};
+pub use commit::{Change, CheckoutKey, Committed, Restock, Verdict, WriteFate};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
     AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, Living, OrderSummary, OutboxRow,

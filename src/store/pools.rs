@@ -70,23 +70,23 @@ impl Line {
 type Make = Box<dyn Fn(Work) -> DatabaseConnection + Send + Sync>;
 
 pub(super) struct Pools {
-    now: RwLock<Now>,
+    current: RwLock<Current>,
     make: Option<Make>,
     left: Arc<AtomicUsize>,
     made: Instant,
-    /// When a reader was answered last, in microseconds since then; 0 for never.
+    /// When a reader was answered last, in microseconds since `made`; 0 for never.
     read_at_us: AtomicU64,
 }
 
 #[derive(Clone)]
-struct Now {
+struct Current {
     /// Absent where nothing may be written.
     writer: Option<Line>,
     readers: Line,
     is_closed: bool,
 }
 
-impl Now {
+impl Current {
     fn of(&mut self, work: Work) -> Option<&mut Line> {
         match work {
             Work::Reads => Some(&mut self.readers),
@@ -128,7 +128,7 @@ impl Pools {
         make: Option<Make>,
     ) -> Pools {
         Pools {
-            now: RwLock::new(Now {
+            current: RwLock::new(Current {
                 writer: writer.map(|pool| Line::new(Work::Writes, pool)),
                 readers: Line::new(Work::Reads, readers),
                 is_closed: false,
@@ -150,17 +150,17 @@ impl Pools {
         self.read_at_us.fetch_max(now, Ordering::Relaxed);
     }
 
-    fn now(&self) -> Now {
-        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
-        now.clone()
+    fn current(&self) -> Current {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
     }
 
     pub fn writer(&self) -> Option<Line> {
-        self.now().writer
+        self.current().writer
     }
 
     pub fn readers(&self) -> Line {
-        self.now().readers
+        self.current().readers
     }
 
     /// Whoever comes from now on asks over new connections. The old ones would not be had back for long: a pool asks each
@@ -168,10 +168,10 @@ impl Pools {
     /// up, a quarter of an hour later, or longer where something between still acknowledges. Those that do live end their
     /// work, and go with it.
     fn leave(&self, silent: &Line, make: &Make) {
-        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        let known = now.of(silent.work).map(|line| line.generation);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let known = current.of(silent.work).map(|line| line.generation);
         // Many wait in vain together, and leave once.
-        if now.is_closed || known != Some(silent.generation) {
+        if current.is_closed || known != Some(silent.generation) {
             return;
         }
         // What is written is small, and to wait for it in vain is to have no server. What is read may be much.
@@ -189,7 +189,7 @@ impl Pools {
                 );
                 return;
             }
-            if let Some(line) = now.of(work) {
+            if let Some(line) = current.of(work) {
                 tracing::warn!(?work, "the database is silent; new connections");
                 let old = std::mem::replace(&mut line.pool, make(work));
                 line.generation += 1;
@@ -209,14 +209,14 @@ impl Pools {
 
     /// The writer last, so that it folds a file's write-ahead log into the file. Nothing is opened any more.
     pub async fn close(&self) {
-        let now = {
-            let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-            now.is_closed = true;
-            now.clone()
+        let current = {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            current.is_closed = true;
+            current.clone()
         };
         let close = async {
-            _ = now.readers.pool.close().await;
-            if let Some(writer) = now.writer {
+            _ = current.readers.pool.close().await;
+            if let Some(writer) = current.writer {
                 _ = writer.pool.close().await;
             }
         };
@@ -280,8 +280,11 @@ mod tests {
         }
 
         fn generations(&self) -> (u64, u64) {
-            let now = self.now();
-            (now.writer.unwrap().generation, now.readers.generation)
+            let current = self.current();
+            (
+                current.writer.unwrap().generation,
+                current.readers.generation,
+            )
         }
     }
 

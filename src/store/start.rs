@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sea_orm::{DatabaseTransaction, DbErr, FromQueryResult};
 
-use super::dialect::{Sql, Verdict};
-use super::fault::verdict;
+use super::dialect::{ErrorClass, Sql};
+use super::fault::error_class;
 
 use super::rows::{ListingRow, StockRow};
 use super::{Line, Store, StoreFault, execute, rows, rows_of, transaction};
@@ -50,7 +50,7 @@ impl Store {
         });
         match loaded.await? {
             // Another node of a new database was quicker.
-            Err(error) if verdict(&error) == Verdict::Taken => Ok(false),
+            Err(error) if error_class(&error) == ErrorClass::Taken => Ok(false),
             Err(error) => Err(error.into()),
             Ok(loaded) => Ok(loaded),
         }

@@ -12,11 +12,11 @@ use crate::actors::api::TraceId;
 use crate::actors::product::{Products, Reservation};
 use crate::domain::ProductId;
 use crate::metrics::Metrics;
-use crate::store::{Change, CommitFault, Committed, Landing, Store, StoreFault, Verdict};
+use crate::store::{Change, CommitFault, Committed, Store, StoreFault, Verdict, WriteFate};
 
 /// What a batch is worked on with.
 #[derive(Clone, Debug)]
-pub(super) struct Bench {
+pub(super) struct Committer {
     pub store: Store,
     pub products: Products,
     pub metrics: Metrics,
@@ -66,7 +66,7 @@ pub(super) enum Database {
     Away,
 }
 
-impl Bench {
+impl Committer {
     /// Commits a batch; where the batch itself is refused, halves it until the poison is alone. Nobody hears of it before
     /// those of the batch before it have.
     pub async fn commit(self, batch: Vec<Entry>, mut turn: Turn) -> Database {
@@ -227,9 +227,9 @@ impl Bench {
         let asked = (transition.order_id(), transition.id, transition.replaces);
         let landing = self.store.look_for(asked.0, asked.1, asked.2).await?;
         Ok(match landing {
-            Landing::Landed { held } => Ok(Verdict::Committed { held }),
-            Landing::Absent => Ok(Verdict::Stale { version: None }),
-            Landing::Undecided => Err(NoVerdict::Doubtful),
+            WriteFate::Landed { held } => Ok(Verdict::Committed { held }),
+            WriteFate::Absent => Ok(Verdict::Stale { version: None }),
+            WriteFate::Undecided => Err(NoVerdict::Doubtful),
         })
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::advance::{Flight, Landing, Purpose, advance};
 use super::callers::{Caller, Callers, Stay};
-use super::check::{Request, Verdict, check};
+use super::check::{Admission, Request, check};
 use super::hands::{Counted, SharedHands};
 use super::recorder::Unwritten;
 use super::sight::{Sight, may_be_outdated, reload};
@@ -141,18 +141,18 @@ impl PaymentActor {
             return;
         }
         let patient = match verdict {
-            Verdict::Answer(Answer::UnderReview { .. })
+            Admission::Answer(Answer::UnderReview { .. })
                 if !self.is_shared() && self.may_be_resolved() =>
             {
                 false
             }
-            Verdict::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
-            Verdict::Reject(rejection) => return waiter.tell(Heard::Rejected(rejection)),
-            Verdict::Join => opening.is_none(),
-            Verdict::Nudge => true,
-            Verdict::Start => false,
+            Admission::Answer(answer) => return waiter.tell(Heard::Answer(answer)),
+            Admission::Reject(rejection) => return waiter.tell(Heard::Rejected(rejection)),
+            Admission::Join => opening.is_none(),
+            Admission::Nudge => true,
+            Admission::Start => false,
         };
-        let opens = verdict == Verdict::Start && !flying;
+        let opens = verdict == Admission::Start && !flying;
         if opens && let Some(Busy { retry_after_s }) = self.hands.turns_away() {
             self.hands.shed_before_toss();
             return waiter.tell(Heard::Rejected(Rejection::Busy { retry_after_s }));
@@ -165,16 +165,16 @@ impl PaymentActor {
             return;
         }
         match verdict {
-            Verdict::Nudge if self.is_left_to_another() => self.watch(ctx),
-            Verdict::Nudge => self.nudge(trace, ctx),
+            Admission::Nudge if self.is_left_to_another() => self.watch(ctx),
+            Admission::Nudge => self.nudge(trace, ctx),
             // While an expiry is being written, the caller waits for it and is then looked at again.
-            Verdict::Start if !flying => {
+            Admission::Start if !flying => {
                 self.take_off(Purpose::Confirm(key.clone()), since, trace, ctx);
             }
-            Verdict::Answer(Answer::UnderReview { .. }) if !flying => {
+            Admission::Answer(Answer::UnderReview { .. }) if !flying => {
                 self.take_off(Purpose::Refresh, since, trace, ctx);
             }
-            Verdict::Start | Verdict::Join | Verdict::Answer(_) | Verdict::Reject(_) => {}
+            Admission::Start | Admission::Join | Admission::Answer(_) | Admission::Reject(_) => {}
         }
     }
 
@@ -185,20 +185,20 @@ impl PaymentActor {
         since: Instant,
         stay: Stay,
         mut waiter: Waiter,
-        verdict: &Verdict,
+        verdict: &Admission,
     ) -> bool {
         if self.callers.is_full(self.hands.most_waiters) {
             self.hands.metrics.shed(Shed::Waiters);
             waiter.tell(match (verdict, stay) {
-                (Verdict::Answer(answer), Stay::Patient | Stay::ForThisFlight) => {
+                (Admission::Answer(answer), Stay::Patient | Stay::ForThisFlight) => {
                     Heard::Answer(answer.clone())
                 }
                 (
-                    Verdict::Answer(_)
-                    | Verdict::Reject(_)
-                    | Verdict::Join
-                    | Verdict::Nudge
-                    | Verdict::Start,
+                    Admission::Answer(_)
+                    | Admission::Reject(_)
+                    | Admission::Join
+                    | Admission::Nudge
+                    | Admission::Start,
                     Stay::Patient | Stay::ForThisFlight | Stay::Again,
                 ) => Heard::Rejected(Rejection::Busy { retry_after_s: 1 }),
             });
@@ -228,10 +228,10 @@ impl PaymentActor {
 
     /// Whether this would be said on the word of a snapshot that another node may have outdated. While an attempt or
     /// a claim of our own is under way, the snapshot is ours.
-    fn needs_a_look(&self, verdict: &Verdict, since: Instant) -> bool {
+    fn needs_a_look(&self, verdict: &Admission, since: Instant) -> bool {
         let doubtful = match &self.aloft {
             Some(Aloft::Confirming(_) | Aloft::Recovering { claimed: true }) => return false,
-            Some(Aloft::Refreshing) => *verdict == Verdict::Join,
+            Some(Aloft::Refreshing) => *verdict == Admission::Join,
             Some(Aloft::Recovering { claimed: false } | Aloft::Expiring) | None => false,
         };
         self.may_be_old(since) && (doubtful || may_be_outdated(&self.payment, verdict))

@@ -17,7 +17,7 @@ pub struct Request {
 
 /// What to do with a confirm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Admission {
     Answer(Answer),
     Reject(Rejection),
     /// The same paymentKey is in flight: wait with the others.
@@ -35,7 +35,7 @@ pub fn check(
     flying: bool,
     request: &Request,
     now: Timestamp,
-) -> Verdict {
+) -> Admission {
     let Request {
         user,
         amount,
@@ -45,36 +45,36 @@ pub fn check(
         .as_ref()
         .is_some_and(|user| *user != payment.order.user)
     {
-        return Verdict::Reject(Rejection::InvalidUserId);
+        return Admission::Reject(Rejection::InvalidUserId);
     }
     if *amount != payment.order.total {
         let expected = payment.order.total;
-        return Verdict::Reject(Rejection::InvalidTotalAmount { expected });
+        return Admission::Reject(Rejection::InvalidTotalAmount { expected });
     }
     if let Some(answer) = payment.answer_for(key, now) {
         return match answer {
             Answer::Paid(_) | Answer::Declined { .. } | Answer::UnderReview { .. } => {
-                Verdict::Answer(answer)
+                Admission::Answer(answer)
             }
-            Answer::Pending { .. } if flying => Verdict::Join,
-            Answer::Pending { .. } => Verdict::Nudge,
+            Answer::Pending { .. } if flying => Admission::Join,
+            Answer::Pending { .. } => Admission::Nudge,
         };
     }
     match opening {
-        Some(opening) if opening == key => return Verdict::Join,
+        Some(opening) if opening == key => return Admission::Join,
         Some(_) => return conflict(KeyConflict::InFlight),
         None => {}
     }
     never_tried(payment, now)
 }
 
-fn never_tried(payment: &Payment, now: Timestamp) -> Verdict {
-    let not_payable = |why| Verdict::Reject(Rejection::NotPayable(why));
+fn never_tried(payment: &Payment, now: Timestamp) -> Admission {
+    let not_payable = |why| Admission::Reject(Rejection::NotPayable(why));
     match payment.status {
         Status::Done => conflict(KeyConflict::Paid),
         Status::InProgress | Status::Unknown => conflict(KeyConflict::InFlight),
         Status::Quarantined if payment.is_paid() => conflict(KeyConflict::Paid),
-        Status::Quarantined => Verdict::Answer(payment.under_review()),
+        Status::Quarantined => Admission::Answer(payment.under_review()),
         Status::Expired => not_payable(NotPayable::Expired),
         // The timer may not have been here yet; the deadline holds all the same.
         Status::Ready | Status::Failed if payment.expires_at <= now => {
@@ -83,10 +83,10 @@ fn never_tried(payment: &Payment, now: Timestamp) -> Verdict {
         Status::Failed if payment.attempts.len() >= Rules::MOST_ATTEMPTS => {
             not_payable(NotPayable::TooManyAttempts)
         }
-        Status::Ready | Status::Failed => Verdict::Start,
+        Status::Ready | Status::Failed => Admission::Start,
     }
 }
 
-fn conflict(with: KeyConflict) -> Verdict {
-    Verdict::Reject(Rejection::InvalidPaymentKey(with))
+fn conflict(with: KeyConflict) -> Admission {
+    Admission::Reject(Rejection::InvalidPaymentKey(with))
 }

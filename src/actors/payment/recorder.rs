@@ -221,8 +221,8 @@ async fn has_landed(hands: &Hands, order: OrderId, id: TransitionId, replaces: i
     let mut pauses = Pauses::new();
     loop {
         match hands.store.read_back(order, id, replaces).await {
-            Ok(store::Landing::Landed { .. }) => return true,
-            Ok(store::Landing::Absent | store::Landing::Undecided) => return false,
+            Ok(store::WriteFate::Landed { .. }) => return true,
+            Ok(store::WriteFate::Absent | store::WriteFate::Undecided) => return false,
             Err(fault) => {
                 tracing::warn!(%order, %fault, "could not look for a write; trying again");
                 pauses.pause().await;

@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::check::Verdict;
+use super::check::Admission;
 use super::hands::Hands;
 use super::pauses::Pauses;
 use crate::domain::rejection::KeyConflict;
@@ -62,9 +62,9 @@ async fn read(hands: &Hands, order: OrderId) -> Result<Option<Sight>, StoreFault
 
 /// Whether this is true only as long as nobody else has moved the payment. What depends on the order alone never
 /// changes, nor does what a paymentKey was told once; and what begins an attempt is fenced by its version.
-pub fn may_be_outdated(payment: &Payment, verdict: &Verdict) -> bool {
+pub fn may_be_outdated(payment: &Payment, verdict: &Admission) -> bool {
     match verdict {
-        Verdict::Answer(answer) => match answer {
+        Admission::Answer(answer) => match answer {
             Answer::Paid(_)
             | Answer::Declined {
                 further: Further::Nothing,
@@ -78,7 +78,7 @@ pub fn may_be_outdated(payment: &Payment, verdict: &Verdict) -> bool {
             | Answer::Pending { .. }
             | Answer::UnderReview { .. } => true,
         },
-        Verdict::Reject(rejection) => match rejection {
+        Admission::Reject(rejection) => match rejection {
             Rejection::InvalidPaymentKey(KeyConflict::Paid) => payment.status != Status::Done,
             Rejection::InvalidPaymentKey(KeyConflict::InFlight) | Rejection::NotPayable(_) => true,
             Rejection::InvalidTotalAmount { .. } | Rejection::InvalidUserId => false,
@@ -92,7 +92,7 @@ pub fn may_be_outdated(payment: &Payment, verdict: &Verdict) -> bool {
             | Rejection::Busy { .. }
             | Rejection::InvalidInput { .. } => false,
         },
-        Verdict::Nudge => true,
-        Verdict::Join | Verdict::Start => false,
+        Admission::Nudge => true,
+        Admission::Join | Admission::Start => false,
     }
 }

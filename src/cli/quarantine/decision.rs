@@ -9,7 +9,7 @@ use crate::domain::payment::{Resolution, Ruling};
 use crate::domain::rejection::Shortage;
 use crate::domain::{Event, Payment, Status, Transition, after};
 use crate::settings::Settings;
-use crate::store::{Change, CommitFault, Landing, Opened, Store, Verdict};
+use crate::store::{Change, CommitFault, Opened, Store, Verdict, WriteFate};
 
 /// Who decides and why, as the history will say it.
 #[derive(Debug)]
@@ -135,9 +135,9 @@ async fn commit(store: &Store, transition: &Transition) -> anyhow::Result<()> {
                 .read_back(order, transition.id, transition.replaces)
                 .await;
             return match landing {
-                Ok(Landing::Landed { .. }) => Ok(()),
-                Ok(Landing::Absent) => Err(moved()),
-                Ok(Landing::Undecided) | Err(_) => Err(anyhow!(
+                Ok(WriteFate::Landed { .. }) => Ok(()),
+                Ok(WriteFate::Absent) => Err(moved()),
+                Ok(WriteFate::Undecided) | Err(_) => Err(anyhow!(
                     "the database did not say whether it was written ({why}). Look: payonce quarantine show {order}"
                 )),
             };

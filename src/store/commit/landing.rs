@@ -14,7 +14,7 @@ use crate::store::{Line, One, Store, StoreFault, execute, rows_of, transaction};
 
 /// What became of a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Landing {
+pub enum WriteFate {
     /// It is in the history. `held` is the payment's `stock_held` now.
     Landed { held: bool },
     /// The payment moved on without it: it can never land.
@@ -38,9 +38,9 @@ impl Store {
         order: OrderId,
         transition: TransitionId,
         replaces: i64,
-    ) -> Result<Landing, StoreFault> {
+    ) -> Result<WriteFate, StoreFault> {
         let seen = self.look_for(order, transition, replaces).await?;
-        if !matches!(seen, Landing::Landed { .. }) || self.shows_only_what_stays() {
+        if !matches!(seen, WriteFate::Landed { .. }) || self.shows_only_what_stays() {
             return Ok(seen);
         }
         self.harden().await?;
@@ -54,7 +54,7 @@ impl Store {
         order: OrderId,
         transition: TransitionId,
         replaces: i64,
-    ) -> Result<Landing, StoreFault> {
+    ) -> Result<WriteFate, StoreFault> {
         #[cfg(test)]
         self.0.sabotage.see()?;
         let writer = self.writer()?;
@@ -69,11 +69,11 @@ impl Store {
             found
         });
         Ok(match found.await??.first() {
-            Some(row) if row.landed => Landing::Landed {
+            Some(row) if row.landed => WriteFate::Landed {
                 held: row.stock_held,
             },
-            Some(row) if row.version != replaces => Landing::Absent,
-            Some(_) | None => Landing::Undecided,
+            Some(row) if row.version != replaces => WriteFate::Absent,
+            Some(_) | None => WriteFate::Undecided,
         })
     }
 

@@ -9,9 +9,9 @@
 
 use super::{Batch, Retention, Sql, Telling, Together};
 
-mod verdict;
+mod error_class;
 
-pub(super) use verdict::verdict;
+pub(super) use error_class::error_class;
 
 /// MariaDB cuts a text that is longer than its column here, and says nothing. So each is longer than the column of the table
 /// that it goes to, which refuses what is too long.

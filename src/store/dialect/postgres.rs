@@ -6,9 +6,9 @@
 
 use super::{Batch, Retention, Sql, Telling, Together};
 
-mod verdict;
+mod error_class;
 
-pub(super) use verdict::verdict;
+pub(super) use error_class::error_class;
 
 /// The keys come in order, and each row is locked by a look-up of its own. Asked for as `= ANY (..) ORDER BY`, a young and
 /// unmeasured table is walked in the order of its index instead. What is read is what was there when the lock was had.

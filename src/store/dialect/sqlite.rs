@@ -2,7 +2,7 @@
 
 use sea_orm::sqlx::error::DatabaseError;
 
-use super::{Batch, Retention, Sql, Telling, Together, Verdict, is_constraint};
+use super::{Batch, ErrorClass, Retention, Sql, Telling, Together, is_constraint};
 
 fn primary_code(answer: &dyn DatabaseError) -> Option<i64> {
     let code = answer.code().and_then(|code| code.parse::<i64>().ok());
@@ -10,13 +10,13 @@ fn primary_code(answer: &dyn DatabaseError) -> Option<i64> {
 }
 
 /// One writer has the file: nothing collides.
-pub(super) fn verdict(answer: &dyn DatabaseError) -> Verdict {
+pub(super) fn error_class(answer: &dyn DatabaseError) -> ErrorClass {
     /// ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
     const REFUSALS: [i64; 5] = [1, 18, 19, 20, 25];
     if primary_code(answer).is_some_and(|code| REFUSALS.contains(&code)) || is_constraint(answer) {
-        Verdict::Refused
+        ErrorClass::Refused
     } else {
-        Verdict::Unwell
+        ErrorClass::Unwell
     }
 }
 

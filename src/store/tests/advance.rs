@@ -10,7 +10,7 @@ use crate::domain::{
     Attempt, Decline, Event, GatewayIdentity, Incarnation, Payment, Status, StockMove, Timestamp,
     Transition, TransitionId,
 };
-use crate::store::{Change, CommitFault, Landing, Verdict};
+use crate::store::{Change, CommitFault, Verdict, WriteFate};
 
 /// An attempt with every field filled, each with a value of its own.
 fn attempt(number: u8, settled: Option<Settled>) -> Attempt {
@@ -353,18 +353,18 @@ async fn reading_back_finds_our_own_write_and_nobody_elses() {
         let (store, order) = (shop.store.clone(), ready.order.id);
         async move { store.read_back(order, id, replaces).await.unwrap() }
     };
-    assert_eq!(read_back(&mine).await, Landing::Undecided);
+    assert_eq!(read_back(&mine).await, WriteFate::Undecided);
     shop.commit(&[Change::Advance(other.clone())]).await;
-    assert_eq!(read_back(&mine).await, Landing::Absent);
-    assert_eq!(read_back(&other).await, Landing::Landed { held: true });
+    assert_eq!(read_back(&mine).await, WriteFate::Absent);
+    assert_eq!(read_back(&other).await, WriteFate::Landed { held: true });
     shop.commit(&[Change::Advance(declined(&other.next))]).await;
-    assert_eq!(read_back(&other).await, Landing::Landed { held: false });
+    assert_eq!(read_back(&other).await, WriteFate::Landed { held: false });
     let unknown = checkout(order(&[(1, 1)]));
     let landing = shop
         .store
         .read_back(unknown.order_id(), unknown.id, 0)
         .await;
-    assert_eq!(landing.unwrap(), Landing::Undecided);
+    assert_eq!(landing.unwrap(), WriteFate::Undecided);
 }
 
 #[tokio::test]

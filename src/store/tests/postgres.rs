@@ -138,7 +138,10 @@ async fn partitions_are_written_read_and_kept_clean_each_by_itself() {
     let history = shop.store.history(before.order.id).await.unwrap();
     assert_eq!(history.len(), 3);
     let found = shop.store.read_back(before.order.id, paid.id, 2).await;
-    assert_eq!(found.unwrap(), crate::store::Landing::Landed { held: true });
+    assert_eq!(
+        found.unwrap(),
+        crate::store::WriteFate::Landed { held: true }
+    );
 
     // The first row of another month, and the first of all, which is old.
     let next = "INSERT INTO outbox (order_id, version, event, payload, at)

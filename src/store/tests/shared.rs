@@ -9,7 +9,8 @@ use super::shop::*;
 use crate::domain::{Incarnation, Payment, Transition};
 use crate::store::pools::WRITERS;
 use crate::store::{
-    Change, CheckoutKey, Landing, Opened, Store, StoreFault, Verdict, execute, rows_of, transaction,
+    Change, CheckoutKey, Opened, Store, StoreFault, Verdict, WriteFate, execute, rows_of,
+    transaction,
 };
 
 /// A shop and a second node on its database.
@@ -294,7 +295,7 @@ async fn reading_back_sees_what_its_lock_has_waited_for() {
     txn.commit().await.unwrap();
     assert_eq!(
         asked.await.unwrap().unwrap(),
-        Landing::Landed { held: false }
+        WriteFate::Landed { held: false }
     );
 }
 
@@ -447,7 +448,7 @@ async fn what_has_landed_is_believed_only_with_a_later_write() {
     let paid = approved(&shop.in_progress(&[(1, 1)], "k").await);
     shop.commit(&[Change::Advance(paid.clone())]).await;
     let (store, asked) = (&shop.store, (paid.order_id(), paid.id, paid.replaces));
-    let landed = Landing::Landed { held: true };
+    let landed = WriteFate::Landed { held: true };
     let read_back = || store.read_back(asked.0, asked.1, asked.2);
     assert_eq!(read_back().await.unwrap(), landed);
     assert_eq!(shop.count("SELECT count(*) AS n FROM nodes").await, 0);

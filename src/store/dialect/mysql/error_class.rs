@@ -2,13 +2,13 @@
 
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
 
-use crate::store::dialect::{Verdict, is_constraint};
+use crate::store::dialect::{ErrorClass, is_constraint};
 
-pub(in crate::store::dialect) fn verdict(answer: &MySqlDatabaseError) -> Verdict {
-    verdict_of(answer.number(), answer.code(), is_constraint(answer))
+pub(in crate::store::dialect) fn error_class(answer: &MySqlDatabaseError) -> ErrorClass {
+    class_of(answer.number(), answer.code(), is_constraint(answer))
 }
 
-fn verdict_of(number: u16, state: Option<&str>, is_constraint: bool) -> Verdict {
+fn class_of(number: u16, state: Option<&str>, is_constraint: bool) -> ErrorClass {
     /// A row that was changed since it was read, and a deadlock.
     const COLLISIONS: [u16; 2] = [1020, 1213];
     const LOCK_WAIT_TIMEOUT: u16 = 1205;
@@ -22,19 +22,19 @@ fn verdict_of(number: u16, state: Option<&str>, is_constraint: bool) -> Verdict 
     let json = [3140..=3158, 3665..=3673, 4037..=4044, 4174..=4178];
     let stated = |class: &str| state.is_some_and(|state| state.starts_with(class));
     if COLLISIONS.contains(&number) {
-        Verdict::Collided
+        ErrorClass::Collided
     } else if number == LOCK_WAIT_TIMEOUT {
-        Verdict::Blocked
+        ErrorClass::Blocked
     } else if number == DUPLICATE {
-        Verdict::Taken
+        ErrorClass::Taken
     } else if is_constraint
         || REFUSALS.contains(&number)
         || json.iter().any(|numbers| numbers.contains(&number))
         || STATES.iter().any(|class| stated(class))
     {
-        Verdict::Refused
+        ErrorClass::Refused
     } else {
-        Verdict::Unwell
+        ErrorClass::Unwell
     }
 }
 
@@ -44,12 +44,12 @@ mod tests {
 
     #[test]
     fn what_can_pass_is_told_from_what_can_never_be_written() {
-        let of = |number, state| verdict_of(number, Some(state), false);
+        let of = |number, state| class_of(number, Some(state), false);
         for (number, state) in [(1213, "40001"), (1020, "HY000")] {
-            assert_eq!(of(number, state), Verdict::Collided, "{number}");
+            assert_eq!(of(number, state), ErrorClass::Collided, "{number}");
         }
-        assert_eq!(of(1205, "HY000"), Verdict::Blocked);
-        assert_eq!(of(1062, "23000"), Verdict::Taken);
+        assert_eq!(of(1205, "HY000"), ErrorClass::Blocked);
+        assert_eq!(of(1062, "23000"), ErrorClass::Taken);
         for (number, state) in [
             (1048, "23000"),
             (1064, "42000"),
@@ -65,7 +65,7 @@ mod tests {
             (4025, "23000"),
             (4037, "HY000"),
         ] {
-            assert_eq!(of(number, state), Verdict::Refused, "{number}");
+            assert_eq!(of(number, state), ErrorClass::Refused, "{number}");
         }
         // Too many connections, a full disk, a killed statement, a server that goes down, a replica, a killed connection.
         for (number, state) in [
@@ -76,7 +76,7 @@ mod tests {
             (1290, "HY000"),
             (1927, "70100"),
         ] {
-            assert_eq!(of(number, state), Verdict::Unwell, "{number}");
+            assert_eq!(of(number, state), ErrorClass::Unwell, "{number}");
         }
     }
 }
