@@ -21,6 +21,7 @@ fn folder() -> (tempfile::TempDir, String) {
 #[cfg(unix)]
 fn command_of(program: &str, arguments: &[&str], url: &str, folder: &Path) -> Command {
     let mut command = Command::new(program);
+    common::forget_settings(&mut command);
     command.args(arguments).current_dir(folder).envs([
         ("PAYONCE_DATABASE__URL", url),
         ("PAYONCE_SERVER__BIND", "127.0.0.1:0"),

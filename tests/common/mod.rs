@@ -21,4 +21,4 @@ pub use database::TestDatabase;
 pub use house::{House, Order, Reply};
 pub use look::{Other, Reader, Totals};
 pub use plan::{ANY_ADDRESS, Plan, Prepared, SECRET_KEY, lasting_address, without_breaker};
-pub use process::{Process, command};
+pub use process::{Process, command, forget_settings};

@@ -159,12 +159,17 @@ impl Drop for Process {
 /// The binary with nothing of the caller's environment that could steer it.
 pub fn command(args: &[&str], env: &[(String, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_payonce"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PAYONCE_")) {
-        command.env_remove(name);
-    }
+    forget_settings(&mut command);
     command
         .args(args)
         .envs(env.iter().cloned())
         .stdin(Stdio::null());
     command
+}
+
+/// What the tests themselves were told is no setting of what they start.
+pub fn forget_settings(command: &mut Command) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PAYONCE_")) {
+        command.env_remove(name);
+    }
 }
