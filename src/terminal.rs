@@ -5,6 +5,7 @@ use std::backtrace::BacktraceStatus;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::mpsc;
+use std::thread::Builder;
 use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -73,11 +74,13 @@ impl Drop for LogGuard {
         };
         let (flushed, end) = mpsc::channel();
         // Where nobody reads, it would wait for ever.
-        std::thread::spawn(move || {
+        let last = Builder::new().spawn(move || {
             drop(guard);
             flushed.send(())
         });
-        let _ = end.recv_timeout(LAST_LINES);
+        if last.is_ok() {
+            let _ = end.recv_timeout(LAST_LINES);
+        }
     }
 }
 
@@ -108,7 +111,8 @@ pub fn log_panics() {
 
 /// Says in the log itself, once there is room again, how many of its lines nobody will see.
 pub fn tell_losses(lost: ErrorCounter) {
-    std::thread::spawn(move || {
+    // Without it the log is as good, and only less honest.
+    let _ = Builder::new().name("log losses".into()).spawn(move || {
         let mut told = 0;
         loop {
             std::thread::sleep(LOSSES_TOLD_EVERY);

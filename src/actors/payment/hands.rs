@@ -32,9 +32,9 @@ impl FlightLimits {
         self.budget + self.call + Duration::from_secs(5)
     }
 
-    /// The longest that a flight may last before it is stopped from outside, unless it holds an approval that only waits for
-    /// the database: its claim, and as much again
-    /// for the claim of a last send. Every single wait inside it is bounded well below.
+    /// The longest that a flight may last before it is stopped from outside, unless it holds an approval that only
+    /// waits for the database: its claim, and as much again for the claim of a last send. Every single wait inside it is
+    /// bounded well below.
     pub fn flight(&self) -> Duration {
         self.claim() * 2
     }

@@ -19,6 +19,15 @@ use crate::actors::shard::Ignite;
 use crate::domain::{Answer, Rejection, Status};
 use crate::store::sabotage::Fate;
 
+/// Its flights are stopped after ten seconds.
+const SOON_STOPPED: Plan = Plan {
+    flight: FlightLimits {
+        budget: Duration::from_millis(50),
+        call: Duration::from_millis(50),
+    },
+    ..PLAN
+};
+
 fn is_pending(heard: &Heard) -> bool {
     matches!(heard, Heard::Answer(Answer::Pending { .. }))
 }
@@ -30,11 +39,7 @@ fn is_busy(heard: &Heard) -> bool {
 /// The call was made and its answer never comes: the actor stops the flight at its deadline, and asks.
 #[actix::test]
 async fn a_flight_that_never_ends_is_stopped_at_its_deadline_and_its_order_reached_again() {
-    let flight = FlightLimits {
-        budget: Duration::from_millis(50),
-        call: Duration::from_millis(50),
-    };
-    let stage = stage(Plan { flight, ..PLAN }, Some(Arc::default())).await;
+    let stage = stage(SOON_STOPPED, Some(Arc::default())).await;
     let order = stage.order(1).await;
     let began = Instant::now();
     let longer = Duration::from_secs(120);
@@ -53,12 +58,8 @@ async fn a_flight_that_never_ends_is_stopped_at_its_deadline_and_its_order_reach
 /// They stood in line for a reader when they were stopped: what they would have been given is there for others.
 #[actix::test]
 async fn flights_that_are_stopped_in_line_for_a_reader_take_none_with_them() {
-    let flight = FlightLimits {
-        budget: Duration::from_millis(50),
-        call: Duration::from_millis(50),
-    };
     let gate = Arc::new(Notify::new());
-    let stage = stage(Plan { flight, ..PLAN }, Some(gate.clone())).await;
+    let stage = stage(SOON_STOPPED, Some(gate.clone())).await;
     stage.slips.lost.store(4, Ordering::SeqCst);
     let mut orders = Vec::new();
     for _ in 0..4 {
@@ -94,12 +95,8 @@ async fn flights_that_are_stopped_in_line_for_a_reader_take_none_with_them() {
 /// Nobody else could say it again: from now on Toss shows another order under this key.
 #[actix::test]
 async fn an_approval_in_hand_is_written_however_long_the_database_is_away() {
-    let flight = FlightLimits {
-        budget: Duration::from_millis(50),
-        call: Duration::from_millis(50),
-    };
     let gate = Arc::new(Notify::new());
-    let stage = stage(Plan { flight, ..PLAN }, Some(gate.clone())).await;
+    let stage = stage(SOON_STOPPED, Some(gate.clone())).await;
     stage.slips.strangers.store(usize::MAX, Ordering::SeqCst);
     let order = stage.order(1).await;
     let paying = stage.confirm_within(order, "key-a", Duration::from_secs(120));
