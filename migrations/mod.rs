@@ -21,6 +21,7 @@ mod m0014_drop_payments_user;
 mod m0015_free_attempts;
 mod m0016_free_payment_history;
 mod m0017_room_for_outcomes;
+mod m0018_name_order_lines;
 
 #[derive(Debug)]
 pub struct Migrator;
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_free_attempts::Migration),
             Box::new(m0016_free_payment_history::Migration),
             Box::new(m0017_room_for_outcomes::Migration),
+            Box::new(m0018_name_order_lines::Migration),
         ]
     }
 }

@@ -94,6 +94,7 @@ impl From<Rejection> for Refused {
 pub struct PaymentView {
     pub payment: Payment,
     pub created_at: Timestamp,
+    /// Of lines that have none of their own.
     pub names: BTreeMap<ProductId, Box<str>>,
 }
 

@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::app;
 use crate::domain::payment::Settled;
-use crate::domain::{Attempt, OrderId, Payment, Status, Timestamp};
+use crate::domain::{Attempt, Line, OrderId, Payment, Status, Timestamp};
 use crate::settings::Settings;
 use crate::store::{HistoryRow, Opened};
 
@@ -47,6 +47,7 @@ pub fn timeline(payment: &Payment, history: &[HistoryRow], now: Timestamp) {
     let user = payment.order.user.as_str();
     say!("order     {order}  {name}, {total}, user {user}");
     say!("status    {}{}", payment.status.name(), reason(payment));
+    payment.order.lines.iter().for_each(line);
     say!("stock     {}", stock(payment));
     say!("next      {}", what_next(payment, now));
     say!("timeline");
@@ -54,6 +55,14 @@ pub fn timeline(payment: &Payment, history: &[HistoryRow], now: Timestamp) {
     if !payment.attempts.is_empty() {
         say!("attempts");
         payment.attempts.iter().for_each(attempt);
+    }
+}
+
+fn line(line: &Line) {
+    let (quantity, product, amount) = (line.quantity.get(), line.product, line.amount);
+    match &line.name {
+        Some(name) => say!("  {quantity} x {name} (product {product}), {amount}"),
+        None => say!("  {quantity} x product {product}, {amount}"),
     }
 }
 

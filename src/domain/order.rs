@@ -153,9 +153,11 @@ impl Quantity {
 }
 
 /// One product of an order and what it costs in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
     pub product: ProductId,
+    /// What the shop called it at checkout. Orders of an earlier build have none.
+    pub name: Option<Box<str>>,
     pub quantity: Quantity,
     /// Price at checkout times quantity.
     pub amount: Won,
@@ -223,6 +225,7 @@ impl Order {
                 .ok_or(UnfitLines::Total)?;
             lines.push(Line {
                 product,
+                name: Some(found.listing.name.clone()),
                 quantity,
                 amount,
             });

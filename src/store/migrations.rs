@@ -13,7 +13,7 @@ use super::{Store, StoreFault, execute, rows_of, transaction};
 #[path = "../../migrations/mod.rs"]
 mod numbered;
 
-use numbered::Migrator;
+pub(super) use numbered::Migrator;
 
 /// How often a start tries to change a table that is held, and the pause in between.
 const TRIES: u32 = 10;

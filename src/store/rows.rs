@@ -68,12 +68,14 @@ impl StateRow<'_> {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct LineRow {
+pub(super) struct LineRow<'a> {
     pub product_id: i64,
     pub quantity: i64,
     pub amount: i64,
     #[serde(default)]
     pub order_id: Uuid,
+    #[serde(borrow)]
+    pub name: Option<Cow<'a, str>>,
 }
 
 /// All of an attempt: what never changes after its first write stands at the end.
@@ -270,7 +272,7 @@ impl PaymentRow {
     }
 
     fn order(&self) -> Result<Order, String> {
-        let rows: Vec<LineRow> = parse("lines", &self.lines)?;
+        let rows: Vec<LineRow<'_>> = parse("lines", &self.lines)?;
         let mut lines = rows.iter().map(line).collect::<Result<Vec<Line>, _>>()?;
         lines.sort_unstable_by_key(|line| line.product);
         Ok(Order {
@@ -333,10 +335,11 @@ pub(super) struct StockRow {
     pub received: i64,
 }
 
-fn line(row: &LineRow) -> Result<Line, String> {
+fn line(row: &LineRow<'_>) -> Result<Line, String> {
     let fits = || format!("a quantity of {}", row.quantity);
     Ok(Line {
         product: product_id(row.product_id)?,
+        name: row.name.as_deref().map(Into::into),
         quantity: Quantity::new(row.quantity).ok_or_else(fits)?,
         amount: won(row.amount)?,
     })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::common::Other;
 
 /// The fields of an order's status, for somebody.
 async fn seen(house: &House, order: &Order, bearer: Option<&str>) -> (BTreeSet<String>, Value) {
@@ -65,6 +66,34 @@ async fn a_status_shows_each_caller_what_is_theirs_and_no_more() {
     assert!(!nobody.to_string().contains(&key), "{nobody:#}");
     shop["receiptUrl"] = Value::Null;
     assert!(!shop.to_string().contains(&key), "{shop:#}");
+}
+
+/// A product may be renamed; what was ordered was not. Lines of an earlier build have no name of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_is_called_what_it_was_called_when_it_was_ordered() {
+    let house = House::start();
+    let named = |name: &str| json!({"name": name, "price": 50_000, "sellerId": 2});
+    let put = |name: &str| {
+        house
+            .request(Method::PUT, "/api/v1/products/1")
+            .json(&named(name))
+    };
+    let ordered = r#"오구 "T" 👕 it's 1\2"#;
+    assert_eq!(house.send(put(ordered)).await.status, 200);
+    let order = house.checkout(&[(1, 1), (2, 1)]).await;
+    assert_eq!(house.send(put("Ogu T, next year's")).await.status, 200);
+
+    let (_, shown) = seen(&house, &order, None).await;
+    assert_eq!(shown["orderName"], format!("{ordered} 외 1건"));
+    assert_eq!(shown["lines"][0]["name"], ordered, "{shown:#}");
+    assert_eq!(shown["lines"][1]["name"], "Baby Ogu T", "{shown:#}");
+
+    let other = Other::of(&house).await;
+    let forget = "UPDATE order_lines SET name = NULL WHERE order_id = ";
+    other.say(&format!("{forget}'{}'", order.id)).await;
+    other.close().await;
+    let (_, shown) = seen(&house, &order, None).await;
+    assert_eq!(shown["lines"][0]["name"], "Ogu T, next year's");
 }
 
 #[tokio::test(flavor = "multi_thread")]

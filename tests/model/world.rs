@@ -166,6 +166,7 @@ impl World {
     pub fn new(size: Size, rulebook: Rulebook) -> World {
         let line = Line {
             product: ProductId::new(1).unwrap(),
+            name: None,
             quantity: Quantity::new(1).unwrap(),
             amount: Won::new(1_000).unwrap(),
         };
@@ -173,8 +174,8 @@ impl World {
             id: OrderId::new(Uuid::from_u128(0xabc)),
             user: UserId::parse("1").unwrap(),
             name: "Ogu T".into(),
-            lines: vec![line].into(),
             total: line.amount,
+            lines: vec![line].into(),
         };
         World {
             size,

@@ -43,6 +43,7 @@ pub fn order() -> Order {
         name: "Ogu T".into(),
         lines: vec![Line {
             product,
+            name: Some("Ogu T".into()),
             quantity,
             amount,
         }]

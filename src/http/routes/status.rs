@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::MOST_WAIT_S;
 use crate::actors::{HistoryView, PaymentView};
 use crate::domain::payment::{Approval, Settled};
-use crate::domain::{Attempt, Decline, OrderId, Payment, Rejection, Status};
+use crate::domain::{Attempt, Decline, Line, OrderId, Payment, Rejection, Status};
 use crate::http::access::Sight;
 use crate::http::answers::{Kst, Refusal, Shown, answer, data};
 use crate::http::desk::Desk;
@@ -161,9 +161,11 @@ fn failure(payment: &Payment) -> Option<&Decline> {
 
 fn receipt<'a>(view: &'a PaymentView, approval: Option<&'a Approval>) -> ReceiptBody<'a> {
     let payment = &view.payment;
-    let line = |line: &crate::domain::Line| LineBody {
+    let line = |line: &'a Line| LineBody {
         product_id: line.product.get(),
-        name: view.names.get(&line.product).map(AsRef::as_ref),
+        name: (line.name.as_ref())
+            .or_else(|| view.names.get(&line.product))
+            .map(AsRef::as_ref),
         quantity: line.quantity.get(),
         amount: line.amount.get(),
         status: payment.status.of_lines(),
@@ -257,6 +259,7 @@ mod tests {
             name: "Ogu T".into(),
             lines: [Line {
                 product,
+                name: Some("Ogu T".into()),
                 quantity,
                 amount,
             }]

@@ -13,7 +13,7 @@ use super::Aborted;
 use super::decide::{Stand, State, Writes};
 use super::optimism::Locking;
 use super::stock;
-use crate::domain::{ProductId, Status, Timestamp, Transition};
+use crate::domain::{Line, ProductId, Status, Timestamp, Transition};
 use crate::store::dialect::{Sql, Together};
 use crate::store::execute;
 use crate::store::rows::{
@@ -122,7 +122,7 @@ async fn write_payments(
 ) -> Result<(), Aborted> {
     let checkouts = writes.checkouts.values();
     let payments: Vec<NewPaymentRow<'_>> = checkouts.clone().map(|t| new_payment(t)).collect();
-    let lines: Vec<LineRow> = checkouts.flat_map(|t| lines(t)).collect();
+    let lines: Vec<LineRow<'_>> = checkouts.flat_map(|t| lines(t)).collect();
     let states: Vec<StateRow<'_>> = writes.states.values().map(state).collect();
     let parts = [
         Part::of(sql, &payments)?,
@@ -212,13 +212,14 @@ fn new_payment(transition: &Transition) -> NewPaymentRow<'_> {
     }
 }
 
-fn lines(transition: &Transition) -> impl Iterator<Item = LineRow> {
+fn lines<'a>(transition: &'a Transition) -> impl Iterator<Item = LineRow<'a>> {
     let order_id = transition.order_id().uuid();
-    let row = move |line: &crate::domain::Line| LineRow {
+    let row = move |line: &'a Line| LineRow {
         order_id,
         product_id: line.product.get(),
         quantity: line.quantity.get().into(),
         amount: line.amount.get(),
+        name: line.name.as_deref().map(Into::into),
     };
     transition.next.order.lines.iter().map(row)
 }

@@ -107,7 +107,7 @@ const INSERT_PAYMENTS: &str = insert!("payments":
 /// In place of a foreign key, which would lock the products: a line whose product is not there is not written, and then the
 /// rows are too few.
 const INSERT_LINES: &str = concat!(
-    insert!("order_lines": 0 whole product_id, 1 whole quantity, 2 whole amount, 3 id order_id),
+    insert!("order_lines": 0 whole product_id, 1 whole quantity, 2 whole amount, 3 id order_id, 4 text name),
     " STRAIGHT_JOIN products AS p FORCE INDEX (PRIMARY) ON p.id = j.product_id"
 );
 
@@ -240,7 +240,7 @@ macro_rules! lines_and_attempts {
     () => {
         concat!(
             "(SELECT ",
-            array_of!("JSON_OBJECT('product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount)"),
+            array_of!("JSON_OBJECT('product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount, 'name', l.name)"),
             " FROM order_lines AS l WHERE l.order_id = p.order_id) AS `lines`,
            (SELECT ",
             array_of!("JSON_OBJECT(

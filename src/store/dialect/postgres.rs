@@ -42,8 +42,8 @@ const INSERT_PAYMENTS: &str = "
               owner, was_held, total_amount, created_at, user_id, order_name)";
 
 const INSERT_LINES: &str = "
-    INSERT INTO order_lines (product_id, quantity, amount, order_id)
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[])";
+    INSERT INTO order_lines (product_id, quantity, amount, order_id, name)
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[])";
 
 const UPDATE_PAYMENTS: &str = "
     UPDATE payments AS p
@@ -210,7 +210,7 @@ macro_rules! lines_and_attempts {
     () => {
         "
            (SELECT coalesce(json_agg(json_build_object(
-                'product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount)), '[]')
+                'product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount, 'name', l.name)), '[]')
             FROM order_lines AS l WHERE l.order_id = p.order_id)::text AS lines,
            (SELECT coalesce(json_agg(json_build_object(
                 'number', a.number, 'payment_key', a.payment_key, 'n', a.n, 'answered', a.answered::int,

@@ -66,8 +66,8 @@ const WRITE_PAYMENTS: &str = concat!(
            j.value ->> 1, j.value ->> 10, j.value ->> 5, j.value ->> 6, j.value ->> 3, j.value ->> 4,
            j.value ->> 8, j.value ->> 13
     FROM jsonb_each(?) AS j;
-    INSERT INTO order_lines (product_id, quantity, amount, order_id)
-    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3
+    INSERT INTO order_lines (product_id, quantity, amount, order_id, name)
+    SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3, j.value ->> 4
     FROM jsonb_each(?) AS j;
     UPDATE payments
     SET version = j.value ->> 1, stock_held = j.value ->> 2, rounds = j.value ->> 3,
@@ -206,7 +206,7 @@ macro_rules! lines_and_attempts {
     () => {
         "
            (SELECT json_group_array(json_object(
-                'product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount))
+                'product_id', l.product_id, 'quantity', l.quantity, 'amount', l.amount, 'name', l.name))
             FROM order_lines AS l WHERE l.order_id = p.order_id) AS lines,
            (SELECT json_group_array(json_object(
                 'number', a.number, 'payment_key', a.payment_key, 'n', a.n, 'answered', a.answered,

@@ -259,8 +259,11 @@ async fn a_step_that_was_made_and_not_noted_is_not_made_again() {
     let paid = shop.in_progress(&[(1, 1)], "k").await;
     let forget = "DELETE FROM seaql_migrations WHERE version >= 'm0003'";
     shop.say(forget).await;
-    assert_eq!(shop.store.pending_migrations().await.unwrap().len(), 15);
-    assert_eq!(shop.store.migrate().await.unwrap(), 15);
+    assert_eq!(
+        shop.store.pending_migrations().await.unwrap().len(),
+        steps_from(3)
+    );
+    assert_eq!(shop.store.migrate().await.unwrap(), steps_from(3));
     assert_eq!(shop.store.migrate().await.unwrap(), 0);
     assert_eq!(shop.load(&paid).await, paid);
     // The lock went with the work, on whichever connection that was.

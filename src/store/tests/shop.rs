@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sea_orm::{DatabaseConnection, FromQueryResult};
+use sea_orm_migration::MigratorTrait;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::domain::{
     Payment, PaymentKey, ProductId, Quantity, Rules, Timestamp, Transition, TransitionId, UserId,
     Won, after,
 };
+use crate::store::migrations::Migrator;
 use crate::store::{Change, Committed, Opened, Restock, Store, StoreSettings, Verdict, execute};
 
 pub const NOW: Timestamp = Timestamp::from_micros(1_760_000_000_000_000);
@@ -64,6 +66,11 @@ pub fn listing(id: i64) -> Listing {
     }
 }
 
+/// How many steps the schema has, from this one on; the first is 1.
+pub fn steps_from(first: usize) -> usize {
+    Migrator::migrations().len() + 1 - first
+}
+
 /// A new order of these products and quantities.
 pub fn order(wanted: &[(i64, i64)]) -> Order {
     let id = Uuid::from_u128(
@@ -72,6 +79,7 @@ pub fn order(wanted: &[(i64, i64)]) -> Order {
     );
     let line = |&(id, quantity): &(i64, i64)| Line {
         product: product(id),
+        name: Some(format!("Product {id}").into()),
         quantity: Quantity::new(quantity).unwrap(),
         amount: Won::new(PRICE * quantity).unwrap(),
     };

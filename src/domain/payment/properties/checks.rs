@@ -93,7 +93,7 @@ fn held(payment: &Payment) -> impl Iterator<Item = (crate::domain::ProductId, i6
     let lines = payment.stock_held.then(|| payment.order.lines.clone());
     let lines: Vec<_> = lines
         .iter()
-        .flat_map(|lines| lines.iter().copied())
+        .flat_map(|lines| lines.iter().cloned())
         .collect();
     lines
         .into_iter()

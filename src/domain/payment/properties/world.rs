@@ -109,6 +109,7 @@ fn order(number: usize, quantities: (u8, u8)) -> Order {
         let amount = Won::new(1_000)?.checked_mul(quantity.get())?;
         Some(Line {
             product: ProductId::new(id)?,
+            name: None,
             quantity,
             amount,
         })
