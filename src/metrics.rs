@@ -48,6 +48,7 @@ struct Series {
     oldest: Gauge,
     unknown: IntGauge,
     quarantined: IntGauge,
+    unwritten: IntGauge,
     waiters: IntGauge,
     actors: IntGauge,
     shed: IntCounterVec,
@@ -83,6 +84,7 @@ impl Metrics {
             oldest: new.oldest()?,
             unknown: new.gauge("payonce_unknown", UNKNOWN)?,
             quarantined: new.gauge("payonce_quarantined", QUARANTINED)?,
+            unwritten: new.gauge("payonce_approvals_unwritten", UNWRITTEN)?,
             waiters: new.gauge("payonce_waiters", WAITERS)?,
             actors: new.gauge("payonce_live_actors", ACTORS)?,
             shed: new.counters("payonce_shed_total", SHED, &["where"])?,
@@ -179,6 +181,11 @@ impl Metrics {
         self.0.quarantined.set(whole(quarantined));
     }
 
+    /// News of an approval that the database did not take at the first try, until the guard is dropped.
+    pub fn unwritten_approval(&self) -> Present {
+        Present::in_sight_of(&self.0.unwritten)
+    }
+
     /// A caller who waits, until the guard is dropped.
     pub fn waiter(&self) -> Present {
         Present::in_sight_of(&self.0.waiters)
@@ -248,6 +255,8 @@ const BACKLOG: &str = "Unfinished payments whose time to be asked about has come
 const OLDEST: &str = "For how long the oldest payment of the backlog has been due.";
 const UNKNOWN: &str = "Payments whose outcome nobody knows yet; their stock is held.";
 const QUARANTINED: &str = "Payments that wait for a human.";
+const UNWRITTEN: &str =
+    "Approvals that the gateway told of and the database has not taken at the first try.";
 const WAITERS: &str = "Callers who wait for the outcome of a confirm.";
 const ACTORS: &str = "PaymentActors that are loaded.";
 const SHED: &str = "Requests turned away before anything was written.";
@@ -332,6 +341,7 @@ mod tests {
             "payonce_recovery_oldest_seconds 0",
             "payonce_unknown 0",
             "payonce_quarantined 0",
+            "payonce_approvals_unwritten 0",
             "payonce_breaker_openings_total 0",
             "payonce_gateway_key_refused 0",
             "payonce_waiters 0",

@@ -16,6 +16,7 @@ use crate::actors::api::TraceId;
 use crate::actors::journal::{NoVerdict, Write};
 use crate::actors::toss::Lane;
 use crate::domain::{Event, Moment, OrderId, Payment, Status, TransitionId, after};
+use crate::metrics::{Metrics, Present};
 use crate::store::{self, Change, Verdict};
 
 /// Whether a flight holds news of an approval that is not written yet.
@@ -82,7 +83,7 @@ impl Recorder {
     }
 
     async fn write_down(&mut self, event: Event) -> Result<(), Box<Landing>> {
-        let mut pauses = Pauses::new();
+        let mut tries = Tries::of(&event);
         loop {
             let moment = Moment {
                 polled: self.polled,
@@ -105,7 +106,7 @@ impl Recorder {
                 }
                 Ok(Verdict::Stale { .. } | Verdict::NotFound) if is_evidence(&event) => {
                     // A reader that lags behind would show the same again and again.
-                    pauses.pause().await;
+                    tries.pause(&self.hands.metrics).await;
                     self.refresh().await?;
                 }
                 Ok(Verdict::Stale { .. } | Verdict::NotFound) => {
@@ -121,10 +122,10 @@ impl Recorder {
                     return Err(Box::new(Landing::Postponed));
                 }
                 Err(NoVerdict::Busy | NoVerdict::Fault) => {
-                    pauses.pause().await;
+                    tries.pause(&self.hands.metrics).await;
                 }
                 Err(NoVerdict::Doubtful) if event.attempt().is_some() => {
-                    pauses.pause().await;
+                    tries.pause(&self.hands.metrics).await;
                     if let Some(next) = self.look_for(id, replaces, &event).await? {
                         self.moved(next, &event);
                         return Ok(());
@@ -187,6 +188,31 @@ impl Recorder {
         self.payment = next;
         self.report();
         fault_point!(Reported);
+    }
+}
+
+/// A write that is tried again, after longer and longer pauses.
+struct Tries {
+    pauses: Pauses,
+    is_evidence: bool,
+    /// Shown to whoever watches: all that knows of the approval is this process's memory, and Toss.
+    shown: Option<Present>,
+}
+
+impl Tries {
+    fn of(event: &Event) -> Tries {
+        Tries {
+            pauses: Pauses::new(),
+            is_evidence: is_evidence(event),
+            shown: None,
+        }
+    }
+
+    async fn pause(&mut self, metrics: &Metrics) {
+        if self.is_evidence && self.shown.is_none() {
+            self.shown = Some(metrics.unwritten_approval());
+        }
+        self.pauses.pause().await;
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PLAN, Plan, is_paid, stage, stage_with, until};
+use super::{PLAN, Plan, Stage, is_paid, stage, stage_with, until};
 use crate::actors::api::Heard;
 use crate::actors::payment::FlightLimits;
 use crate::actors::recovery::{RecoveryLimits, RecoveryTimer};
@@ -30,6 +30,11 @@ const SOON_STOPPED: Plan = Plan {
 
 fn is_pending(heard: &Heard) -> bool {
     matches!(heard, Heard::Answer(Answer::Pending { .. }))
+}
+
+/// The metrics, as text.
+fn shown(stage: &Stage) -> String {
+    stage.hands.metrics.text().unwrap()
 }
 
 fn is_busy(heard: &Heard) -> bool {
@@ -100,17 +105,42 @@ async fn an_approval_in_hand_is_written_however_long_the_database_is_away() {
     stage.slips.strangers.store(usize::MAX, Ordering::SeqCst);
     let order = stage.order(1).await;
     let paying = stage.confirm_within(order, "key-a", Duration::from_secs(120));
+    let shows = |line: &str| shown(&stage).lines().any(|told| told == line);
     let trouble = async {
         until("the call is out", async || stage.confirms() == 1).await;
         let away = stage.hands.store.lock().await;
         gate.notify_one();
         sleep(stage.hands.limits.flight() + Duration::from_secs(1)).await;
         assert_eq!(stage.hands.flights.out(), 1, "it holds on");
+        assert!(shows("payonce_approvals_unwritten 1"));
         away.release().await;
     };
     let (heard, ()) = tokio::join!(paying, trouble);
     assert!(is_paid(&heard), "{heard:?}");
     assert_eq!((stage.confirms(), stage.hands.flights.out()), (1, 0));
+    assert!(shows("payonce_approvals_unwritten 0"));
+}
+
+/// A gauge that stands still while the journal hangs would hide just that.
+#[actix::test]
+async fn what_waits_behind_a_batch_that_hangs_is_counted() {
+    let stage = stage(PLAN, None).await;
+    let mut orders = Vec::new();
+    for _ in 0..4 {
+        orders.push(stage.order(1).await);
+    }
+    let paying = join_all(orders.iter().map(|order| stage.confirm(*order, "key-a")));
+    let trouble = async {
+        let hanging = stage.hands.store.lock().await;
+        until("three wait behind one", async || {
+            shown(&stage).contains("payonce_journal_queued 3")
+        })
+        .await;
+        hanging.release().await;
+    };
+    let ((), heard) = tokio::join!(trouble, paying);
+    assert!(heard.iter().all(is_paid), "{heard:?}");
+    assert!(shown(&stage).contains("payonce_journal_queued 0"));
 }
 
 /// Thousands of messages while the order's actor is retired and started as fast as it goes.
