@@ -87,6 +87,32 @@ async fn an_interrupted_crowd_takes_its_faults_along() {
     }
 }
 
+/// Minutes of load for a report that has no place would be found out at their end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_has_no_place_is_refused_before_the_crowd_comes() {
+    let house = House::start();
+    for flag in ["--json", "--plot"] {
+        let file = house.folder.path().join("no-such-folder/report");
+        let words = format!("--orders 10 {flag} {}", file.display());
+        let ended = crowd(&house, &[&house.server.url], &words);
+        let ended = ended.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{flag}");
+        let complaint = String::from_utf8(ended.stderr).unwrap();
+        assert!(complaint.contains("no-such-folder/report"), "{complaint}");
+        assert_eq!(
+            house.get("/metrics").await.body.as_str().map(checkouts),
+            Some("0")
+        );
+    }
+}
+
+/// How many orders were made, by the metrics.
+fn checkouts(metrics: &str) -> &str {
+    let series = r#"payonce_transitions_total{from="",to="READY"} "#;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(series));
+    line.expect("the series")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_shop_by_two_addresses_is_loaded_by_the_clock_drawn_and_audited_at_both() {
     let house = House::start();

@@ -267,6 +267,29 @@ async fn a_change_of_stock_whose_answer_was_lost_is_made_once_or_not_at_all() {
     }
 }
 
+/// Written, and then no reader is to be had: "try again later" would sound as if it were not.
+#[actix::test]
+async fn a_change_that_was_made_and_could_not_be_looked_at_is_doubtful() {
+    let product = ProductId::new(1).unwrap();
+    let stage = stage(PLAN, None).await;
+    let text = || stage.hands.metrics.text().unwrap();
+    let writing = stage.hands.store.lock().await;
+    let trouble = async {
+        until("it is being written", async || {
+            text().contains("payonce_journal_queue_seconds_count 1")
+        })
+        .await;
+        let readers = stage.hands.store.hold_readers().await;
+        writing.release().await;
+        readers
+    };
+    let restock = stage.directory.restock(product, 1, "found".into());
+    let (told, readers) = tokio::join!(restock, trouble);
+    assert_eq!(told.map(drop), Err(Refused::Doubtful(product)));
+    drop(readers);
+    assert_eq!(stage.shelf().await, (60, 0));
+}
+
 /// It was seen, and a crash took it back: it is made once, when it is asked for again.
 #[actix::test]
 async fn a_change_of_stock_that_a_crash_takes_back_never_happened() {
