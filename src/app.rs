@@ -203,6 +203,7 @@ impl House {
         let kind = toss.kind();
         let crew = crew_settings(settings, clock, demo_data);
         let metrics = Metrics::new()?;
+        metrics.pays_at(kind.name());
         let crew = Crew::start(crew, incarnation, &store, toss, &metrics, &runtime);
         fault_point!(CrewStarted);
         let door = door_settings(settings, kind, token_secret, metrics);

@@ -49,6 +49,7 @@ struct Series {
     unknown: IntGauge,
     quarantined: IntGauge,
     unwritten: IntGauge,
+    gateway: IntGaugeVec,
     waiters: IntGauge,
     actors: IntGauge,
     shed: IntCounterVec,
@@ -77,7 +78,7 @@ impl Metrics {
             commit_seconds: new.histogram("payonce_journal_commit_seconds", COMMIT, SECONDS)?,
             queue_seconds: new.histogram("payonce_journal_queue_seconds", QUEUE, SECONDS)?,
             queued: new.gauge("payonce_journal_queued", QUEUED)?,
-            breaker: new.breaker()?,
+            breaker: new.gauges("payonce_breaker_state", BREAKER, "state")?,
             openings: new.counter("payonce_breaker_openings_total", OPENINGS)?,
             key_refused: new.gauge("payonce_gateway_key_refused", KEY_REFUSED)?,
             backlog: new.gauge("payonce_recovery_backlog", BACKLOG)?,
@@ -85,6 +86,7 @@ impl Metrics {
             unknown: new.gauge("payonce_unknown", UNKNOWN)?,
             quarantined: new.gauge("payonce_quarantined", QUARANTINED)?,
             unwritten: new.gauge("payonce_approvals_unwritten", UNWRITTEN)?,
+            gateway: new.gauges("payonce_gateway", GATEWAY, "kind")?,
             waiters: new.gauge("payonce_waiters", WAITERS)?,
             actors: new.gauge("payonce_live_actors", ACTORS)?,
             shed: new.counters("payonce_shed_total", SHED, &["where"])?,
@@ -186,6 +188,11 @@ impl Metrics {
         Present::in_sight_of(&self.0.unwritten)
     }
 
+    /// Which kind of gateway this process pays at, from its start to its end.
+    pub fn pays_at(&self, kind: &str) {
+        self.0.gateway.with_label_values(&[kind]).set(1);
+    }
+
     /// A caller who waits, until the guard is dropped.
     pub fn waiter(&self) -> Present {
         Present::in_sight_of(&self.0.waiters)
@@ -257,6 +264,7 @@ const UNKNOWN: &str = "Payments whose outcome nobody knows yet; their stock is h
 const QUARANTINED: &str = "Payments that wait for a human.";
 const UNWRITTEN: &str =
     "Approvals that the gateway told of and the database has not taken at the first try.";
+const GATEWAY: &str = "1 for the kind of gateway that payments are made at: sandbox, test or live.";
 const WAITERS: &str = "Callers who wait for the outcome of a confirm.";
 const ACTORS: &str = "PaymentActors that are loaded.";
 const SHED: &str = "Requests turned away before anything was written.";
@@ -300,9 +308,8 @@ impl Register {
         ))
     }
 
-    fn breaker(&self) -> prometheus::Result<IntGaugeVec> {
-        let opts = Opts::new("payonce_breaker_state", BREAKER);
-        self.enter(IntGaugeVec::new(opts, &["state"]))
+    fn gauges(&self, name: &str, help: &str, by: &str) -> prometheus::Result<IntGaugeVec> {
+        self.enter(IntGaugeVec::new(Opts::new(name, help), &[by]))
     }
 
     fn oldest(&self) -> prometheus::Result<Gauge> {

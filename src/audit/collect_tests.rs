@@ -13,6 +13,7 @@ use crate::store::{Change, Store};
 
 const COMPLETE: Terms = Terms {
     settled: false,
+    settled_before: None,
     complete: true,
     kept: Kept {
         history_since: None,

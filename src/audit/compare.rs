@@ -16,9 +16,21 @@ use crate::domain::Timestamp;
 pub struct Terms {
     /// Everything had the time to settle: an IN_PROGRESS or UNKNOWN payment is a finding.
     pub settled: bool,
+    /// Whatever was last tried before this instant had the time to settle, too.
+    pub settled_before: Option<Timestamp>,
     /// The record holds all orders there are: an approval for any other order is lost.
     pub complete: bool,
     pub kept: Kept,
+}
+
+impl Terms {
+    /// Rounds of questions are no new try.
+    fn had_its_time(self, order: &OrderRecord) -> bool {
+        let mut rows = order.history.iter().flatten();
+        let tried = rows.rfind(|row| row.to == "IN_PROGRESS");
+        let tried = tried.and_then(|row| row.at);
+        self.settled || matches!((tried, self.settled_before), (Some(at), Some(by)) if at < by)
+    }
 }
 
 /// From when on everything is still there; without an instant, all of it is. What is older may have been deleted.
@@ -88,6 +100,7 @@ impl<'a> Comparison<'a> {
         });
         check_not_lost(order, entries, self.terms, &mut self.found);
         check_no_phantom(order, entries, &mut self.found);
+        check_goods(order, &mut self.found);
         check_history(order, self.terms.kept, &mut self.found);
         check_outbox(order, self.terms.kept, &mut self.found);
         self.move_stock(order);
@@ -168,7 +181,7 @@ fn check_not_lost(
     let status = order.status.as_str();
     let verdict = match status {
         "DONE" | "QUARANTINED" => None,
-        "IN_PROGRESS" | "UNKNOWN" => terms.settled.then(|| {
+        "IN_PROGRESS" | "UNKNOWN" => terms.had_its_time(order).then(|| {
             let toss = if approved {
                 "approved it"
             } else {
@@ -183,6 +196,15 @@ fn check_not_lost(
         }),
     };
     if let Some((invariant, what)) = verdict {
+        found.push(Violation::of_order(invariant, &order.order_id, what));
+    }
+}
+
+/// What was paid has left the shelf.
+fn check_goods(order: &OrderRecord, found: &mut Vec<Violation>) {
+    if order.status == "DONE" && !order.stock_held {
+        let what = "it is DONE, but its goods were never taken.".to_owned();
+        let invariant = Invariant::StockConserved;
         found.push(Violation::of_order(invariant, &order.order_id, what));
     }
 }

@@ -19,6 +19,9 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
+/// By then a payment that Toss never answered usably waits for a human.
+const UNSETTLED_MS: i64 = 2 * DAY_MS;
+
 /// How far back Toss is asked where we have no order at all: a backup may have been restored without any.
 const NOTHING_SINCE_MS: i64 = 30 * DAY_MS;
 
@@ -125,9 +128,11 @@ async fn look(
     settings: &Settings,
     (scope, from): (Scope, Timestamp),
 ) -> anyhow::Result<(Read, Vec<Violation>)> {
-    let ledger = ledger(toss, settings, from, store.now().await?).await?;
+    let now = store.now().await?;
+    let ledger = ledger(toss, settings, from, now).await?;
     let terms = Terms {
         settled: false,
+        settled_before: Some(now.plus_ms(-UNSETTLED_MS)),
         complete: true,
         ..Terms::default()
     };

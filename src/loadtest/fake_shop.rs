@@ -44,6 +44,8 @@ pub enum Lie {
     TakesWrongAmount,
     /// The second door shows goods of paid orders as not held.
     DoorsDisagree,
+    /// Its Toss is no sandbox.
+    PaysElsewhere,
 }
 
 pub struct FakeShop {
@@ -89,7 +91,13 @@ impl FakeShop {
             }
             let answer = answer.to_string();
             let length = answer.len();
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n");
+            let gateway = match self.lie == Lie::PaysElsewhere {
+                true => "live",
+                false => "sandbox",
+            };
+            let head = format!(
+                "HTTP/1.1 {status} X\r\npayonce-gateway: {gateway}\r\ncontent-length: {length}\r\n\r\n"
+            );
             socket.write_all((head + &answer).as_bytes()).await.ok()?;
         }
     }

@@ -58,6 +58,10 @@ async fn find_everyone(buyer: &Buyer, args: &LoadtestArgs) -> anyhow::Result<()>
         if !ready.is_success() {
             bail!("{url} is not ready: {}", ready.summary());
         }
+        let gateway = ready.headers.get("payonce-gateway");
+        if gateway.is_none_or(|gateway| gateway != "sandbox") {
+            bail!("{url} does not pay at a sandbox: a crowd changes prices and stock, and buys");
+        }
     }
     let ledger = buyer.ledger(Some("nobody")).await;
     let ledger = ledger.with_context(|| format!("no sandbox at {}", args.sandbox))?;

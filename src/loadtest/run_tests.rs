@@ -195,6 +195,13 @@ async fn a_run_writes_its_json_and_a_second_one_lives_with_the_stock_of_the_firs
 }
 
 #[tokio::test]
+async fn no_load_goes_where_money_moves() {
+    let url = fake_shop::open(Lie::PaysElsewhere).await.unwrap();
+    let why = format!("{:#}", run(at(&[url], "")).await.unwrap_err());
+    assert!(why.contains("does not pay at a sandbox"), "{why}");
+}
+
+#[tokio::test]
 async fn nobody_at_home_is_said_before_any_load() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -110,6 +110,7 @@ impl Books {
     pub fn audit(&self, calls: &Calls, tickets: &[Ticket]) -> Audit {
         let terms = Terms {
             settled: true,
+            settled_before: None,
             complete: false,
             // A day, the shortest that anything is kept, is longer than a run.
             kept: audit::Kept::default(),

@@ -12,8 +12,9 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const PREFIX: &str = "PAYONCE_";
 
 /// The settings that have no default, so that they are not in the compiled-in file.
-pub(super) const WITHOUT_DEFAULT: [&str; 11] = [
+pub(super) const WITHOUT_DEFAULT: [&str; 12] = [
     "server.allow_anonymous",
+    "server.max_confirms",
     "server.workers",
     "database.demo_data",
     "checkout.known_users_only",

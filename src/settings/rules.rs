@@ -18,7 +18,8 @@ pub fn check(settings: &Settings, purpose: Purpose) -> Result<(), SettingsFault>
     match purpose {
         Purpose::Payments => {
             who_may_call(settings)?;
-            money::where_it_moves(settings)
+            money::where_it_moves(settings)?;
+            money::who_sets_prices(settings)
         }
         Purpose::Records => Ok(()),
     }

@@ -310,7 +310,7 @@ fn a_secret_may_come_from_a_file_of_its_own() {
 
 #[test]
 fn no_secret_is_shown_by_a_setting_or_by_a_refusal() {
-    let mut settings = with(&[("TOSS__SECRET_KEY", LIVE)]).unwrap();
+    let mut settings = with(&[("TOSS__SECRET_KEY", LIVE), ("SERVER__API_KEYS", HASH)]).unwrap();
     let mut shown = String::new();
     for url in [
         "postgres://payonce:hunter2@db:5432/payonce",
@@ -403,6 +403,19 @@ fn the_manual_names_every_setting_and_no_secret() {
         let (_, rest) = manual.split_once(&format!("\n[{section}]\n")).unwrap();
         let section = rest.split("\n[").next().unwrap();
         assert!(section.contains(&format!("\n# {key} = ")), "{name}");
+    }
+    let mut section = "";
+    for line in manual.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        }
+        let shown = line.strip_prefix("# ").and_then(|l| l.split_once(" = "));
+        // One word: a sentence with a sign in it is none.
+        if let Some((key, _)) = shown.filter(|(key, _)| !key.contains(' ')) {
+            let name = format!("{section}.{key}");
+            let mut known = layers::WITHOUT_DEFAULT.iter().chain([&layers::LEDGER_PATH]);
+            assert!(known.any(|known| *known == name), "{name} is not taken");
+        }
     }
     assert!(manual.contains("# secret_key = \"\"\n"));
     for line in manual

@@ -78,6 +78,17 @@ impl Store {
     }
 
     /// Whoever writes beside a server must not change the tables under it, and must not write into other ones.
+    /// Brings up to date what nobody can be serving: a file, which is ours alone, or a database without tables. Elsewhere older
+    /// nodes may run, and none of them would start again.
+    pub async fn migrate_unserved(&self) -> Result<usize, StoreFault> {
+        let missing = self.pending_migrations().await?.len();
+        let is_new = missing == Migrator::migrations().len();
+        match self.0.sql.shared && missing > 0 && !is_new {
+            true => Err(StoreFault::NotMigrated { missing }),
+            false => self.migrate().await,
+        }
+    }
+
     pub(super) async fn must_be_migrated(&self) -> Result<(), StoreFault> {
         match self.pending_migrations().await?.len() {
             0 => Ok(()),

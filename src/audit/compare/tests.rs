@@ -102,6 +102,7 @@ fn unpaid(statuses: &[&str], outbox: &[i64]) -> (OurRecord, TossLedger) {
 
 const STRICT: Terms = Terms {
     settled: true,
+    settled_before: None,
     complete: true,
     kept: Kept {
         history_since: None,
@@ -317,13 +318,26 @@ fn what_is_still_travelling_is_a_finding_only_once_it_had_its_time() {
     ours.orders[0].stock_held = true;
     ours.products[0].stock = 7;
     ours.products[0].held = 3;
-    assert_eq!(compare(&ours, &toss, Terms::default()), []);
-    let found = compare(&ours, &toss, STRICT);
+    let before = |micros| Terms {
+        settled_before: Some(Timestamp::from_micros(micros)),
+        ..Terms::default()
+    };
+    let tried = 2_000;
+    let mut history = chain(&["READY", "IN_PROGRESS", "UNKNOWN"]);
+    // It was asked about again and again, since.
+    for (row, at) in history.iter_mut().zip([1_000, tried, 9_000]) {
+        row.at = Some(Timestamp::from_micros(at));
+    }
+    ours.orders[0].history = Some(history);
+    for early in [Terms::default(), before(tried)] {
+        assert_eq!(compare(&ours, &toss, early), []);
+    }
     let sentence = "liveness  order o-1: it is UNKNOWN, not settled yet; Toss did not approve it.";
-    assert_eq!(
-        found.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        [sentence]
-    );
+    for late in [STRICT, before(tried + 1)] {
+        let found = compare(&ours, &toss, late);
+        let said: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(said, [sentence]);
+    }
 }
 
 #[test]

@@ -103,8 +103,8 @@ codes! {
         "같은 멱등키가 다른 요청에 사용되었습니다."
         "The idempotency key was used with another request."
     BUSY "E99004" SERVICE_UNAVAILABLE RetrySame
-        "지금은 요청을 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."
-        "The request cannot be taken right now. Please try again shortly."
+        "지금은 요청을 처리할 수 없습니다. 결제 중이었다면 다시 결제하지 말고, 잠시 후 같은 요청을 다시 보내 주세요."
+        "The request cannot be taken right now. If you were paying, do not pay again: repeat the same request shortly."
     UNAUTHENTICATED "E99401" UNAUTHORIZED FixRequest
         "인증이 필요합니다."
         "Authentication is required."

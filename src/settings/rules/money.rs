@@ -17,6 +17,21 @@ pub(super) fn window(s: &Settings) -> Result<(), SettingsFault> {
     Err(wrong("confirm.window_s", wants, Some(window_s.to_string())))
 }
 
+/// Whether a buyer's money moves.
+fn is_live(s: &Settings) -> bool {
+    let key = s.toss.secret_key.as_ref().map(|key| key.expose_secret());
+    key.is_some_and(|key| key.starts_with("live_"))
+}
+
+/// Behind a proxy on the same machine every visitor comes from loopback.
+pub(super) fn who_sets_prices(s: &Settings) -> Result<(), SettingsFault> {
+    if !is_live(s) || !s.server.api_keys.is_empty() {
+        return Ok(());
+    }
+    let wants = "at least one key (`payonce key new`), because a live key moves money";
+    Err(wrong("server.api_keys", wants, None))
+}
+
 pub(super) fn where_it_moves(s: &Settings) -> Result<(), SettingsFault> {
     let key = s.toss.secret_key.as_ref().map(|key| key.expose_secret());
     if let Some(key) = key {
@@ -28,7 +43,7 @@ pub(super) fn where_it_moves(s: &Settings) -> Result<(), SettingsFault> {
             return Err(wrong("toss.secret_key", wants, None));
         }
     }
-    let live = key.is_some_and(|key| key.starts_with("live_"));
+    let live = is_live(s);
     match (key, s.sandbox.enabled) {
         (Some(_), Some(true)) if live => Err(wrong(
             "sandbox.enabled",

@@ -5,7 +5,11 @@ use super::*;
 #[test]
 fn a_forgotten_or_a_live_key_never_meets_a_sandbox() {
     let public = [("SERVER__BIND", "0.0.0.0:8080"), ("SERVER__API_KEYS", HASH)];
-    let refused: [(Variables, &str); 8] = [
+    let refused: [(Variables, &str); 9] = [
+        (
+            &[("TOSS__SECRET_KEY", LIVE)],
+            "PAYONCE_SERVER__API_KEYS wants at least one key (`payonce key new`), because a live key moves money",
+        ),
         (
             &[("SERVER__API_KEYS", HASH)],
             "PAYONCE_TOSS__SECRET_KEY wants a secret key: server.api_keys has a shop's keys",
@@ -52,11 +56,13 @@ fn a_forgotten_or_a_live_key_never_meets_a_sandbox() {
         let said = refusal(environment);
         assert!(said.starts_with(named), "{said}");
     }
+    let keys = ("SERVER__API_KEYS", HASH);
     let proxy = ("TOSS__BASE_URL", "https://egress.shop.example/toss");
     for allowed in [
-        &[("TOSS__SECRET_KEY", LIVE)][..],
+        &[("TOSS__SECRET_KEY", LIVE), keys][..],
         &[
             ("TOSS__SECRET_KEY", LIVE),
+            keys,
             proxy,
             ("TOSS__ELSEWHERE", "true"),
         ],
@@ -77,11 +83,17 @@ fn a_forgotten_or_a_live_key_never_meets_a_sandbox() {
 #[test]
 fn an_approval_may_come_for_ten_minutes_wherever_money_moves() {
     let short = ("CONFIRM__WINDOW_S", "599");
+    let keys = ("SERVER__API_KEYS", HASH);
     for key in [TEST, LIVE] {
         let said = refusal(&[("TOSS__SECRET_KEY", key), short]);
         let named = "PAYONCE_CONFIRM__WINDOW_S wants at least 600";
         assert!(said.starts_with(named), "{said}");
-        with(&[("TOSS__SECRET_KEY", key), ("CONFIRM__WINDOW_S", "600")]).unwrap();
+        with(&[
+            ("TOSS__SECRET_KEY", key),
+            keys,
+            ("CONFIRM__WINDOW_S", "600"),
+        ])
+        .unwrap();
     }
     with(&[short]).unwrap();
     let here = ("TOSS__BASE_URL", "http://127.0.0.1:8090");
@@ -107,9 +119,10 @@ fn a_database_server_without_a_key_is_taken_for_a_production() {
 #[test]
 fn with_a_key_calls_go_to_toss_at_the_pace_that_toss_allows() {
     let sandbox = ("TOSS__BASE_URL", "http://127.0.0.1:8090");
+    let keys = ("SERVER__API_KEYS", HASH);
     let cases: [(Variables, Option<u32>); 4] = [
         (&[("TOSS__SECRET_KEY", TEST)], Some(100)),
-        (&[("TOSS__SECRET_KEY", LIVE)], Some(6_000)),
+        (&[("TOSS__SECRET_KEY", LIVE), keys], Some(6_000)),
         (&[("TOSS__SECRET_KEY", TEST), sandbox], None),
         (
             &[

@@ -413,6 +413,30 @@ async fn beginning(node: Store) -> Result<(usize, bool, [u8; 32]), StoreFault> {
     Ok((steps, loaded, node.secret("tokens").await?))
 }
 
+/// Whoever brings goods to a shop whose nodes are older does not change the schema under them.
+#[tokio::test]
+#[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
+async fn an_import_changes_no_schema_that_is_served() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let database = TestDatabase::new(&folder.path().join("shop.db"));
+    let store = Store::open(settings(&database.url), Opened::Tool).await;
+    let store = store.unwrap();
+    assert_eq!(store.migrate_unserved().await.unwrap(), steps_from(1));
+    store.close().await;
+    let shop = Shop::with(1, 0).await;
+    shop.say("DELETE FROM seaql_migrations WHERE version >= 'm0018'")
+        .await;
+    let store = &shop.store;
+    let refused = store.migrate_unserved().await;
+    let missing = steps_from(18);
+    assert!(
+        matches!(refused, Err(StoreFault::NotMigrated { missing: found }) if found == missing),
+        "{refused:?}"
+    );
+    assert_eq!(store.migrate().await.unwrap(), missing);
+    assert_eq!(store.migrate_unserved().await.unwrap(), 0);
+}
+
 /// A node that serves has the table; whoever comes to change it waits, tries again, and does not fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]

@@ -74,6 +74,30 @@ fn what_was_deleted_because_it_was_old_is_no_finding() {
     }
 }
 
+/// A partition of old orders that was detached takes their whole past along; of a young order, or of one that is open,
+/// it is missed.
+#[test]
+fn the_past_of_detached_orders_is_no_finding() {
+    let (old, new) = ("00000000-0001", "00000000-0003");
+    for (began, status, terms, is_missed) in [
+        (old, "EXPIRED", PRUNED, false),
+        (old, "FAILED", PRUNED, false),
+        (old, "EXPIRED", STRICT, true),
+        (new, "EXPIRED", PRUNED, true),
+        (old, "READY", PRUNED, true),
+    ] {
+        let (mut ours, toss) = unpaid(&[status], &[]);
+        ours.orders[0].order_id = format!("{began}-7000-8000-000000000000");
+        ours.orders[0].history = Some(Vec::new());
+        ours.orders[0].outbox = told(&[]);
+        let found = compare(&ours, &toss, terms);
+        let missed = |told: &Violation| told.to_string().contains("it has no history");
+        let case = format!("{began} {status}: {found:?}");
+        assert_eq!(found.iter().any(missed), is_missed, "{case}");
+        assert_eq!(found.len(), usize::from(is_missed), "{case}");
+    }
+}
+
 #[test]
 fn what_nobody_may_delete_is_missed_wherever_old_rows_are_deleted() {
     let late = |version, step| {
