@@ -201,6 +201,14 @@ const BROKEN: &[(&str, Break)] = &[
             ours.orders[0].history.iter_mut().for_each(edit);
         },
     ),
+    // Nobody misses the goods: the shelf and the order agree with each other.
+    (
+        "stock is conserved  order o-1: it is DONE, but its goods were never taken.",
+        |ours, _| {
+            ours.orders[0].stock_held = false;
+            (ours.products[0].stock, ours.products[0].sold) = (10, 0);
+        },
+    ),
     (
         "the history is whole  order o-1: version 3 begins nowhere.",
         |ours, _| {
