@@ -1,6 +1,7 @@
 -- payment_history and outbox in partitions of a month, for a large shop on PostgreSQL: they hold most of the rows, no confirm
 -- that goes well reads them, and the oldest months can be detached and kept elsewhere. `payonce audit` must then be told how far
--- back it may look, by retention.history_days and retention.outbox_days in its own environment: a server that is told so deletes
+-- back it may look, by retention.history_days and retention.outbox_days in its own environment (less far than to
+-- the end of the last such month, by as long as its youngest orders took to settle): a server that is told so deletes
 -- what is older, months that are still attached among it. Once, by hand, while no node runs:
 --   payonce migrate && psql -1 "$PAYONCE_DATABASE__URL" -v ON_ERROR_STOP=1 -f config/partitions.sql
 -- Order ids grow with time: their first twelve digits are milliseconds. What is there until the end of this month is the

@@ -145,7 +145,7 @@ pub fn run() -> anyhow::Result<bool> {
     match command {
         Command::Demo(args) => runtime.block_on(crate::demo::run(args)),
         Command::Loadtest(args) => runtime.block_on(crate::loadtest::run(args)),
-        Command::Serve => serve(payments()?, runtime),
+        Command::Serve => serve(load(Purpose::Serving)?, runtime),
         Command::Sandbox => sandbox(&records()?),
         Command::Migrate => {
             let settings = records()?;

@@ -120,6 +120,9 @@ impl Metrics {
             openings: 0,
             key_refused: false,
         });
+        for kind in GATEWAYS {
+            self.0.gateway.with_label_values(&[kind]).set(0);
+        }
     }
 
     fn transitions(&self, from: Option<Status>, to: Status) -> GenericCounter<AtomicU64> {
@@ -264,6 +267,7 @@ const UNKNOWN: &str = "Payments whose outcome nobody knows yet; their stock is h
 const QUARANTINED: &str = "Payments that wait for a human.";
 const UNWRITTEN: &str =
     "Approvals that the gateway told of and the database has not taken at the first try.";
+const GATEWAYS: [&str; 3] = ["sandbox", "test", "live"];
 const GATEWAY: &str = "1 for the kind of gateway that payments are made at: sandbox, test or live.";
 const WAITERS: &str = "Callers who wait for the outcome of a confirm.";
 const ACTORS: &str = "PaymentActors that are loaded.";

@@ -233,7 +233,9 @@ impl TryFrom<String> for LogFormat {
 /// What the settings are read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Whoever takes orders or asks Toss about one must know which Toss, and who may call.
+    /// Whoever opens a door must know who may call, and which Toss is called.
+    Serving,
+    /// A command that asks Toss about orders must know which Toss.
     Payments,
     /// A command that only opens the database, and a sandbox, which opens none.
     Records,

@@ -82,6 +82,7 @@ async fn an_operator_sees_what_became_of_payments() {
         (called("confirm", "declined"), 1.0),
         ("payonce_live_actors".to_owned(), 3.0),
         (r#"payonce_gateway{kind="sandbox"}"#.to_owned(), 1.0),
+        (r#"payonce_gateway{kind="live"}"#.to_owned(), 0.0),
         ("payonce_waiters".to_owned(), 0.0),
         ("payonce_approvals_unwritten".to_owned(), 0.0),
         ("payonce_journal_queued".to_owned(), 0.0),

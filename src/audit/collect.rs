@@ -188,6 +188,7 @@ fn attempt(attempt: &Attempt) -> AttemptRecord {
     AttemptRecord {
         payment_key: attempt.payment_key.reveal().to_owned(),
         result,
+        started_at: Some(attempt.started_at),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::Timestamp;
 pub struct Terms {
     /// Everything had the time to settle: an IN_PROGRESS or UNKNOWN payment is a finding.
     pub settled: bool,
-    /// Whatever was last tried before this instant had the time to settle, too.
+    /// So had whatever was last tried before this instant.
     pub settled_before: Option<Timestamp>,
     /// The record holds all orders there are: an approval for any other order is lost.
     pub complete: bool,
@@ -24,11 +24,8 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Rounds of questions are no new try.
     fn had_its_time(self, order: &OrderRecord) -> bool {
-        let mut rows = order.history.iter().flatten();
-        let tried = rows.rfind(|row| row.to == "IN_PROGRESS");
-        let tried = tried.and_then(|row| row.at);
+        let tried = order.attempts.last().and_then(|last| last.started_at);
         self.settled || matches!((tried, self.settled_before), (Some(at), Some(by)) if at < by)
     }
 }

@@ -38,6 +38,7 @@ pub struct AttemptRecord {
     /// Whole, or masked as `tpayo2…bCd1` where the door hides it.
     pub payment_key: String,
     pub result: AttemptResult,
+    pub started_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,8 @@ pub async fn import(settings: &Settings, runtime: &Runtime, file: &Path) -> anyh
     let rows = read(file)?;
     let store = app::open_store(settings, Opened::Tool, runtime).await;
     let store = store.map_err(while_served)?;
-    store.migrate_unserved().await?;
+    let migrated = store.migrate_unserved().await;
+    migrated.context("nodes of an earlier build may serve it: roll this one out first")?;
     let ids: Vec<ProductId> = rows.iter().map(|(listing, _)| listing.id).collect();
     let known = store.shelf(&ids).await?;
     let at = store.now().await?;

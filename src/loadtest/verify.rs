@@ -210,6 +210,7 @@ fn attempt_of(attempt: Attempt) -> AttemptRecord {
     AttemptRecord {
         payment_key: attempt.payment_key,
         result,
+        started_at: None,
     }
 }
 

@@ -16,11 +16,12 @@ pub fn check(settings: &Settings, purpose: Purpose) -> Result<(), SettingsFault>
     ranges(settings)?;
     relations(settings)?;
     match purpose {
-        Purpose::Payments => {
+        Purpose::Serving => {
             who_may_call(settings)?;
             money::where_it_moves(settings)?;
             money::who_sets_prices(settings)
         }
+        Purpose::Payments => money::where_it_moves(settings),
         Purpose::Records => Ok(()),
     }
 }

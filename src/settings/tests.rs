@@ -15,7 +15,7 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 
 fn with(environment: &[(&str, &str)]) -> Result<Settings, SettingsFault> {
     let variable = |(name, value): &(&str, &str)| (format!("PAYONCE_{name}"), (*value).to_owned());
-    load(None, environment.iter().map(variable), Purpose::Payments)
+    load(None, environment.iter().map(variable), Purpose::Serving)
 }
 
 fn with_file(text: &str, environment: &[(&str, &str)]) -> Result<Settings, SettingsFault> {
@@ -26,7 +26,7 @@ fn with_file(text: &str, environment: &[(&str, &str)]) -> Result<Settings, Setti
     load(
         Some(&path),
         environment.iter().map(variable),
-        Purpose::Payments,
+        Purpose::Serving,
     )
 }
 
@@ -65,7 +65,7 @@ fn the_environment_outranks_the_file_and_the_file_the_defaults() {
     let other = load(
         None,
         [("PATH".to_owned(), "x".to_owned())].into_iter(),
-        Purpose::Payments,
+        Purpose::Serving,
     );
     assert!(other.is_ok(), "only PAYONCE_ is ours");
 }

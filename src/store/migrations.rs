@@ -77,7 +77,6 @@ impl Store {
         Ok(pending)
     }
 
-    /// Whoever writes beside a server must not change the tables under it, and must not write into other ones.
     /// Brings up to date what nobody can be serving: a file, which is ours alone, or a database without tables. Elsewhere older
     /// nodes may run, and none of them would start again.
     pub async fn migrate_unserved(&self) -> Result<usize, StoreFault> {
@@ -89,6 +88,7 @@ impl Store {
         }
     }
 
+    /// Whoever writes beside a server must not change the tables under it, and must not write into other ones.
     pub(super) async fn must_be_migrated(&self) -> Result<(), StoreFault> {
         match self.pending_migrations().await?.len() {
             0 => Ok(()),

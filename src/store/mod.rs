@@ -115,8 +115,14 @@ impl Store {
             }
         };
         let store = Store(Arc::new(inner));
-        if opened == Opened::Beside {
-            store.must_be_migrated().await?;
+        match opened {
+            Opened::Beside => store.must_be_migrated().await?,
+            // What a newer build has added is nothing to a reader.
+            Opened::ReadOnly => match store.must_be_migrated().await {
+                Err(StoreFault::Ahead(_)) => {}
+                ready => ready?,
+            },
+            Opened::Serving | Opened::Tool => {}
         }
         Ok(store)
     }

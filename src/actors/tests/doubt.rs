@@ -276,7 +276,7 @@ async fn a_change_that_was_made_and_could_not_be_looked_at_is_doubtful() {
     let writing = stage.hands.store.lock().await;
     let trouble = async {
         until("it is being written", async || {
-            text().contains("payonce_journal_queue_seconds_count 1")
+            text().contains("payonce_journal_queue_seconds_count 1\n")
         })
         .await;
         let readers = stage.hands.store.hold_readers().await;

@@ -52,6 +52,7 @@ fn clean() -> (OurRecord, TossLedger) {
         attempts: vec![AttemptRecord {
             payment_key: KEY.into(),
             result: AttemptResult::Approved,
+            started_at: None,
         }],
         history: Some(chain(&["READY", "IN_PROGRESS", "DONE"])),
         outbox: told(&[3]),
@@ -331,12 +332,7 @@ fn what_is_still_travelling_is_a_finding_only_once_it_had_its_time() {
         ..Terms::default()
     };
     let tried = 2_000;
-    let mut history = chain(&["READY", "IN_PROGRESS", "UNKNOWN"]);
-    // It was asked about again and again, since.
-    for (row, at) in history.iter_mut().zip([1_000, tried, 9_000]) {
-        row.at = Some(Timestamp::from_micros(at));
-    }
-    ours.orders[0].history = Some(history);
+    ours.orders[0].attempts[0].started_at = Some(Timestamp::from_micros(tried));
     for early in [Terms::default(), before(tried)] {
         assert_eq!(compare(&ours, &toss, early), []);
     }
@@ -384,6 +380,7 @@ fn a_declined_first_key_does_not_hide_who_paid() {
         AttemptRecord {
             payment_key: first.into(),
             result: AttemptResult::Declined,
+            started_at: None,
         },
     );
     let mut aborted = toss.payments[0].clone();

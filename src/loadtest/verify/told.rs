@@ -105,6 +105,7 @@ mod tests {
         let attempt = crate::audit::AttemptRecord {
             payment_key: "k".into(),
             result: crate::audit::AttemptResult::Open,
+            started_at: None,
         };
         OrderRecord {
             order_id: "o".into(),

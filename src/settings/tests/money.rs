@@ -100,6 +100,15 @@ fn an_approval_may_come_for_ten_minutes_wherever_money_moves() {
     with(&[("TOSS__SECRET_KEY", TEST), here, short]).unwrap();
 }
 
+/// Whoever audits or decides opens no door.
+#[test]
+fn a_live_key_alone_is_enough_to_ask_toss() {
+    let live = ("PAYONCE_TOSS__SECRET_KEY".to_owned(), LIVE.to_owned());
+    let load = |purpose| load(None, [live.clone()].into_iter(), purpose);
+    load(Purpose::Payments).unwrap();
+    load(Purpose::Serving).unwrap_err();
+}
+
 /// A command that only opens the database asks for nothing that it does not need.
 #[test]
 fn a_database_server_without_a_key_is_taken_for_a_production() {
@@ -112,7 +121,7 @@ fn a_database_server_without_a_key_is_taken_for_a_production() {
     with(&[server, ("SANDBOX__ENABLED", "true")]).unwrap();
     let variables = [("SERVER__BIND", "0.0.0.0:8080"), server];
     let variables = variables.map(|(name, value)| (format!("PAYONCE_{name}"), value.to_owned()));
-    load(None, variables.clone().into_iter(), Purpose::Payments).unwrap_err();
+    load(None, variables.clone().into_iter(), Purpose::Serving).unwrap_err();
     load(None, variables.into_iter(), Purpose::Records).unwrap();
 }
 
