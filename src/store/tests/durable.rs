@@ -196,12 +196,11 @@ async fn tables_of_a_newer_version_are_named_and_left_alone() {
             "{refused:?}"
         );
     }
-    let reader = || Store::open(file_settings(&shop.folder), Opened::ReadOnly);
-    reader().await.unwrap().close().await;
+    shop.reader().await.unwrap().close().await;
     // Older tables are said to be so: a reader would ask them for columns that they do not have.
     shop.say("DELETE FROM seaql_migrations WHERE version >= 'm0018'")
         .await;
-    let refused = reader().await.map(drop);
+    let refused = shop.reader().await.map(drop);
     assert!(
         matches!(refused, Err(StoreFault::NotMigrated { missing: 1 })),
         "{refused:?}"

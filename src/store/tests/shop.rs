@@ -15,7 +15,9 @@ use crate::domain::{
     Won, after,
 };
 use crate::store::migrations::Migrator;
-use crate::store::{Change, Committed, Opened, Restock, Store, StoreSettings, Verdict, execute};
+use crate::store::{
+    Change, Committed, Opened, Restock, Store, StoreFault, StoreSettings, Verdict, execute,
+};
 
 pub const NOW: Timestamp = Timestamp::from_micros(1_760_000_000_000_000);
 pub const ME: Incarnation = Incarnation(Uuid::from_u128(0xa));
@@ -216,6 +218,13 @@ impl Shop {
     pub async fn another(&self) -> Store {
         let settings = self.settings.clone().unwrap();
         Store::open(settings, Opened::Serving).await.unwrap()
+    }
+
+    /// A command that only reads, on the same database.
+    pub async fn reader(&self) -> Result<Store, StoreFault> {
+        let settings = self.settings.clone();
+        let settings = settings.unwrap_or_else(|| file_settings(&self.folder));
+        Store::open(settings, Opened::ReadOnly).await
     }
 
     async fn open(
