@@ -151,7 +151,8 @@ pub(super) fn found_nothing(
         (true, false) if !current.answered && current.may_be_sent(now) => {
             send_again(next, asked.claim, now)
         }
-        (true, false) => ask_again(next, "not found, within the confirm window", now),
+        // However late it was heard: what is asked next may decide, and no human need look.
+        (true, false) => ask_on(next, "not found, within the confirm window", now),
     }
 }
 
@@ -167,10 +168,14 @@ pub(super) fn asking(payment: &Payment, attempt: u8) -> Option<Payment> {
 }
 
 /// A question was answered and decided nothing: one less to ask.
-pub(super) fn ask_again(mut next: Payment, why: &str, now: &Moment<'_>) -> Change {
+pub(super) fn ask_again(next: Payment, why: &str, now: &Moment<'_>) -> Change {
     if spent(&next, now) {
         return quarantine(next, QuarantineReason::QuestionsSpent, StockMove::None, now);
     }
+    ask_on(next, why, now)
+}
+
+fn ask_on(mut next: Payment, why: &str, now: &Moment<'_>) -> Change {
     next.questions = next.questions.saturating_add(u32::from(!now.polled));
     rest_unknown(next, Some(why.into()), now)
 }

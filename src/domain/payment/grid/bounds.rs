@@ -91,6 +91,19 @@ fn spent_questions_call_a_human_and_never_before_the_window_ends() {
     assert!(seen.stock_held);
     let human = after(&payment, odd(), &past).unwrap().next;
     assert_eq!(human.quarantine, Some(QuarantineReason::QuestionsSpent));
+    // One that was asked within the window and heard after it says nothing about now, and spends nothing.
+    let mut answered = payment.clone();
+    answered.attempts[0].answered = true;
+    for (asked, status) in [(2, Status::Unknown), (13, Status::Failed)] {
+        let nothing = Event::FoundNothing {
+            attempt: 1,
+            claim: claim(1, 14 * MINUTE_MS),
+            ours: true,
+            asked_at: at(asked * MINUTE_MS),
+        };
+        let heard = after(&answered, nothing, &past).unwrap().next;
+        assert_eq!(heard.status, status, "asked in minute {asked}");
+    }
     // The last question may still decide.
     let ended = Event::FoundEnded {
         attempt: 1,
