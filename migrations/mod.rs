@@ -22,6 +22,7 @@ mod m0015_free_attempts;
 mod m0016_free_payment_history;
 mod m0017_room_for_outcomes;
 mod m0018_name_order_lines;
+mod m0019_saturation_of_nodes;
 
 #[derive(Debug)]
 pub struct Migrator;
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_free_payment_history::Migration),
             Box::new(m0017_room_for_outcomes::Migration),
             Box::new(m0018_name_order_lines::Migration),
+            Box::new(m0019_saturation_of_nodes::Migration),
         ]
     }
 }

@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::clock::Clock;
 use super::directory::{CheckoutRules, Directory, DoorBounds};
 use super::housekeeper::{Housekeeper, RetentionLimits};
-use super::journal::{Flush, JournalActor, JournalLimits};
+use super::journal::{Committer, Flush, JournalActor, JournalLimits};
 use super::membership::Membership;
 use super::node::{CloseNode, NodeActor};
+use super::pacing::Pacing;
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::Products;
 use super::recovery::{RecoveryLimits, RecoveryTimer};
@@ -86,7 +87,7 @@ impl Crew {
         let rooms = arbiters(settings.shards, runtime);
         let common = &rooms.common;
         let products = Products::new(rooms.shards.clone(), settings.product_recheck);
-        let journal = start_journal(common, store, &products, metrics, settings.journal);
+        let (journal, pacing) = start_journal(common, store, &products, metrics, settings.journal);
         let gateway = toss.identity().clone();
         let front = Front::new(&settings.toss);
         let toss = TossActor::new(toss, settings.toss, &front, metrics.clone());
@@ -108,6 +109,7 @@ impl Crew {
             flights: Flights::default(),
             most_flights: settings.most_flights(),
             front,
+            pacing,
             metrics: metrics.clone(),
             #[cfg(test)]
             sabotage: Default::default(),
@@ -214,10 +216,19 @@ fn start_journal(
     products: &Products,
     metrics: &Metrics,
     mut limits: JournalLimits,
-) -> Addr<JournalActor> {
+) -> (Addr<JournalActor>, Pacing) {
     limits.batch = limits.batch.min(store.most_changes());
-    let journal = JournalActor::new(store.clone(), products.clone(), metrics.clone(), limits);
-    JournalActor::start_in_arbiter(common, |_| journal)
+    let (pacing, committer) = (
+        Pacing::default(),
+        Committer {
+            store: store.clone(),
+            products: products.clone(),
+            metrics: metrics.clone(),
+        },
+    );
+    let journal = JournalActor::new(committer, pacing.clone(), limits);
+    let journal = JournalActor::start_in_arbiter(common, |_| journal);
+    (journal, pacing)
 }
 
 fn start_versions(common: &ArbiterHandle, store: &Store) -> Addr<Versions> {

@@ -1,5 +1,6 @@
 //! JournalActor: every change of a payment, a product or a node queues here, and whatever is queued is committed
-//! together. A lone write commits at once; under load, batches form by themselves while the one before them is written.
+//! together. A lone write commits at once; under load, batches form by themselves while the one before them is written, and
+//! while other nodes write theirs.
 
 use std::collections::VecDeque;
 
@@ -8,13 +9,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::api::TraceId;
-use super::product::{Products, Reservation};
-use crate::metrics::Metrics;
-use crate::store::{Change, Store, Verdict};
+use super::pacing::Pacing;
+use super::product::Reservation;
+use crate::store::{Change, Verdict};
 
 mod batch;
 
-use batch::{Committer, Database, Turn, refuse_all};
+pub use batch::Committer;
+use batch::{Database, Turn, refuse_all};
 
 /// Write this, durably. Once it answers `Committed`, a restart will find it.
 #[derive(Message, Debug)]
@@ -127,24 +129,22 @@ pub struct JournalActor {
     /// The end of the last batch that has begun.
     last: Option<oneshot::Receiver<()>>,
     beating: bool,
+    pacing: Pacing,
+    /// Until then the database is left to the other nodes.
+    not_before: Instant,
+    /// Somebody will look when that time has come.
+    waking: bool,
     flushes: Vec<oneshot::Sender<()>>,
 }
 
 impl JournalActor {
-    pub fn new(
-        store: Store,
-        products: Products,
-        metrics: Metrics,
-        limits: JournalLimits,
-    ) -> JournalActor {
-        let committer = Committer {
-            store,
-            products,
-            metrics,
-        };
+    pub fn new(committer: Committer, pacing: Pacing, limits: JournalLimits) -> JournalActor {
         JournalActor {
             committer,
             limits,
+            pacing,
+            not_before: Instant::now(),
+            waking: false,
             urgent: VecDeque::new(),
             queue: VecDeque::new(),
             openings: 0,
@@ -158,7 +158,7 @@ impl JournalActor {
 
     fn commit_next(&mut self, ctx: &mut Context<Self>) {
         self.commit_beats(ctx);
-        if self.writing || self.begun == MOST_BEGUN {
+        if self.writing || self.begun == MOST_BEGUN || self.leaves_the_database(ctx) {
             return;
         }
         let batch = self.next_batch();
@@ -177,12 +177,16 @@ impl JournalActor {
         };
         self.writing = true;
         self.begun += 1;
+        let (began, changes) = (Instant::now(), batch.len());
         // On the shared runtime: this arbiter stays free to queue what arrives meanwhile.
         let work = tokio::spawn(self.committer.clone().commit(batch, turn));
-        let written = written.into_actor(self).map(|written, journal, ctx| {
+        let written = written.into_actor(self).map(move |written, journal, ctx| {
             let goes_on = written.is_ok();
             if goes_on {
                 journal.writing = false;
+                let now = Instant::now();
+                let took = now.saturating_duration_since(began);
+                journal.not_before = now + journal.pacing.pause_after(changes, took, now);
                 journal.commit_next(ctx);
             }
             goes_on
@@ -203,6 +207,24 @@ impl JournalActor {
             })
         });
         ctx.spawn(finished);
+    }
+
+    /// Whether it is the other nodes' turn. Half a batch waits for nobody, nor does what leaves no room for more, nor whoever
+    /// waits for all of it.
+    fn leaves_the_database(&mut self, ctx: &mut Context<Self>) -> bool {
+        let left = self.not_before.saturating_duration_since(Instant::now());
+        let is_half_full = self.queue.len() >= self.limits.batch.div_ceil(2);
+        let is_wanted = is_half_full || self.refuses() || !self.flushes.is_empty();
+        if left.is_zero() || is_wanted {
+            return false;
+        }
+        if !std::mem::replace(&mut self.waking, true) {
+            ctx.run_later(left, |journal, ctx| {
+                journal.waking = false;
+                journal.commit_next(ctx);
+            });
+        }
+        true
     }
 
     /// Heartbeats are written beside everything else: a batch that waits for somebody's row must not make a live node
@@ -233,6 +255,10 @@ impl JournalActor {
         self.openings = 0;
         self.tell_queued();
         refuse_all(openings, NoVerdict::Busy);
+    }
+
+    fn refuses(&self) -> bool {
+        self.openings >= self.limits.queue
     }
 
     fn tell_queued(&self) {
@@ -268,7 +294,7 @@ impl Handler<Write> for JournalActor {
     type Result = ResponseFuture<Written>;
 
     fn handle(&mut self, write: Write, ctx: &mut Self::Context) -> Self::Result {
-        if write.kind == Kind::Opening && self.openings >= self.limits.queue {
+        if write.kind == Kind::Opening && self.refuses() {
             return Box::pin(std::future::ready(Err(NoVerdict::Busy)));
         }
         let (reply, written) = oneshot::channel();

@@ -11,6 +11,7 @@ mod housekeeper;
 mod journal;
 mod membership;
 mod node;
+mod pacing;
 mod payment;
 mod product;
 mod recovery;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::clock::Clock;
 use super::journal::{NoVerdict, Write, Written};
 use super::membership::Membership;
+use super::pacing::Pacing;
 use super::payment::Hands;
 use super::vitals::Vitals;
 use crate::domain::Incarnation;
@@ -30,6 +31,7 @@ pub struct NodeActor {
     heartbeat: Duration,
     clock: Clock,
     journal: Recipient<Write>,
+    pacing: Pacing,
     store: Store,
     vitals: Vitals,
     row: Row,
@@ -64,6 +66,7 @@ impl NodeActor {
             heartbeat,
             clock: hands.clock.clone(),
             journal: hands.journal.clone(),
+            pacing: hands.pacing.clone(),
             store: hands.store.clone(),
             vitals,
             row,
@@ -91,17 +94,20 @@ impl NodeActor {
             self.begin_anew();
         }
         let incarnation = self.incarnation;
+        // Before it leaves: the database's clock stamps it later, so others count from later than we do.
+        let sent = Instant::now();
         let change = match self.row {
             Row::Missing => Change::Register {
                 incarnation,
                 name: self.name.clone(),
             },
-            Row::There => Change::Heartbeat { incarnation },
+            Row::There => Change::Heartbeat {
+                incarnation,
+                saturated: self.pacing.take_saturated(sent),
+            },
             Row::Closed => return,
         };
         self.writing = true;
-        // Before it leaves: the database's clock stamps it later, so others count from later than we do.
-        let sent = Instant::now();
         let (journal, look) = (self.journal.clone(), self.set_the_clock());
         let look = match self.row {
             // First: who may act goes by the clock that all share.

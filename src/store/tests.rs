@@ -10,6 +10,7 @@ mod optimism;
 mod plan;
 mod postgres;
 mod retention;
+mod schema;
 mod shared;
 mod shelf;
 pub mod shop;

@@ -9,10 +9,11 @@ use crate::cluster::Cluster;
 use crate::common::{Other, Process};
 use crate::orders;
 
-/// What the next version might bring: to the tables that every confirm reads, writes and locks.
-const STEP: [&str; 4] = [
+/// What the next version might bring: to the tables that every confirm reads, writes and locks, and to that of the hearts.
+const STEP: [&str; 5] = [
     "ALTER TABLE payments ADD COLUMN note VARCHAR(40)",
     "ALTER TABLE attempts ADD COLUMN note VARCHAR(40) DEFAULT 'none' NOT NULL",
+    "ALTER TABLE nodes ADD COLUMN note BOOLEAN DEFAULT false NOT NULL",
     "CREATE INDEX payments_by_note ON payments (note, order_id)",
     "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_the_next_version', 1)",
 ];

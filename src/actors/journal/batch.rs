@@ -16,7 +16,7 @@ use crate::store::{Change, CommitFault, Committed, Store, StoreFault, Verdict, W
 
 /// What a batch is worked on with.
 #[derive(Clone, Debug)]
-pub(super) struct Committer {
+pub struct Committer {
     pub store: Store,
     pub products: Products,
     pub metrics: Metrics,
@@ -69,7 +69,7 @@ pub(super) enum Database {
 impl Committer {
     /// Commits a batch; where the batch itself is refused, halves it until the poison is alone. Nobody hears of it before
     /// those of the batch before it have.
-    pub async fn commit(self, batch: Vec<Entry>, mut turn: Turn) -> Database {
+    pub(super) async fn commit(self, batch: Vec<Entry>, mut turn: Turn) -> Database {
         let _ended = turn.ended.take();
         let mut begun = Instant::now();
         let mut todo = vec![batch];

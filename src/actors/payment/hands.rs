@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::actors::clock::Clock;
 use crate::actors::journal::Write;
 use crate::actors::membership::{Membership, Warrant};
+use crate::actors::pacing::Pacing;
 use crate::actors::product::Products;
 use crate::actors::toss::{Admit, Busy, Front, Lane, LookUp, SendConfirm};
 use crate::actors::versions::VersionOf;
@@ -61,6 +62,8 @@ pub struct Hands {
     /// Flights that may be out; a buyer's confirm that would be one more is refused before it costs anything.
     pub most_flights: usize,
     pub front: Front,
+    /// What the journals of all nodes know of each other.
+    pub pacing: Pacing,
     pub metrics: Metrics,
     #[cfg(test)]
     pub sabotage: Sabotage,

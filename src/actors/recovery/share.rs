@@ -56,6 +56,10 @@ impl Shares {
         }
         let dead_after = hands.membership.dead_after();
         let living = hands.store.living(dead_after).await?;
+        let others = living.iter().filter(|node| node.incarnation != me);
+        hands
+            .pacing
+            .hear_of(others.filter(|node| node.saturated).count(), Instant::now());
         let living: Vec<Incarnation> = living.iter().map(|node| node.incarnation).collect();
         let rank = living.iter().position(|node| *node == me);
         self.bury(&living, rank, hands, me).await;

@@ -24,8 +24,9 @@ use uuid::Uuid;
 use super::api::{CheckoutRequest, ConfirmRequest, Heard, Patience, TraceId};
 use super::clock::Clock;
 use super::directory::{CheckoutRules, Directory, DoorBounds};
-use super::journal::{JournalActor, JournalLimits, NoVerdict, Write, Written};
+use super::journal::{Committer, JournalActor, JournalLimits, NoVerdict, Write, Written};
 use super::membership::Membership;
+use super::pacing::Pacing;
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::{Products, Reserve, Reserved};
 use super::shard::{Shard, ShardLimits};
@@ -320,8 +321,13 @@ fn stage_in(world: &World, plan: Plan, ways: Ways, shut: Option<Arc<Notify>>) ->
         queue: plan.queue,
     };
     let metrics = Metrics::new().unwrap();
-    let journal =
-        JournalActor::new(store.clone(), products.clone(), metrics.clone(), limits).start();
+    let pacing = Pacing::default();
+    let committer = Committer {
+        store: store.clone(),
+        products: products.clone(),
+        metrics: metrics.clone(),
+    };
+    let journal = JournalActor::new(committer, pacing.clone(), limits).start();
     let arrived = Arc::new(AtomicUsize::new(0));
     let journal = Antechamber {
         journal: journal.recipient(),
@@ -349,6 +355,7 @@ fn stage_in(world: &World, plan: Plan, ways: Ways, shut: Option<Arc<Notify>>) ->
         flights: Flights::default(),
         most_flights: plan.flights,
         front: Front::new(&LIMITS),
+        pacing,
         metrics,
         sabotage: Default::default(),
     });

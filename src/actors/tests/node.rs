@@ -14,7 +14,10 @@ fn node(stage: &Stage, vitals: &Vitals) -> Addr<NodeActor> {
 /// Whether the node's row is open: a heartbeat for it is taken.
 async fn is_there(stage: &Stage) -> bool {
     let incarnation = stage.hands.membership.latest();
-    let beat = Write::new(Change::Heartbeat { incarnation });
+    let beat = Write::new(Change::Heartbeat {
+        incarnation,
+        saturated: false,
+    });
     let written = stage.hands.journal.send(beat).await.unwrap();
     matches!(written, Ok(Verdict::Committed { .. }))
 }

@@ -377,6 +377,33 @@ async fn two_nodes_with_one_name_leave_each_other_alone() {
     assert_eq!(world.confirms(), 1);
 }
 
+/// What a heart tells of its journal, the timers of all others hear, and not its own; and what it does not tell any more.
+#[actix::test]
+async fn nodes_hear_of_each_other_whether_they_are_saturated() {
+    let world = shared().await;
+    let (busy, other) = (world.stage(NODES, None, None), world.node(NODES).await);
+    let tick = Duration::from_millis(20);
+    NodeActor::new(&busy.hands, "n".into(), tick, Vitals::default()).start();
+    for node in [&busy, &other] {
+        RecoveryTimer::new(node.directory.clone(), node.hands.clone(), TIMER).start();
+    }
+    until("registered", async || {
+        busy.hands.membership.current().is_some()
+    })
+    .await;
+    let pause = |node: &Stage| node.hands.pacing.pause_after(100, tick, Instant::now());
+    assert!(pause(&other).is_zero());
+    // For some ticks: each of the two looks meanwhile.
+    let mut heard = 0;
+    until("heard of", async || {
+        assert!(pause(&busy).is_zero(), "it hears of itself");
+        heard += u32::from(pause(&other) == tick);
+        heard > 20
+    })
+    .await;
+    until("quiet again", async || pause(&other).is_zero()).await;
+}
+
 /// No heartbeat could be written for too long: the process begins anew, and finds what it had left itself.
 #[actix::test]
 async fn an_incarnation_that_ends_is_followed_by_another_which_settles_what_it_left() {

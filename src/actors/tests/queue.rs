@@ -29,13 +29,21 @@ struct Queue {
 
 impl Queue {
     fn of(stage: &Stage, batch: usize) -> Queue {
-        let (store, products) = (stage.hands.store.clone(), stage.hands.products.clone());
+        Queue::paced(stage, batch, stage.hands.pacing.clone())
+    }
+
+    fn paced(stage: &Stage, batch: usize, pacing: Pacing) -> Queue {
+        let hands = &stage.hands;
+        let committer = Committer {
+            store: hands.store.clone(),
+            products: hands.products.clone(),
+            metrics: hands.metrics.clone(),
+        };
         let limits = JournalLimits {
             batch,
             queue: 1_000,
         };
-        let journal =
-            JournalActor::new(store, products, stage.hands.metrics.clone(), limits).start();
+        let journal = JournalActor::new(committer, pacing, limits).start();
         Queue {
             journal,
             heard: Rc::default(),
@@ -70,6 +78,22 @@ impl Queue {
             .expect("every write is answered");
         self.heard.take()
     }
+
+    /// As one batch, behind the first of them.
+    async fn write_many(&mut self, stage: &Stage, changes: usize) {
+        let held = stage.hands.store.hold().await;
+        (0..changes).for_each(|_| _ = self.push(restock(Uuid::now_v7())));
+        self.taken_in().await;
+        held.release().await;
+        self.finish().await;
+    }
+
+    /// Everything that was pushed is written.
+    async fn finish(&mut self) {
+        let heard = self.drain().await;
+        assert!(heard.iter().all(|(_, written)| *written == WRITTEN));
+        self.sent = 0;
+    }
 }
 
 /// Answered in its turn.
@@ -102,7 +126,10 @@ async fn heartbeats_go_first_under_a_slow_queue() {
     for _ in 0..100 {
         queue.push(restock(Uuid::now_v7()));
     }
-    let beat = queue.push(Write::new(Change::Heartbeat { incarnation }));
+    let beat = queue.push(Write::new(Change::Heartbeat {
+        incarnation,
+        saturated: false,
+    }));
     queue.taken_in().await;
     held.release().await;
     let heard = queue.drain().await;
@@ -276,4 +303,58 @@ async fn a_flush_waits_for_both_batches() {
     stage.hands.store.give_up_waiting();
     flushed.await.unwrap();
     queue.drain().await;
+}
+
+/// What comes behind a large batch waits while it is another node's turn: until half a batch is together, until there is no
+/// room for more, until somebody waits for all of it, or until that turn is over.
+#[actix::test]
+async fn a_journal_leaves_the_database_to_others_that_are_saturated() {
+    let world = nodes::shared().await;
+    let stage = world.stage(PLAN, None, None);
+    let pacing = Pacing::of_at_most(Duration::from_secs(600));
+    let mut queue = Queue::paced(&stage, 64, pacing.clone());
+    queue.write_many(&stage, 21).await;
+    queue.push(restock(Uuid::now_v7()));
+    queue.taken_in().await;
+    assert!(!one_waits(&stage), "nobody else is there");
+    queue.finish().await;
+
+    pacing.hear_of(usize::MAX, tokio::time::Instant::now());
+    queue.write_many(&stage, 21).await;
+    queue.push(restock(Uuid::now_v7()));
+    queue.taken_in().await;
+    assert!(one_waits(&stage), "others write");
+    (1..32).for_each(|_| _ = queue.push(restock(Uuid::now_v7())));
+    queue.finish().await;
+
+    pacing.hear_of(usize::MAX, tokio::time::Instant::now());
+    queue.push(restock(Uuid::now_v7()));
+    queue.taken_in().await;
+    assert!(one_waits(&stage), "that was a large batch, too");
+    queue.journal.send(Flush).await.unwrap();
+    queue.finish().await;
+
+    queue.push(restock(Uuid::now_v7()));
+    queue.finish().await;
+}
+
+#[actix::test]
+async fn a_journal_that_left_the_database_to_others_comes_back_by_itself() {
+    let world = nodes::shared().await;
+    let stage = world.stage(PLAN, None, None);
+    let mut queue = Queue::paced(&stage, 64, stage.hands.pacing.clone());
+    for _ in 0..3 {
+        stage
+            .hands
+            .pacing
+            .hear_of(usize::MAX, tokio::time::Instant::now());
+        queue.write_many(&stage, 21).await;
+        queue.push(restock(Uuid::now_v7()));
+        queue.finish().await;
+    }
+}
+
+fn one_waits(stage: &Stage) -> bool {
+    let text = stage.hands.metrics.text().unwrap();
+    text.contains("payonce_journal_queued 1\n")
 }

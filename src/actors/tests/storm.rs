@@ -235,7 +235,10 @@ impl Storm {
         let (incarnation, name) = (stage.hands.membership.latest(), "n".into());
         let beat = match first {
             true => Change::Register { incarnation, name },
-            false => Change::Heartbeat { incarnation },
+            false => Change::Heartbeat {
+                incarnation,
+                saturated: false,
+            },
         };
         self.world.store.commit(&[beat]).await.unwrap();
         stage.hands.membership.renew(incarnation, Instant::now());

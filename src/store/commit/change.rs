@@ -34,6 +34,8 @@ pub enum Change {
     },
     Heartbeat {
         incarnation: Incarnation,
+        /// Its journal was saturated since the one before.
+        saturated: bool,
     },
     Close {
         incarnation: Incarnation,
@@ -178,7 +180,7 @@ impl<'a> Wanted<'a> {
                 self.products.insert(product.get());
             }
             Change::Register { .. } => {}
-            Change::Heartbeat { incarnation } | Change::Close { incarnation } => {
+            Change::Heartbeat { incarnation, .. } | Change::Close { incarnation } => {
                 self.nodes.insert(incarnation.0);
             }
         }

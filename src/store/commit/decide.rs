@@ -51,6 +51,7 @@ pub(super) struct State<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NodeChange {
     pub beats: bool,
+    pub saturated: bool,
     pub closes: bool,
 }
 
@@ -156,7 +157,12 @@ impl<'a> Running<'a> {
                 self.found.nodes.insert(*incarnation);
                 Verdict::Committed { held: false }
             }
-            Change::Heartbeat { incarnation } => self.node(*incarnation, |node| node.beats = true),
+            Change::Heartbeat {
+                incarnation,
+                saturated,
+            } => self.node(*incarnation, |node| {
+                (node.beats, node.saturated) = (true, *saturated);
+            }),
             Change::Close { incarnation } => {
                 let verdict = self.node(*incarnation, |node| node.closes = true);
                 self.found.nodes.remove(incarnation);

@@ -86,6 +86,7 @@ struct NodeRow {
     incarnation: Uuid,
     beats: bool,
     closes: bool,
+    saturated: bool,
 }
 
 pub(super) async fn write(
@@ -364,6 +365,7 @@ fn nodes(writes: &Writes<'_>) -> Vec<NodeRow> {
             incarnation: incarnation.0,
             beats: change.beats,
             closes: change.closes,
+            saturated: change.saturated,
         })
         .collect()
 }

@@ -179,8 +179,9 @@ const UPDATE_NODES: &str = concat!(
     " ELSE n.heartbeat_at END,
         closed_at = CASE WHEN j.closes THEN ",
     now!(),
-    " ELSE n.closed_at END
-    FROM unnest($1::text[], $2::boolean[], $3::boolean[]) AS j (incarnation, beats, closes)
+    " ELSE n.closed_at END,
+        saturated = j.saturated
+    FROM unnest($1::text[], $2::boolean[], $3::boolean[], $4::boolean[]) AS j (incarnation, beats, closes, saturated)
     WHERE n.incarnation = j.incarnation"
 );
 
@@ -427,7 +428,7 @@ pub(super) static SQL: Sql = Sql {
     due: DUE,
     now: concat!("SELECT ", now!(), " AS now"),
     lives: concat!(living!("1::bigint AS one", "$2"), " AND incarnation = $1"),
-    living: living!("incarnation, name", "$1"),
+    living: living!("incarnation, name, saturated", "$1"),
     backlog: BACKLOG,
     recent: RECENT,
     quarantined: QUARANTINED,

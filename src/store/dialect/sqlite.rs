@@ -183,7 +183,8 @@ const UPDATE_NODES: &str = concat!(
     " ELSE heartbeat_at END,
         closed_at = CASE WHEN j.value ->> 2 THEN ",
     now!(),
-    " ELSE closed_at END
+    " ELSE closed_at END,
+        saturated = j.value ->> 3
     FROM jsonb_each(?1) AS j WHERE nodes.incarnation = j.value ->> 0"
 );
 
@@ -405,7 +406,7 @@ pub(super) static SQL: Sql = Sql {
     due: DUE,
     now: concat!("SELECT ", now!(), " AS now"),
     lives: concat!(living!("1 AS one", "?2"), " AND incarnation = ?1"),
-    living: living!("incarnation, name", "?1"),
+    living: living!("incarnation, name, saturated", "?1"),
     backlog: BACKLOG,
     recent: RECENT,
     quarantined: QUARANTINED,

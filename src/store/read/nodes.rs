@@ -14,6 +14,8 @@ use crate::store::{One, Store, StoreFault};
 pub struct Living {
     pub incarnation: Incarnation,
     pub name: Box<str>,
+    /// Its journal was, when it said last that it lives.
+    pub saturated: bool,
 }
 
 /// A part of all orders, by the last hexadecimal digit of their ids, which is random.
@@ -63,6 +65,7 @@ struct NowRow {
 struct LivingRow {
     incarnation: String,
     name: String,
+    saturated: bool,
 }
 
 /// Older than any heartbeat can be in the future: with it nobody lives.
@@ -110,6 +113,7 @@ impl Store {
             Ok(Living {
                 incarnation,
                 name: row.name.into(),
+                saturated: row.saturated,
             })
         };
         let mut living = rows

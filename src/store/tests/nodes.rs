@@ -45,17 +45,31 @@ async fn a_node_lives_while_its_row_is_open_and_its_heartbeat_young() {
     register(&shop, two, "b").await;
     register(&shop, one, "a").await;
     let living = shop.store.living(DEAD_AFTER).await.unwrap();
-    let named = |node: &Living| (node.incarnation, node.name.to_string());
-    let living: Vec<_> = living.iter().map(named).collect();
-    assert_eq!(living, [(one, "a".into()), (two, "b".into())]);
+    let told = |node: &Living| (node.incarnation, node.name.to_string(), node.saturated);
+    let living: Vec<_> = living.iter().map(told).collect();
+    assert_eq!(living, [(one, "a".into(), false), (two, "b".into(), false)]);
     shop.store.age_heartbeat(one, DEAD_AFTER).await;
     assert!(!lives(&shop, one).await && lives(&shop, two).await);
-    let beat = Change::Heartbeat { incarnation: one };
+    let beat = Change::Heartbeat {
+        incarnation: one,
+        saturated: false,
+    };
     assert_eq!(shop.commit(&[beat]).await, [FREE]);
     assert!(
         lives(&shop, one).await,
         "an old heartbeat, and then another"
     );
+    for saturated in [true, false] {
+        let incarnation = one;
+        let beats = [Change::Heartbeat {
+            incarnation,
+            saturated,
+        }];
+        assert_eq!(shop.commit(&beats).await, [FREE]);
+        let living = shop.store.living(DEAD_AFTER).await.unwrap();
+        let told: Vec<bool> = living.iter().map(|node| node.saturated).collect();
+        assert_eq!(told, [saturated, false]);
+    }
     let close = Change::Close { incarnation: two };
     assert_eq!(shop.commit(&[close]).await, [FREE]);
     assert!(!lives(&shop, two).await, "a closed row");
@@ -209,7 +223,10 @@ async fn times_are_the_same_in_every_time_zone() {
     let (incarnation, name) = (ME, "seoul".into());
     let node = [
         Change::Register { incarnation, name },
-        Change::Heartbeat { incarnation },
+        Change::Heartbeat {
+            incarnation,
+            saturated: false,
+        },
     ];
     assert_eq!(shop.commit(&node).await, [FREE, FREE]);
     let lives = shop.store.lives(ME, Duration::from_secs(600)).await;

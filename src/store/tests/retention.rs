@@ -266,7 +266,10 @@ async fn nodes_go_that_have_been_silent_for_a_day_and_owe_nothing() {
     assert_eq!(count().await, 4);
     advance(&shop, approved(&running)).await;
     assert_eq!(round(&shop.store, Pruning::Nodes, NOW, 100).await, [1]);
-    let beat = Change::Heartbeat { incarnation: alive };
+    let beat = Change::Heartbeat {
+        incarnation: alive,
+        saturated: false,
+    };
     assert_eq!(shop.commit(&[beat]).await, [FREE]);
     assert_eq!(count().await, 3);
 }

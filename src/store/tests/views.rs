@@ -212,7 +212,10 @@ async fn the_newest_orders_come_first() {
 async fn a_node_beats_while_it_is_registered_and_open() {
     let shop = Shop::empty().await;
     let incarnation = ME;
-    let beat = Change::Heartbeat { incarnation };
+    let beat = Change::Heartbeat {
+        incarnation,
+        saturated: false,
+    };
     let close = Change::Close { incarnation };
     let register = Change::Register {
         incarnation,

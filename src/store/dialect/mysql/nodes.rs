@@ -20,19 +20,20 @@ pub(super) const PUT: &str = concat!(
 
 pub(super) const UPDATE: &str = concat!(
     "UPDATE ",
-    batch!(0 id incarnation, 1 whole beats, 2 whole closes),
+    batch!(0 id incarnation, 1 whole beats, 2 whole closes, 3 whole saturated),
     " STRAIGHT_JOIN nodes AS n FORCE INDEX (PRIMARY) ON n.incarnation = j.incarnation
     SET n.heartbeat_at = CASE WHEN j.beats THEN ",
     now!(),
     " ELSE n.heartbeat_at END,
         n.closed_at = CASE WHEN j.closes THEN ",
     now!(),
-    " ELSE n.closed_at END"
+    " ELSE n.closed_at END,
+        n.saturated = j.saturated"
 );
 
 pub(super) const LIVES: &str = concat!(living!("1 AS one", "?2"), " AND incarnation = ?1");
 
-pub(super) const LIVING: &str = living!("incarnation, name", "?1");
+pub(super) const LIVING: &str = living!("incarnation, name, saturated", "?1");
 
 /// InnoDB shows a commit, and lets its locks go, before it has flushed its log; without a binary log nothing else has it by
 /// then. The log is flushed in order. The row is gone before anybody could take it for a node.
