@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{House, Reply};
+use common::{House, Other, Reply};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -211,4 +213,36 @@ async fn manual_stock_changes_move_stock_and_received_and_never_below_zero() {
         )
         .await;
     assert_eq!((nobody.status.as_u16(), nobody.code()), (404, "E01003"));
+}
+
+/// What sells without a pause is not the same at two looks: it is held against its whole book, read in one view.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_audit_compares_a_product_that_sells_all_the_time() {
+    let house = Arc::new(House::start());
+    house.put_product(706, 100, 1_000_000).await;
+    let open = Arc::new(AtomicBool::new(true));
+    let buyers = (0..4).map(|_| {
+        let (house, open) = (Arc::clone(&house), Arc::clone(&open));
+        tokio::spawn(async move {
+            while open.load(Ordering::Relaxed) {
+                let order = house.checkout(&[(706, 1)]).await;
+                let key = house.authorize(&order).await;
+                assert_eq!(house.confirm(&order, &key).await.status, 200);
+            }
+        })
+    });
+    let buyers: Vec<_> = buyers.collect();
+    let (is_clean, told) = tokio::task::block_in_place(|| house.audited());
+    assert!(is_clean && !told.contains("moved"), "{told}");
+    // Five pieces that nobody brought.
+    let other = Other::of(&house).await;
+    other
+        .say("UPDATE products SET stock = stock + 5 WHERE id = 706")
+        .await;
+    let (is_clean, told) = tokio::task::block_in_place(|| house.audited());
+    assert!(!is_clean && told.contains("product 706: it says"), "{told}");
+    open.store(false, Ordering::Relaxed);
+    for buyer in buyers {
+        buyer.await.unwrap();
+    }
 }

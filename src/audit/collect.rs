@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::payment::Settled;
-use crate::domain::{Attempt, OrderId, Payment, Timestamp};
+use crate::domain::{Attempt, OrderId, Payment, ProductId, Timestamp};
 use crate::gateway::wire::{PaymentStatus, TransactionObject};
 use crate::gateway::{GatewayFault, Toss};
-use crate::store::{AuditRecord, Counted, Store, StoreFault, Unreadable};
+use crate::store::{AuditRecord, Booked, Counted, Store, StoreFault, Unreadable};
 
 use super::{
     AttemptRecord, AttemptResult, Comparison, HistoryRow, Kept, Line, OrderRecord, OutboxRow,
-    Outside, ProductRecord, TossEntry, TossLedger,
+    Outside, ProductRecord, TossEntry, TossLedger, Violation, stock_violations,
 };
 
 /// Orders read at once: enough to be quick, few enough to be forgotten soon.
@@ -190,6 +190,23 @@ fn attempt(attempt: &Attempt) -> AttemptRecord {
         result,
         started_at: Some(attempt.started_at),
     }
+}
+
+/// Products that moved while the orders were read one after the other, each held against its whole book in one view.
+pub async fn moving(store: &Store, products: &[i64]) -> Result<Vec<Violation>, StoreFault> {
+    let products: Vec<ProductId> = products
+        .iter()
+        .copied()
+        .filter_map(ProductId::new)
+        .collect();
+    let against = |booked: Booked| {
+        let (held, sold) = (booked.counted.held, booked.sold);
+        let outside = Some(Outside { held, sold });
+        let said = product(booked.counted, Scope::default());
+        stock_violations(&ProductRecord { outside, ..said })
+    };
+    let booked = store.booked(&products).await?;
+    Ok(booked.into_iter().flat_map(against).collect())
 }
 
 fn product(counted: Counted, scope: Scope) -> ProductRecord {

@@ -257,6 +257,13 @@ fn is_same_key(ours: &str, whole: &str) -> bool {
     }
 }
 
+/// A product beside its whole book, both read in one view.
+pub fn stock_violations(product: &ProductRecord) -> Vec<Violation> {
+    let mut found = Vec::new();
+    check_stock(product, Outside::default(), &mut found);
+    found
+}
+
 fn check_stock(product: &ProductRecord, moved: Outside, found: &mut Vec<Violation>) {
     let ProductRecord {
         id,

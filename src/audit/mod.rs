@@ -7,7 +7,7 @@ mod compare;
 mod record;
 mod violation;
 
-pub use compare::{Comparison, Kept, Terms, compare};
+pub use compare::{Comparison, Kept, Terms, compare, stock_violations};
 pub use record::{
     AttemptRecord, AttemptResult, HistoryRow, Line, OrderRecord, OurRecord, OutboxRow, Outside,
     ProductRecord, TossEntry, TossLedger,

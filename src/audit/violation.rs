@@ -82,7 +82,8 @@ impl Violation {
 pub struct TwiceSeen {
     /// As the second look has them.
     pub violations: Vec<Violation>,
-    /// Products whose stock disagreed both times, and each time in another way: bought while they were read, or broken.
+    /// Products whose stock disagreed both times, and each time in another way: bought while they were read, or broken. Their
+    /// whole book, read in one view, tells.
     pub moving: Vec<i64>,
 }
 

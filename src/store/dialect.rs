@@ -138,6 +138,8 @@ pub(super) struct Sql {
     /// keys of products
     pub counted: &'static str,
     pub all_counted: &'static str,
+    /// keys of products
+    pub booked: &'static str,
     /// user, key
     pub checkout_key: &'static str,
     /// user

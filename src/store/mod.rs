@@ -29,8 +29,8 @@ mod transaction;
 pub use commit::{Change, CheckoutKey, Committed, Restock, Verdict, WriteFate};
 pub use fault::{CommitFault, StoreFault};
 pub use read::{
-    AuditPage, AuditRecord, Backlog, Counted, Due, HistoryRow, Living, OrderSummary, OutboxRow,
-    PaymentRecord, Quarantined, Share, Unreadable,
+    AuditPage, AuditRecord, Backlog, Booked, Counted, Due, HistoryRow, Living, OrderSummary,
+    OutboxRow, PaymentRecord, Quarantined, Share, Unreadable,
 };
 pub use retention::{Place, Pruned, Pruning};
 

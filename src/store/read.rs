@@ -13,7 +13,7 @@ mod payments;
 
 pub use audit::{AuditPage, AuditRecord, OutboxRow, Unreadable};
 pub use backlog::Backlog;
-pub use catalogue::Counted;
+pub use catalogue::{Booked, Counted};
 pub use nodes::{Living, Share};
 pub use payments::{Due, HistoryRow, OrderSummary, PaymentRecord, Quarantined};
 

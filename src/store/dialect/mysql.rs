@@ -444,6 +444,7 @@ pub(super) static SQL: Sql = Sql {
     products: catalogue::PRODUCTS,
     counted: catalogue::COUNTED,
     all_counted: catalogue::ALL_COUNTED,
+    booked: catalogue::BOOKED,
     checkout_key: CHECKOUT_KEY,
     user: "SELECT 1 AS one FROM users WHERE id = ?1",
     is_empty: IS_EMPTY,

@@ -356,6 +356,16 @@ const ALL_COUNTED: &str = concat!(
     " GROUP BY l.product_id) AS h ON h.product_id = s.id ORDER BY s.id"
 );
 
+/// What the orders themselves say of a product beside what it says, in one view: the whole book of it is read.
+const BOOKED: &str = "
+    SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held, coalesce(h.sold, 0) AS sold
+    FROM json_each(?1) AS j CROSS JOIN products AS s ON s.id = j.value
+    LEFT JOIN (SELECT l.product_id, sum(CASE WHEN p.status = 'DONE' THEN 0 ELSE l.quantity END) AS held,
+                      sum(CASE WHEN p.status = 'DONE' THEN l.quantity ELSE 0 END) AS sold
+               FROM order_lines AS l CROSS JOIN payments AS p ON p.order_id = l.order_id
+               WHERE p.stock_held AND l.product_id IN (SELECT value FROM json_each(?1)) GROUP BY l.product_id) AS h
+    ON h.product_id = s.id ORDER BY s.id";
+
 const CHECKOUT_KEY: &str = r#"
     SELECT user_id, "key", body_hash, order_id, created_at
     FROM checkout_keys WHERE user_id = ?1 AND "key" = ?2"#;
@@ -414,6 +424,7 @@ pub(super) static SQL: Sql = Sql {
     products: PRODUCTS,
     counted: COUNTED,
     all_counted: ALL_COUNTED,
+    booked: BOOKED,
     checkout_key: CHECKOUT_KEY,
     user: "SELECT 1 AS one FROM users WHERE id = ?1",
     is_empty: IS_EMPTY,

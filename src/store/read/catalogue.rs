@@ -31,6 +31,21 @@ struct CountedRow {
     held: i64,
 }
 
+/// A product beside what all its orders say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booked {
+    pub counted: Counted,
+    /// By the lines of the orders that are paid.
+    pub sold: i64,
+}
+
+#[derive(FromQueryResult)]
+struct BookedRow {
+    #[sea_orm(nested)]
+    counted: CountedRow,
+    sold: i64,
+}
+
 impl Store {
     /// Those of the products that exist.
     pub async fn shelf(
@@ -53,6 +68,17 @@ impl Store {
     pub async fn all_counted(&self) -> Result<Vec<Counted>, StoreFault> {
         let found: Vec<CountedRow> = self.rows(self.0.sql.all_counted, []).await?;
         found.into_iter().map(counted).collect()
+    }
+
+    /// The products that exist, each with its whole book, in one view: beside whatever is written, the sums agree. Reads all
+    /// lines of all orders.
+    pub async fn booked(&self, products: &[ProductId]) -> Result<Vec<Booked>, StoreFault> {
+        let found: Vec<BookedRow> = self.rows(self.0.sql.booked, [self.ids(products)?]).await?;
+        let booked = |row: BookedRow| {
+            let sold = row.sold;
+            counted(row.counted).map(|counted| Booked { counted, sold })
+        };
+        found.into_iter().map(booked).collect()
     }
 
     pub async fn user_exists(&self, user: &UserId) -> Result<bool, StoreFault> {

@@ -179,4 +179,14 @@ async fn received_is_what_is_on_the_shelf_or_held_or_sold() {
         shop.store.counted(&[product(2)]).await.unwrap(),
         counted[1..]
     );
+    let wanted = [product(1), product(2), product(77)];
+    let booked = shop.store.booked(&wanted).await.unwrap();
+    let sold: Vec<_> = booked.iter().map(|book| book.sold).collect();
+    let beside: Vec<_> = booked.into_iter().map(|book| book.counted).collect();
+    assert_eq!((sold, beside), (vec![1, 2], counted));
+    // What the product says of itself is not what its orders say.
+    shop.say("UPDATE products SET stock = stock + 5 WHERE id = 2")
+        .await;
+    let booked = shop.store.booked(&[product(2)]).await.unwrap();
+    assert_eq!((booked[0].sold, booked[0].counted.sold()), (2, -3));
 }

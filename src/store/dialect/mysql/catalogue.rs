@@ -34,6 +34,19 @@ pub(super) const COUNTED: &str = concat!(
     ") AS h ON h.product_id = s.id ORDER BY s.id"
 );
 
+/// What the orders themselves say of a product beside what it says, in one view: the whole book of it is read.
+pub(super) const BOOKED: &str = concat!(
+    "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held,
+           coalesce(h.sold, 0) AS sold FROM ",
+    keys!("?1": whole id "$"),
+    " STRAIGHT_JOIN products AS s FORCE INDEX (PRIMARY) ON s.id = j.id LEFT JOIN (
+        SELECT l.product_id, CAST(sum(CASE WHEN p.status = 'DONE' THEN 0 ELSE l.quantity END) AS SIGNED) AS held,
+               CAST(sum(CASE WHEN p.status = 'DONE' THEN l.quantity ELSE 0 END) AS SIGNED) AS sold
+        FROM order_lines AS l STRAIGHT_JOIN payments AS p ON p.order_id = l.order_id WHERE p.stock_held",
+    wanted_lines!(),
+    ") AS h ON h.product_id = s.id ORDER BY s.id"
+);
+
 pub(super) const ALL_COUNTED: &str = concat!(
     "SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held
     FROM products AS s LEFT JOIN (",
