@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Behind a batch of fewer changes nobody waits: the database has time.
 const LARGE: usize = 16;
-/// A journal that writes large batches for this part of the time between two heartbeats is saturated.
+/// A journal that writes large batches for this part (an eighth) of the time that it does not leave to others is saturated.
 const SATURATED: u32 = 8;
 /// However slow the database is, and however many share it.
 const LONGEST: Duration = Duration::from_millis(50);
@@ -25,8 +25,9 @@ pub struct Pacing {
 
 #[derive(Debug)]
 struct Standing {
-    /// What our large batches took since the last heartbeat, which was then.
+    /// What our large batches took since the last heartbeat, which was then; and how long others had their turns.
     took: Duration,
+    left: Duration,
     beat: Instant,
     /// Other nodes with a saturated journal, as of then.
     others: u32,
@@ -44,6 +45,7 @@ impl Pacing {
         let now = Instant::now();
         let standing = Standing {
             took: Duration::ZERO,
+            left: Duration::ZERO,
             beat: now,
             others: 0,
             seen: now,
@@ -66,17 +68,20 @@ impl Pacing {
         }
         let mut standing = self.lock();
         standing.took += took;
-        match now.saturating_duration_since(standing.seen) < FRESH {
-            true => took.saturating_mul(standing.others).min(self.longest),
-            false => Duration::ZERO,
+        if now.saturating_duration_since(standing.seen) >= FRESH {
+            return Duration::ZERO;
         }
+        let pause = took.saturating_mul(standing.others).min(self.longest);
+        standing.left += pause;
+        pause
     }
 
     /// What a heartbeat says: whether the journal was saturated since the one before.
     pub fn take_saturated(&self, now: Instant) -> bool {
         let mut standing = self.lock();
         let since = now.saturating_duration_since(std::mem::replace(&mut standing.beat, now));
-        std::mem::take(&mut standing.took) * SATURATED > since
+        let ours = since.saturating_sub(std::mem::take(&mut standing.left));
+        std::mem::take(&mut standing.took) * SATURATED > ours
     }
 
     /// How many others say so.
@@ -124,6 +129,15 @@ mod tests {
                 is_saturated,
                 "{large} ms of 1 s"
             );
+        }
+        // However many take turns, and however little of the time each has.
+        for others in [1, 8, 15] {
+            for _ in 0..100 {
+                pacing.hear_of(others, now);
+                let pause = pacing.pause_after(LARGE, 3 * MS, now);
+                now += 3 * MS + pause;
+            }
+            assert!(pacing.take_saturated(now), "{others} others");
         }
     }
 }

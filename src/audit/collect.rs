@@ -1,7 +1,7 @@
 //! The collectors of `payonce audit`: our side from the database, page by page; Toss's side from the sandbox's
 //! ledger, or made from Toss's list of transactions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::payment::Settled;
@@ -192,13 +192,10 @@ fn attempt(attempt: &Attempt) -> AttemptRecord {
     }
 }
 
-/// Products that moved while the orders were read one after the other, each held against its whole book in one view.
-pub async fn moving(store: &Store, products: &[i64]) -> Result<Vec<Violation>, StoreFault> {
-    let products: Vec<ProductId> = products
-        .iter()
-        .copied()
-        .filter_map(ProductId::new)
-        .collect();
+/// What is wrong with these products, each held against its whole book in one view: it may sell meanwhile.
+pub async fn booked(store: &Store, products: &BTreeSet<i64>) -> Result<Vec<Violation>, StoreFault> {
+    let products = products.iter().copied().filter_map(ProductId::new);
+    let products: Vec<ProductId> = products.collect();
     let against = |booked: Booked| {
         let (held, sold) = (booked.counted.held, booked.sold);
         let outside = Some(Outside { held, sold });

@@ -82,8 +82,7 @@ impl Violation {
 pub struct TwiceSeen {
     /// As the second look has them.
     pub violations: Vec<Violation>,
-    /// Products whose stock disagreed both times, and each time in another way: bought while they were read, or broken. Their
-    /// whole book, read in one view, tells.
+    /// Products whose stock disagreed both times, and each time in another way: bought while they were read, or broken.
     pub moving: Vec<i64>,
 }
 
@@ -106,6 +105,16 @@ impl TwiceSeen {
         }
         seen.moving.dedup();
         seen
+    }
+}
+
+impl Violation {
+    /// The product that it is about, if it is about one.
+    pub fn product(&self) -> Option<i64> {
+        match self.subject {
+            Subject::Product(id) => Some(id),
+            Subject::Order(_) => None,
+        }
     }
 }
 

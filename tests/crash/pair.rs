@@ -98,8 +98,7 @@ async fn comes_to_rest(shop: &mut Shop, buyer: &Buyer, time: u32) -> Result<()> 
             .call(Method::POST, CONFIRM, Some(&buyer.confirm))
             .await?
             .context("it died unarmed")?;
-        let is_told_to_repeat = again.body["error"]["next"] == "retry_same";
-        if !is_told_to_repeat || Instant::now() > until {
+        if again.body["error"]["code"] != "E99004" || Instant::now() > until {
             break again;
         }
         tokio::time::sleep(Duration::from_millis(250)).await;

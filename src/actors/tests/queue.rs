@@ -324,10 +324,10 @@ async fn a_journal_leaves_the_database_to_others_that_are_saturated() {
     queue.push(restock(Uuid::now_v7()));
     queue.taken_in().await;
     assert!(one_waits(&stage), "others write");
+    pacing.hear_of(usize::MAX, tokio::time::Instant::now());
     (1..32).for_each(|_| _ = queue.push(restock(Uuid::now_v7())));
     queue.finish().await;
 
-    pacing.hear_of(usize::MAX, tokio::time::Instant::now());
     queue.push(restock(Uuid::now_v7()));
     queue.taken_in().await;
     assert!(one_waits(&stage), "that was a large batch, too");

@@ -364,7 +364,8 @@ const ALL_COUNTED: &str = concat!(
 const BOOKED: &str = "
     SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held, coalesce(h.sold, 0) AS sold
     FROM products AS s LEFT JOIN (
-        SELECT l.product_id, sum(CASE WHEN p.status = 'DONE' THEN 0 ELSE l.quantity END)::bigint AS held,
+        SELECT l.product_id,
+               sum(CASE WHEN p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') THEN l.quantity ELSE 0 END)::bigint AS held,
                sum(CASE WHEN p.status = 'DONE' THEN l.quantity ELSE 0 END)::bigint AS sold
         FROM order_lines AS l JOIN payments AS p ON p.order_id = l.order_id
         WHERE p.stock_held AND l.product_id = ANY ($1::bigint[]) GROUP BY l.product_id) AS h ON h.product_id = s.id

@@ -360,7 +360,8 @@ const ALL_COUNTED: &str = concat!(
 const BOOKED: &str = "
     SELECT s.id, s.name, s.price, s.stock, s.received, s.seller_id, coalesce(h.held, 0) AS held, coalesce(h.sold, 0) AS sold
     FROM json_each(?1) AS j CROSS JOIN products AS s ON s.id = j.value
-    LEFT JOIN (SELECT l.product_id, sum(CASE WHEN p.status = 'DONE' THEN 0 ELSE l.quantity END) AS held,
+    LEFT JOIN (SELECT l.product_id,
+                      sum(CASE WHEN p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') THEN l.quantity ELSE 0 END) AS held,
                       sum(CASE WHEN p.status = 'DONE' THEN l.quantity ELSE 0 END) AS sold
                FROM order_lines AS l CROSS JOIN payments AS p ON p.order_id = l.order_id
                WHERE p.stock_held AND l.product_id IN (SELECT value FROM json_each(?1)) GROUP BY l.product_id) AS h

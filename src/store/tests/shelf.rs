@@ -184,6 +184,11 @@ async fn received_is_what_is_on_the_shelf_or_held_or_sold() {
     let sold: Vec<_> = booked.iter().map(|book| book.sold).collect();
     let beside: Vec<_> = booked.into_iter().map(|book| book.counted).collect();
     assert_eq!((sold, beside), (vec![1, 2], counted));
+    // What an order holds that has ended is in nobody's book.
+    shop.say("UPDATE payments SET status = 'FAILED' WHERE status = 'IN_PROGRESS'")
+        .await;
+    let booked = shop.store.booked(&[product(1)]).await.unwrap();
+    assert_eq!((booked[0].sold, booked[0].counted.sold()), (1, 4));
     // What the product says of itself is not what its orders say.
     shop.say("UPDATE products SET stock = stock + 5 WHERE id = 2")
         .await;

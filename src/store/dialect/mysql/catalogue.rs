@@ -40,7 +40,9 @@ pub(super) const BOOKED: &str = concat!(
            coalesce(h.sold, 0) AS sold FROM ",
     keys!("?1": whole id "$"),
     " STRAIGHT_JOIN products AS s FORCE INDEX (PRIMARY) ON s.id = j.id LEFT JOIN (
-        SELECT l.product_id, CAST(sum(CASE WHEN p.status = 'DONE' THEN 0 ELSE l.quantity END) AS SIGNED) AS held,
+        SELECT l.product_id,
+               CAST(sum(CASE WHEN p.status IN ('IN_PROGRESS', 'UNKNOWN', 'QUARANTINED') THEN l.quantity ELSE 0 END)
+                    AS SIGNED) AS held,
                CAST(sum(CASE WHEN p.status = 'DONE' THEN l.quantity ELSE 0 END) AS SIGNED) AS sold
         FROM order_lines AS l STRAIGHT_JOIN payments AS p ON p.order_id = l.order_id WHERE p.stock_held",
     wanted_lines!(),
