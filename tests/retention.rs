@@ -61,6 +61,13 @@ async fn age(other: &Other, by: i64) {
     }
 }
 
+async fn gone_for_years(other: &Other, node: u64) {
+    let columns = "incarnation, name, started_at, heartbeat_at";
+    let row = format!("'00000000-0000-0000-0000-00000000000{node}', 'gone', 1, 1");
+    let sql = format!("INSERT INTO nodes ({columns}) VALUES ({row})");
+    other.say(&sql).await;
+}
+
 /// What an audit finds that is told of no retention.
 fn strict_audit(house: &House) -> String {
     let ours = [
@@ -95,11 +102,7 @@ async fn what_is_old_goes_by_itself_and_what_was_paid_is_told_as_ever() {
 
     // Young enough, but for the key, whose day is over, and a node that has been gone for years.
     let other = Other::of(&house).await;
-    other
-        .say(
-            "INSERT INTO nodes VALUES ('00000000-0000-0000-0000-000000000001', 'gone', 1, 1, NULL)",
-        )
-        .await;
+    gone_for_years(&other, 1).await;
     age(&other, DAY_US).await;
     until_pruned(
         &house,
@@ -161,11 +164,7 @@ async fn nobody_forgets_what_happened_until_he_is_told_to() {
     let other = Other::of(&house).await;
     age(&other, 40_000 * DAY_US).await;
     for round in 1..=2 {
-        other
-            .say(&format!(
-                "INSERT INTO nodes VALUES ('00000000-0000-0000-0000-00000000000{round}', 'gone', 1, 1, NULL)"
-            ))
-            .await;
+        gone_for_years(&other, round).await;
         let wanted = [
             ("nodes", round),
             ("payment_history", 0),

@@ -227,7 +227,12 @@ async fn an_audit_compares_a_product_that_sells_all_the_time() {
             while open.load(Ordering::Relaxed) {
                 let order = house.checkout(&[(706, 1)]).await;
                 let key = house.authorize(&order).await;
-                assert_eq!(house.confirm(&order, &key).await.status, 200);
+                let mut reply = house.confirm(&order, &key).await;
+                // Whoever changes the shelf by hand may hold it for longer than a batch waits.
+                while reply.code() == "E99004" {
+                    reply = house.confirm(&order, &key).await;
+                }
+                assert_eq!(reply.status, 200, "{reply:?}");
             }
         })
     });

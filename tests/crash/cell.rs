@@ -163,7 +163,7 @@ async fn ask(cell: &Cell, shop: &mut Shop, story: &mut Story) -> Result<Option<(
         story.answers.extend(caller.await?);
         return Ok((!died).then_some(()));
     }
-    let Some(heard) = shop.call(Method::POST, CONFIRM, Some(&body)).await? else {
+    let Some(heard) = shop.insist(CONFIRM, &body).await? else {
         return Ok(None);
     };
     story.answers.push(heard);

@@ -91,18 +91,8 @@ async fn comes_to_rest(shop: &mut Shop, buyer: &Buyer, time: u32) -> Result<()> 
         1 => ensure!((&*status, calls) == ("READY", 0), "{status}, {calls} calls"),
         _ => ensure!(status == "DONE", "{status}"),
     }
-    // These nodes count as dead after a second. One whose heartbeat takes longer, on a disk that stands still, starts
-    // nothing, and says what it wants: the same again.
-    let again = loop {
-        let again = shop
-            .call(Method::POST, CONFIRM, Some(&buyer.confirm))
-            .await?
-            .context("it died unarmed")?;
-        if again.body["error"]["code"] != "E99004" || Instant::now() > until {
-            break again;
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    };
+    let again = shop.insist(CONFIRM, &buyer.confirm).await?;
+    let again = again.context("it died unarmed")?;
     ensure!(again.status == 200, "{again:?}\n{}", shop.log());
     let approvals = shop.counted(&buyer.order, "approvals").await?;
     ensure!(approvals == 1, "{approvals} approvals");
