@@ -1,6 +1,6 @@
 //! JournalActor: every change of a payment, a product or a node queues here, and whatever is queued is committed
-//! together. Where nobody else writes, a write commits at once; under load, batches form by themselves while the one before them is written, and
-//! while other nodes write theirs.
+//! together. Where nobody else writes, a write commits at once; under load, batches form by themselves while the one
+//! before them is written, and while other nodes write theirs.
 
 use std::collections::VecDeque;
 
