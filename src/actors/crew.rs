@@ -218,14 +218,12 @@ fn start_journal(
     mut limits: JournalLimits,
 ) -> (Addr<JournalActor>, Pacing) {
     limits.batch = limits.batch.min(store.most_changes());
-    let (pacing, committer) = (
-        Pacing::default(),
-        Committer {
-            store: store.clone(),
-            products: products.clone(),
-            metrics: metrics.clone(),
-        },
-    );
+    let committer = Committer {
+        store: store.clone(),
+        products: products.clone(),
+        metrics: metrics.clone(),
+    };
+    let pacing = Pacing::default();
     let journal = JournalActor::new(committer, pacing.clone(), limits);
     let journal = JournalActor::start_in_arbiter(common, |_| journal);
     (journal, pacing)
