@@ -1,14 +1,13 @@
 //! The only place that knows everyone: opens the store, starts the actors, opens the door, and closes all of it
 //! in the right order.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::actors::{Clock, Crew};
+use crate::actors::{Clock, Crew, Runtimes};
 use crate::domain::Incarnation;
 use crate::gateway::{GatewayFault, GatewayKind, Toss, TossSettings};
 use crate::http::{Door, DoorFault};
@@ -67,15 +66,15 @@ pub struct House {
     door: Door,
     sandbox: Option<Sandbox>,
     kind: GatewayKind,
-    runtime: Arc<Runtime>,
+    runtimes: Runtimes,
     shutdown: Duration,
 }
 
 /// Serves until SIGTERM or SIGINT, then leaves in order.
-pub async fn serve(settings: Settings, runtime: Arc<Runtime>) -> Result<(), AppFault> {
+pub async fn serve(settings: Settings, runtimes: Runtimes) -> Result<(), AppFault> {
     let began = Instant::now();
     let (mut term, mut int) = signals()?;
-    let house = House::open(&settings, runtime).await?;
+    let house = House::open(&settings, runtimes).await?;
     let serving = async {
         house.settle_in().await;
         house.announce(&settings, began.elapsed());
@@ -177,8 +176,8 @@ pub async fn open_sandbox(settings: &Settings, beside: bool) -> Result<Sandbox, 
 }
 
 impl House {
-    async fn open(settings: &Settings, runtime: Arc<Runtime>) -> Result<House, AppFault> {
-        let store = open_store(settings, Opened::Serving, &runtime).await?;
+    async fn open(settings: &Settings, runtimes: Runtimes) -> Result<House, AppFault> {
+        let store = open_store(settings, Opened::Serving, &runtimes.journal).await?;
         let built_in = matches!(settings.gateway_plan(), GatewayPlan::BuiltInSandbox);
         let demo_data = settings.database.demo_data.unwrap_or(built_in);
         let incarnation = Incarnation(Uuid::now_v7());
@@ -192,7 +191,7 @@ impl House {
             dead_after,
             clock: clock.clone(),
         });
-        let token_secret = runtime.spawn(prepared).await??;
+        let token_secret = runtimes.journal.spawn(prepared).await??;
 
         let sandbox = match built_in {
             true => Some(open_sandbox(settings, true).await?),
@@ -204,7 +203,7 @@ impl House {
         let crew = crew_settings(settings, clock, demo_data);
         let metrics = Metrics::new()?;
         metrics.pays_at(kind.name());
-        let crew = Crew::start(crew, incarnation, &store, toss, &metrics, &runtime);
+        let crew = Crew::start(crew, incarnation, &store, toss, &metrics, &runtimes);
         fault_point!(CrewStarted);
         let door = door_settings(settings, kind, token_secret, metrics);
         let door = crate::http::open(door, crew.directory().clone())?;
@@ -216,7 +215,7 @@ impl House {
             door,
             sandbox,
             kind,
-            runtime,
+            runtimes,
             shutdown,
         })
     }
@@ -285,7 +284,7 @@ impl House {
         fault_point!(StoreClosing);
         let store = self.store;
         // A disk that is frozen must not hold the shutdown up.
-        let closing = self.runtime.spawn(async move { store.close().await });
+        let closing = self.runtimes.journal.spawn(async move { store.close().await });
         _ = tokio::time::timeout(LAST_WRITE, closing).await;
         fault_point!(StoreClosed);
         tracing::info!("closed");

@@ -1,12 +1,12 @@
 //! The command line: what each command is for, in words that a stranger understands.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
+use crate::actors::Runtimes;
 use crate::app;
 use crate::demo::DemoArgs;
 use crate::loadtest::LoadtestArgs;
@@ -185,9 +185,9 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 fn serve(settings: Settings, runtime: Runtime) -> anyhow::Result<bool> {
     let _log = start_logging(&settings);
-    let runtime = Arc::new(runtime);
+    let runtimes = Runtimes::new(runtime).context("could not start the runtime of the journal")?;
     let system = actix::System::new();
-    system.block_on(app::serve(settings, Arc::clone(&runtime)))?;
+    system.block_on(app::serve(settings, runtimes.clone()))?;
     Ok(true)
 }
 

@@ -17,6 +17,7 @@ use super::pacing::Pacing;
 use super::payment::{FlightLimits, Flights, Hands};
 use super::product::Products;
 use super::recovery::{RecoveryLimits, RecoveryTimer};
+use super::runtimes::Runtimes;
 use super::shard::{Shard, ShardLimits};
 use super::toss::{Front, TossActor, TossLimits};
 use super::versions::Versions;
@@ -82,12 +83,18 @@ impl Crew {
         store: &Store,
         toss: Toss,
         metrics: &Metrics,
-        runtime: &Arc<tokio::runtime::Runtime>,
+        runtimes: &Runtimes,
     ) -> Crew {
-        let rooms = arbiters(settings.shards, runtime);
+        let rooms = arbiters(settings.shards, &runtimes.shared);
         let common = &rooms.common;
         let products = Products::new(rooms.shards.clone(), settings.product_recheck);
-        let (journal, pacing) = start_journal(common, store, &products, metrics, settings.journal);
+        let committer = Committer {
+            store: store.clone(),
+            products: products.clone(),
+            metrics: metrics.clone(),
+            runtime: runtimes.journal.handle().clone(),
+        };
+        let (journal, pacing) = start_journal(common, committer, settings.journal);
         let gateway = toss.identity().clone();
         let front = Front::new(&settings.toss);
         let toss = TossActor::new(toss, settings.toss, &front, metrics.clone());
@@ -116,7 +123,7 @@ impl Crew {
         });
         let flights = hands.flights.clone();
         let shards = start_shards(&rooms.shards, &hands, settings.shard);
-        let (theirs, shared) = (hands.clone(), runtime.handle().clone());
+        let (theirs, shared) = (hands.clone(), runtimes.shared.handle().clone());
         let (rules, room) = (settings.checkout, settings.door);
         let directory = Directory::new(theirs, shards, rules, room, shared);
 
@@ -212,17 +219,10 @@ fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> Arbiters {
 
 fn start_journal(
     common: &ArbiterHandle,
-    store: &Store,
-    products: &Products,
-    metrics: &Metrics,
+    committer: Committer,
     mut limits: JournalLimits,
 ) -> (Addr<JournalActor>, Pacing) {
-    limits.batch = limits.batch.min(store.most_changes());
-    let committer = Committer {
-        store: store.clone(),
-        products: products.clone(),
-        metrics: metrics.clone(),
-    };
+    limits.batch = limits.batch.min(committer.store.most_changes());
     let pacing = Pacing::default();
     let journal = JournalActor::new(committer, pacing.clone(), limits);
     let journal = JournalActor::start_in_arbiter(common, |_| journal);

@@ -178,8 +178,8 @@ impl JournalActor {
         self.writing = true;
         self.begun += 1;
         let (began, changes) = (Instant::now(), batch.len());
-        // On the shared runtime: this arbiter stays free to queue what arrives meanwhile.
-        let work = tokio::spawn(self.committer.clone().commit(batch, turn));
+        // On a runtime of its own: this arbiter stays free to queue what arrives meanwhile.
+        let work = self.committer.spawn(batch, turn);
         let written = written.into_actor(self).map(move |written, journal, ctx| {
             let goes_on = written.is_ok();
             if goes_on {
@@ -235,7 +235,7 @@ impl JournalActor {
         }
         self.beating = true;
         let beats = self.urgent.drain(..).collect();
-        let work = tokio::spawn(self.committer.clone().commit(beats, Turn::default()));
+        let work = self.committer.spawn(beats, Turn::default());
         ctx.spawn(work.into_actor(self).map(|joined, journal, ctx| {
             if let Err(fault) = joined {
                 tracing::error!(%fault, "a heartbeat panicked");

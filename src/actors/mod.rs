@@ -16,6 +16,7 @@ mod payment;
 mod product;
 mod recovery;
 mod rounds;
+mod runtimes;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -34,5 +35,6 @@ pub use housekeeper::RetentionLimits;
 pub use journal::JournalLimits;
 pub use payment::FlightLimits;
 pub use recovery::RecoveryLimits;
+pub use runtimes::Runtimes;
 pub use shard::ShardLimits;
 pub use toss::{BreakerRules, TossLimits};

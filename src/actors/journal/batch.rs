@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{Entry, NoVerdict, Write, Written};
@@ -20,6 +22,8 @@ pub struct Committer {
     pub store: Store,
     pub products: Products,
     pub metrics: Metrics,
+    /// Where commits are worked on, and the connections are that they are written over.
+    pub runtime: Handle,
 }
 
 /// The order of batches: each may be written while the one before it is being made durable.
@@ -67,9 +71,13 @@ pub(super) enum Database {
 }
 
 impl Committer {
+    pub(super) fn spawn(&self, batch: Vec<Entry>, turn: Turn) -> JoinHandle<Database> {
+        self.runtime.spawn(self.clone().commit(batch, turn))
+    }
+
     /// Commits a batch; where the batch itself is refused, halves it until the poison is alone. Nobody hears of it before
     /// those of the batch before it have.
-    pub(super) async fn commit(self, batch: Vec<Entry>, mut turn: Turn) -> Database {
+    async fn commit(self, batch: Vec<Entry>, mut turn: Turn) -> Database {
         let _ended = turn.ended.take();
         let mut begun = Instant::now();
         let mut todo = vec![batch];

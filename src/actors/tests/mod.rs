@@ -326,6 +326,7 @@ fn stage_in(world: &World, plan: Plan, ways: Ways, shut: Option<Arc<Notify>>) ->
         store: store.clone(),
         products: products.clone(),
         metrics: metrics.clone(),
+        runtime: tokio::runtime::Handle::current(),
     };
     let journal = JournalActor::new(committer, pacing.clone(), limits).start();
     let arrived = Arc::new(AtomicUsize::new(0));

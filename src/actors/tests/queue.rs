@@ -38,6 +38,7 @@ impl Queue {
             store: hands.store.clone(),
             products: hands.products.clone(),
             metrics: hands.metrics.clone(),
+            runtime: tokio::runtime::Handle::current(),
         };
         let limits = JournalLimits {
             batch,
