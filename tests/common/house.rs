@@ -137,6 +137,19 @@ impl House {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
+    /// The same again for as long as the answer tells to repeat it (E99004), for a minute at most: on a machine that stands
+    /// still for a moment a house may refuse what it will take, and nothing was written then.
+    pub async fn insist(&self, path: &str, body: &Value) -> Reply {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let reply = self.post(path, body).await;
+            if reply.code() != "E99004" || Instant::now() > until {
+                return reply;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.send(self.request(Method::GET, path)).await
     }
@@ -184,6 +197,12 @@ impl House {
     pub async fn confirm(&self, order: &Order, key: &str) -> Reply {
         self.post("/api/v1/payments/confirm", &House::confirm_body(order, key))
             .await
+    }
+
+    /// The same, as a buyer who [insists](House::insist).
+    pub async fn confirm_at_last(&self, order: &Order, key: &str) -> Reply {
+        let body = House::confirm_body(order, key);
+        self.insist("/api/v1/payments/confirm", &body).await
     }
 
     /// Checkout of one "Ogu T", authorized.

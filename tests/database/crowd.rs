@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::common::{House, Order};
-use crate::trouble::{SETTLED, is_later, try_checkout};
+use crate::trouble::{SETTLED, hears_at_last, is_later, try_checkout};
 
 const BUYERS: usize = 12;
 
@@ -134,7 +134,7 @@ pub async fn heard_the_truth(house: &House, heard: Vec<Heard>) {
         };
         let told = if status == 503 { truth.0 } else { status };
         assert_eq!((told, approvals), truth, "{} {rests}", order.id);
-        let again = house.confirm(&order, &key).await.status.as_u16();
+        let again = hears_at_last(house, &order, &key).await;
         let same = match truth.0 {
             503 => [200, 402].contains(&again),
             told => again == told,

@@ -80,7 +80,7 @@ async fn a_full_disk_loses_nothing_and_says_nothing_that_is_not_written() {
     disk.clear();
     soon_green(house).seen().await;
     house.wait_for(&flying, &["DONE"], SETTLED).await;
-    assert_eq!(house.confirm(&waiting, &key).await.status, 200);
+    assert_eq!(hears_at_last(house, &waiting, &key).await, 200);
     assert_eq!(house.approvals(&waiting).await, 1);
     assert_eq!(house.shelf(1).await, (57, 0, 2, 59));
     assert_eq!(try_restock(house, 5).await.status, 200);

@@ -51,7 +51,7 @@ async fn a_server_that_is_killed_under_load_loses_nothing_and_nobody_hears_what_
     house.wait_for(&flying, &["DONE"], SETTLED).await;
     assert_eq!(house.approvals(&flying).await, 1);
     house.heal().await;
-    assert_eq!(house.confirm(&waiting, &key).await.status, 200);
+    assert_eq!(hears_at_last(&house, &waiting, &key).await, 200);
     crowd::heard_the_truth(&house, heard).await;
     assert_calm(&house);
 }
