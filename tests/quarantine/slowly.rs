@@ -13,9 +13,8 @@ use crate::{SOON, accepted, approved_and_quarantined, refund, resolve, unpaid_an
 async fn a_quarantined_payment_settles_itself_only_where_nothing_was_seen() {
     let house = House::plan()
         .own_toss()
-        .env("TOSS__READ_TIMEOUT_MS", 2_000)
+        .env("TOSS__READ_TIMEOUT_MS", 4_000)
         .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
-        .env("CONFIRM__PATIENCE_MS", 1_000)
         .env("RECOVERY__TICK_MS", 100)
         .env("RECOVERY__BACKOFF_MIN_MS", 100)
         .env("RECOVERY__BACKOFF_MAX_MS", 400)

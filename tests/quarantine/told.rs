@@ -11,10 +11,10 @@ use crate::{SOON, accepted, at_toss, quarantine, refused, resolve};
 fn quick() -> common::Plan {
     House::plan()
         .own_toss()
-        .env("TOSS__READ_TIMEOUT_MS", 1_500)
+        // A part of how long a confirm may still arrive; and longer than a machine stands still.
+        .env("TOSS__READ_TIMEOUT_MS", 4_000)
         .env("TOSS__CONNECT_TIMEOUT_MS", 500)
         .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
-        .env("CONFIRM__PATIENCE_MS", 2_000)
         .env("CONFIRM__WINDOW_S", 1)
         .env("RECOVERY__TICK_MS", 100)
         .env("RECOVERY__BACKOFF_MIN_MS", 100)

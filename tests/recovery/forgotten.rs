@@ -9,7 +9,6 @@ fn plan() -> Plan {
     House::plan()
         .own_toss()
         .env("CONFIRM__FLIGHT_BUDGET_MS", 500)
-        .env("CONFIRM__PATIENCE_MS", 2_000)
         .env("RECOVERY__BACKOFF_MAX_MS", 1_000)
 }
 
