@@ -400,8 +400,7 @@ async fn an_outcome_that_cannot_be_saved_is_kept_until_it_can() {
         .env("NODE__DEAD_AFTER_MS", 60_000)
         .start();
     let (order, key) = house.authorized().await;
-    let toss = house.toss.as_ref().unwrap();
-    toss.signal("STOP");
+    house.toss_stands_still();
     let body = House::confirm_body(&order, &key);
     let url = format!("{}/api/v1/payments/confirm", house.server.url);
     let confirm = tokio::spawn(house.client.post(url).json(&body).send());
@@ -409,7 +408,7 @@ async fn an_outcome_that_cannot_be_saved_is_kept_until_it_can() {
     // Somebody else holds the database while Toss approves.
     let other = Other::of(&house).await;
     other.lock().await;
-    toss.signal("CONT");
+    house.toss_goes_on();
     let reply = confirm.await.unwrap().unwrap();
     assert_eq!(reply.status(), 503, "pending, not failed");
     assert_eq!(house.status(&order).await["status"], "IN_PROGRESS");

@@ -45,7 +45,7 @@ async fn a_payment_in_progress_whose_owner_is_dead_is_settled_after_restart() {
         .await;
     let (order, key) = house.authorized().await;
     let caller = send_confirm(&house, &order, &key).await;
-    house.wait_for(&order, &["IN_PROGRESS"], AFTER_READY).await;
+    house.until_called(&order).await;
     house.server.kill_9();
     caller.await.unwrap();
     house.restart(&[]);
@@ -257,11 +257,7 @@ async fn spent_questions_end_with_a_last_look_up() {
         .await;
     house.confirm(&order, &key).await;
     let seen = house
-        .wait_for(
-            &order,
-            &["QUARANTINED", "FAILED", "DONE"],
-            Duration::from_secs(25),
-        )
+        .wait_for(&order, &["QUARANTINED", "FAILED", "DONE"], AFTER_READY)
         .await;
     assert_eq!(
         (&seen["status"], &seen["stockHeld"]),

@@ -10,7 +10,7 @@ use common::House;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reloaded_success_page_hears_the_same_answer() {
@@ -123,16 +123,18 @@ async fn a_checkout_key_is_bound_to_its_user_and_body_and_survives_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_leaves_cancels_nothing() {
-    let house = House::start();
-    house
-        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_000}}]))
-        .await;
+    let house = House::plan().own_toss().start();
     let (order, key) = house.authorized().await;
+    house.toss_stands_still();
     let impatient = house.request(reqwest::Method::POST, "/api/v1/payments/confirm");
-    let impatient = impatient
-        .json(&House::confirm_body(&order, &key))
-        .timeout(Duration::from_millis(300));
-    assert!(impatient.send().await.unwrap_err().is_timeout());
+    let impatient = impatient.json(&House::confirm_body(&order, &key));
+    let impatient = tokio::spawn(impatient.send());
+    house.wait_for(&order, &["IN_PROGRESS"], SOON).await;
+    // The connection goes with it, and the house may notice that before Toss answers.
+    impatient.abort();
+    assert!(impatient.await.unwrap_err().is_cancelled());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    house.toss_goes_on();
     let patient = house.confirm(&order, &key).await;
     assert_eq!(patient.status, 200, "{patient:?}");
     assert_eq!(house.counted(&order, "confirmCalls").await, 1);
@@ -140,12 +142,14 @@ async fn a_caller_who_leaves_cancels_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_patience_ends_hears_pending_and_the_attempt_goes_on() {
-    let house = House::plan().env("CONFIRM__PATIENCE_MS", 300).start();
-    house
-        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_200}}]))
-        .await;
+    let house = House::plan()
+        .own_toss()
+        .env("CONFIRM__PATIENCE_MS", 300)
+        .start();
     let (order, key) = house.authorized().await;
+    house.toss_stands_still();
     let reply = house.confirm(&order, &key).await;
+    house.toss_goes_on();
     assert_eq!(
         (reply.status.as_u16(), reply.code()),
         (503, "E03009"),
@@ -179,10 +183,7 @@ async fn an_order_can_be_confirmed_the_moment_its_id_is_heard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn respond_async_is_accepted_once_the_intent_is_durable() {
-    let house = House::start();
-    house
-        .faults(json!([{"on": "confirm", "do": {"kind": "delay", "millis": 1_500}}]))
-        .await;
+    let house = House::plan().own_toss().start();
     let (order, key) = house.authorized().await;
     let prefer = async |value: &str| {
         let request = house.request(reqwest::Method::POST, "/api/v1/payments/confirm");
@@ -194,6 +195,7 @@ async fn respond_async_is_accepted_once_the_intent_is_durable() {
             )
             .await
     };
+    house.toss_stands_still();
     let accepted = prefer("respond-async, wait=0").await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
     let url = accepted.data()["statusUrl"].as_str().unwrap().to_owned();
@@ -201,6 +203,7 @@ async fn respond_async_is_accepted_once_the_intent_is_durable() {
         accepted.header("location").ends_with(&url) && !accepted.header("retry-after").is_empty()
     );
     assert_eq!(house.status(&order).await["status"], "IN_PROGRESS");
+    house.toss_goes_on();
     let settled = prefer("respond-async, wait=10").await;
     assert_eq!(settled.status, 200, "{settled:?}");
     assert_eq!(house.counted(&order, "confirmCalls").await, 1);
@@ -208,15 +211,15 @@ async fn respond_async_is_accepted_once_the_intent_is_durable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_waits_while_one_is_in_flight_and_is_refused_once_it_has_paid() {
-    let house = House::start();
-    house
-        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 800}}]))
-        .await;
+    let house = House::plan().own_toss().start();
     let (order, first) = house.authorized().await;
     let second = house.authorize(&order).await;
+    house.toss_stands_still();
     let rival = async {
         house.wait_for(&order, &["IN_PROGRESS"], SOON).await;
-        house.confirm(&order, &second).await
+        let refused = house.confirm(&order, &second).await;
+        house.toss_goes_on();
+        refused
     };
     let (paid, refused) = tokio::join!(house.confirm(&order, &first), rival);
     assert_eq!(paid.status, 200);

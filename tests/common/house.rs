@@ -286,6 +286,29 @@ impl House {
         assert!(reply.status.is_success(), "{reply:?}");
     }
 
+    /// Toss stands still until it [goes on](House::toss_goes_on), and with it every call to it: a state that lasts for as
+    /// long as a test looks at it, however slow the machine is. For a house with a Toss of its own.
+    pub fn toss_stands_still(&self) {
+        self.own_toss().signal("STOP");
+    }
+
+    pub fn toss_goes_on(&self) {
+        self.own_toss().signal("CONT");
+    }
+
+    fn own_toss(&self) -> &Process {
+        self.toss.as_ref().expect("this house has its own Toss")
+    }
+
+    /// A confirm of this order has arrived at Toss, whatever comes of it.
+    pub async fn until_called(&self, order: &Order) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.counted(order, "confirmCalls").await == 0 {
+            assert!(Instant::now() < until, "no call arrived");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Toss's entries for an order.
     pub async fn ledger(&self, order: &Order) -> Vec<Value> {
         let path = format!("/sandbox/ledger?orderId={}", order.id);

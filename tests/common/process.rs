@@ -114,7 +114,7 @@ impl Process {
 
     /// What is logged once it says so; a line of the log may come after the answer that it is about.
     pub fn logged_with(&self, words: &str) -> String {
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
             let log = self.logged();
             if log.contains(words) {

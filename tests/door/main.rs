@@ -13,7 +13,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 const ORIGIN: &str = "https://shop.example";
 const CHECKOUT: &str = "/api/v1/payments/checkout";
 const CONFIRM: &str = "/api/v1/payments/confirm";
@@ -144,11 +144,13 @@ async fn about_an_order(house: &House, heard: &mut Heard) {
 
 /// A house whose callers wait for 300 ms only.
 async fn while_and_after_paying(heard: &mut Heard) {
-    let house = House::plan().env("CONFIRM__PATIENCE_MS", 300).start();
-    let slow = json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 2_000}}]);
-    house.faults(slow).await;
+    let house = House::plan()
+        .own_toss()
+        .env("CONFIRM__PATIENCE_MS", 300)
+        .start();
     let (order, key) = house.authorized().await;
     let rival = house.authorize(&order).await;
+    house.toss_stands_still();
     let pending = confirming(&house, &order, &key);
     let error = heard
         .on(&house, pending, "503 E03009 wait retry-after")
@@ -162,6 +164,7 @@ async fn while_and_after_paying(heard: &mut Heard) {
     heard
         .on(&house, in_flight, "409 E03005 wait retry-after")
         .await;
+    house.toss_goes_on();
     house.wait_for(&order, &["DONE"], SOON).await;
     let late = confirming(&house, &order, &rival);
     heard.on(&house, late, "409 E03005 none").await;
@@ -246,13 +249,13 @@ async fn of_the_door(house: &House, heard: &mut Heard) {
 /// Load is shed before anything is written.
 async fn of_a_full_house(heard: &mut Heard) {
     let house = House::plan()
+        .own_toss()
         .env("TOSS__CONCURRENCY", 1)
         .env("TOSS__ADMISSION_WAIT_MS", 1)
         .start();
     let (first, key) = house.authorized().await;
     let (second, other) = house.authorized().await;
-    let slow = json!([{"on": "confirm", "orderId": first.id, "times": 1, "do": {"kind": "delay", "millis": 1_500}}]);
-    house.faults(slow).await;
+    house.toss_stands_still();
     let shed = async {
         house.wait_for(&first, &["IN_PROGRESS"], SOON).await;
         let before = house.shelf(1).await;
@@ -266,6 +269,7 @@ async fn of_a_full_house(heard: &mut Heard) {
             (&json!("READY"), &json!([]))
         );
         assert_eq!(house.shelf(1).await, before);
+        house.toss_goes_on();
         assert_eq!(house.counted(&second, "confirmCalls").await, 0);
     };
     let (paid, ()) = tokio::join!(house.confirm(&first, &key), shed);
@@ -304,21 +308,25 @@ async fn every_error_code_of_the_table_is_heard_over_http() {
 /// One more request than the door takes at once is told to come back, and changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_door_sheds_a_confirm_before_anything_is_written() {
-    let house = House::plan().env("SERVER__MAX_IN_FLIGHT", 1).start();
+    let house = House::plan()
+        .own_toss()
+        .env("SERVER__MAX_IN_FLIGHT", 1)
+        .start();
     let (first, key) = house.authorized().await;
     let (second, other) = house.authorized().await;
-    house
-        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_500}}]))
-        .await;
+    house.toss_stands_still();
     let shed = async {
+        // Past the door, which is full with it: only the database can be asked.
+        let begun = "SELECT order_id FROM payments WHERE status = 'IN_PROGRESS'";
         let until = std::time::Instant::now() + SOON;
-        while house.counted(&first, "confirmCalls").await == 0 {
-            assert!(std::time::Instant::now() < until, "no call arrived");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        while house.rows(begun).await.is_empty() {
+            assert!(std::time::Instant::now() < until, "no confirm was begun");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let busy = confirming(&house, &second, &other);
         refused(&house, busy, "503 E99004 retry_same retry-after").await;
         assert_eq!(house.get("/health/live").await.status, 200);
+        house.toss_goes_on();
     };
     let (paid, ()) = tokio::join!(house.confirm(&first, &key), shed);
     assert_eq!(paid.status, 200, "{paid:?}");
