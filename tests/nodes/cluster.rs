@@ -5,12 +5,20 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::common::{House, Order, Plan, Reader, SECRET_KEY, lasting_address};
 
 /// For anything that must happen; machines differ.
 const LONG: Duration = Duration::from_secs(90);
+
+/// Where nobody is to die: neither a heartbeat nor an answer is missed because the machine stands still for a moment.
+pub const PATIENT: [(&str, &str); 3] = [
+    ("NODE__DEAD_AFTER_MS", "60000"),
+    ("CONFIRM__PATIENCE_MS", "60000"),
+    ("TOSS__READ_TIMEOUT_MS", "60000"),
+];
 
 pub struct Cluster {
     pub nodes: Vec<House>,
@@ -31,6 +39,40 @@ impl Told {
 
     fn is_settled(&self) -> bool {
         [StatusCode::OK, StatusCode::PAYMENT_REQUIRED].contains(&self.status)
+    }
+}
+
+/// When the buyers of a wave come.
+#[derive(Clone)]
+pub struct Turns {
+    gap: Duration,
+    /// Nothing is ever said here.
+    door: watch::Receiver<()>,
+}
+
+/// Who is still to come comes at once when this goes.
+pub struct Doorman {
+    _door: watch::Sender<()>,
+}
+
+impl Turns {
+    pub fn at_once() -> Turns {
+        Turns::every(Duration::ZERO).1
+    }
+
+    /// One after the other, for as long as the doorman is there: a load that lasts as long as what happens under it.
+    pub fn every(gap: Duration) -> (Doorman, Turns) {
+        let (door, turns) = watch::channel(());
+        let turns = Turns { gap, door: turns };
+        (Doorman { _door: door }, turns)
+    }
+
+    async fn comes(mut self, at: usize) {
+        let turn = self.gap * u32::try_from(at).unwrap();
+        tokio::select! {
+            () = tokio::time::sleep(turn) => {}
+            _ = self.door.changed() => {}
+        }
     }
 }
 
@@ -72,7 +114,7 @@ impl Cluster {
 
     /// Nodes whose wall clocks are off by so much, as libfaketime writes it.
     pub async fn apart(offsets: &[&str]) -> Cluster {
-        let late = |offset: &str| with_other_time(plan(&[])).process_env("FAKETIME", offset);
+        let late = |offset: &str| with_other_time(plan(&PATIENT)).process_env("FAKETIME", offset);
         let mut nodes = vec![late(offsets[0]).own_toss().start()];
         for offset in &offsets[1..] {
             nodes.push(beside(&nodes[0], late(offset)));
@@ -156,7 +198,7 @@ impl Cluster {
         self.number(taken).await
     }
 
-    /// A confirm that nobody may live to answer.
+    /// A confirm that nobody may live to answer; repeated where that is what is asked for.
     pub fn sent_to(&self, node: usize, (order, key): &(Order, String)) -> JoinHandle<Option<Told>> {
         let url = format!("{}/api/v1/payments/confirm", self.nodes[node].server.url);
         let request = self
@@ -165,10 +207,17 @@ impl Cluster {
             .post(url)
             .json(&House::confirm_body(order, key));
         tokio::spawn(async move {
-            let reply = request.send().await.ok()?;
-            let status = reply.status();
-            let body = reply.json().await.ok()?;
-            Some(Told { status, body })
+            let until = Instant::now() + LONG;
+            loop {
+                let reply = request.try_clone()?.send().await.ok()?;
+                let status = reply.status();
+                let body = reply.json().await.ok()?;
+                let told = Told { status, body };
+                if told.code() != "E99004" || Instant::now() > until {
+                    return Some(told);
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
         })
     }
 
@@ -180,8 +229,9 @@ impl Cluster {
         self.reader.number(sql).await
     }
 
+    /// Repeated where that is what is asked for: a row that another node writes is waited for a second at most.
     pub async fn confirm(&self, node: usize, (order, key): &(Order, String)) -> Told {
-        let reply = self.nodes[node].confirm(order, key).await;
+        let reply = self.nodes[node].confirm_at_last(order, key).await;
         let (status, body) = (reply.status, reply.body);
         Told { status, body }
     }
@@ -211,8 +261,8 @@ impl Cluster {
         }
     }
 
-    /// One buyer an order, one after the other, each at the next node; whoever hears nothing or "wait" goes on to the next.
-    pub fn buyers(&self, wave: &[(Order, String)], gap: Duration) -> Vec<JoinHandle<Told>> {
+    /// One buyer an order, each at the next node; whoever hears nothing or "wait" goes on to the next.
+    pub fn buyers(&self, wave: &[(Order, String)], turns: &Turns) -> Vec<JoinHandle<Told>> {
         let urls: Vec<String> = self
             .nodes
             .iter()
@@ -220,10 +270,10 @@ impl Cluster {
             .collect();
         let client = self.first().client.clone();
         let buyer = |(at, (order, key)): (usize, &(Order, String))| {
-            let (client, urls) = (client.clone(), urls.clone());
+            let (client, urls, turns) = (client.clone(), urls.clone(), turns.clone());
             let body = House::confirm_body(order, key);
             tokio::spawn(async move {
-                tokio::time::sleep(gap * u32::try_from(at).unwrap()).await;
+                turns.comes(at).await;
                 let until = Instant::now() + LONG;
                 for node in at.. {
                     let url = format!("{}/api/v1/payments/confirm", urls[node % urls.len()]);

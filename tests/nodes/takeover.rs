@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::cluster::{Cluster, Told};
+use crate::cluster::{Cluster, PATIENT, Told};
 use crate::common::Order;
 use crate::orders;
 
@@ -42,19 +42,12 @@ async fn the_orders_of_the_dead_are_shared_out_and_each_is_taken_over_once() {
 
 type Calls = Vec<JoinHandle<Option<Told>>>;
 
-/// Ten orders whose confirms at this node have left for a Toss that takes so long.
-async fn slowly_confirmed(
-    cluster: &Cluster,
-    node: usize,
-    takes: Duration,
-) -> (Vec<(Order, String)>, Calls) {
-    let delay = json!({"kind": "delay", "millis": takes.as_millis() as u64});
-    let slow = json!([{"on": "confirm", "do": delay}]);
-    cluster.first().faults(slow).await;
-    let wave = cluster.wave(10).await;
+/// Confirms at this node, under way to a Toss that has not answered any.
+async fn under_way(cluster: &Cluster, node: usize, wave: &[(Order, String)]) -> Calls {
     let calls: Vec<_> = wave.iter().map(|one| cluster.sent_to(node, one)).collect();
-    cluster.wait_for_unfinished(10).await;
-    (wave, calls)
+    let all = i64::try_from(wave.len()).unwrap();
+    cluster.wait_for_unfinished(all).await;
+    calls
 }
 
 async fn all_paid(calls: Calls) {
@@ -68,13 +61,16 @@ async fn all_paid(calls: Calls) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_node_that_starts_takes_nothing_from_a_living_one_of_the_same_name() {
-    let name = [("NODE__NAME", "payonce-twin")];
-    let mut cluster = Cluster::of(1, &name).await;
-    let (wave, calls) = slowly_confirmed(&cluster, 0, Duration::from_secs(12)).await;
-    cluster.joins(&name);
+    let settings = [&[("NODE__NAME", "payonce-twin")], &PATIENT[..]].concat();
+    let mut cluster = Cluster::of(1, &settings).await;
+    let wave = cluster.wave(10).await;
+    cluster.first().toss_stands_still();
+    let calls = under_way(&cluster, 0, &wave).await;
+    cluster.joins(&settings);
     // It is at work while they are still out.
     tokio::time::sleep(Duration::from_secs(2)).await;
     cluster.wait_for_unfinished(10).await;
+    cluster.first().toss_goes_on();
     all_paid(calls).await;
     assert_eq!(cluster.takeovers().await, 0);
     for (order, _) in &wave {
@@ -89,12 +85,18 @@ async fn a_node_that_starts_takes_nothing_from_a_living_one_of_the_same_name() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_node_that_is_told_to_leave_beats_until_its_last_confirm_is_settled() {
-    let quick = [
+    let settings = [
         ("NODE__HEARTBEAT_MS", "250"),
-        ("NODE__DEAD_AFTER_MS", "4000"),
+        // A heartbeat may be some seconds late by the machine; the confirms take twice as long.
+        ("NODE__DEAD_AFTER_MS", "7000"),
+        ("CONFIRM__PATIENCE_MS", "60000"),
+        ("SERVER__SHUTDOWN_MS", "60000"),
     ];
-    let mut cluster = Cluster::of(2, &quick).await;
-    let (wave, calls) = slowly_confirmed(&cluster, 1, Duration::from_secs(10)).await;
+    let mut cluster = Cluster::of(2, &settings).await;
+    let wave = cluster.wave(10).await;
+    let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 14_000}}]);
+    cluster.first().faults(slow).await;
+    let calls = under_way(&cluster, 1, &wave).await;
     cluster.leaves(1);
     all_paid(calls).await;
     assert_eq!(cluster.takeovers().await, 0);

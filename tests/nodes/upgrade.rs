@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Turns};
 use crate::common::{Other, Process};
 use crate::orders;
 
@@ -22,10 +22,11 @@ const STEP: [&str; 5] = [
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn an_older_node_goes_on_serving_when_the_schema_is_ahead_of_it_but_does_not_start_again() {
     let mut cluster = Cluster::of(2, &[]).await;
-    let wave = cluster.wave(orders(80)).await;
+    let wave = cluster.wave(orders(240)).await;
     let slow = json!([{"on": "confirm", "do": {"kind": "delay", "millis": 200}}]);
     cluster.first().faults(slow).await;
-    let buyers = cluster.buyers(&wave, Duration::from_millis(150));
+    let (doorman, turns) = Turns::every(Duration::from_millis(150));
+    let buyers = cluster.buyers(&wave, &turns);
     let newer = Other::of(cluster.first()).await;
     for sql in STEP {
         cluster.wait_for_unfinished(2).await;
@@ -34,6 +35,7 @@ async fn an_older_node_goes_on_serving_when_the_schema_is_ahead_of_it_but_does_n
     let shopping = buyers.iter().filter(|buyer| !buyer.is_finished());
     assert!(shopping.count() > 10, "the load ended before the step");
     cluster.first().heal().await;
+    drop(doorman);
     cluster.all_paid_once(buyers, &wave).await;
 
     cluster.leaves(1);
