@@ -3,7 +3,7 @@
 
 use sea_orm::DbBackend;
 
-use super::shared::must_be_shared;
+use super::shared::{must_be_shared, patient};
 use super::shop::*;
 use crate::domain::UserId;
 use crate::domain::rejection::Shortage;
@@ -238,6 +238,8 @@ async fn nodes_that_look_and_nodes_that_do_not_sell_what_there_is_together() {
         let shop = Shop::with(200, 300).await;
         must_be_shared(&shop.store);
         let other = shop.another().await;
+        patient(&shop.store).await;
+        patient(&other).await;
         shop.store.0.optimism.look_first(looks);
         other.0.optimism.look_first(also);
         let here = tokio::spawn(sales(shop.store.clone(), [(1, 1), (2, 1)]));
@@ -259,6 +261,8 @@ async fn a_key_and_a_shelf_that_both_nodes_want_are_wanted_in_one_order() {
     let shop = Shop::with(1_000, 0).await;
     must_be_shared(&shop.store);
     let other = shop.another().await;
+    patient(&shop.store).await;
+    patient(&other).await;
     other.0.optimism.look_first(u32::MAX);
     let mut slow = 0;
     for n in 0..50 {
@@ -292,7 +296,8 @@ async fn a_key_and_a_shelf_that_both_nodes_want_are_wanted_in_one_order() {
         );
         slow += usize::from(begun.elapsed() > std::time::Duration::from_millis(900));
     }
-    // A deadlock of PostgreSQL's stands for a second, and with the other order each tenth round was one.
-    assert!(slow <= 1, "{slow}");
+    // A deadlock of PostgreSQL's stands for a second, and with the other order each tenth round was one. A disk may stand
+    // still in one or two.
+    assert!(slow <= 3, "{slow}");
     assert_eq!(shop.stock(1).await, (900, 1_000));
 }

@@ -18,6 +18,30 @@ pub async fn two_nodes(first: i64, second: i64) -> (Shop, Store) {
     (shop, other)
 }
 
+/// Both wait for rows, and keep them, for as long as a disk may stand still under a COMMIT of the other.
+async fn two_patient_nodes(first: i64, second: i64) -> (Shop, Store) {
+    let (shop, other) = two_nodes(first, second).await;
+    patient(&shop.store).await;
+    patient(&other).await;
+    (shop, other)
+}
+
+/// The house itself waits for a row for a second, and then tries again later. A deadlock is looked for all the same: by
+/// PostgreSQL after a second, by InnoDB at once.
+pub async fn patient(node: &Store) {
+    let pool = node.writer().unwrap().pool;
+    let said = match pool.get_database_backend() {
+        sea_orm::DbBackend::MySql => {
+            "SET innodb_lock_wait_timeout = 20, wait_timeout = 60 /*M!100300 , idle_transaction_timeout = 60 */"
+        }
+        _ => {
+            "SELECT set_config('lock_timeout', '20s', false),
+                    set_config('idle_in_transaction_session_timeout', '60s', false)"
+        }
+    };
+    on_each(&pool, WRITERS as usize, said).await;
+}
+
 pub fn must_be_shared(store: &Store) {
     assert!(
         store.is_shared(),
@@ -66,7 +90,7 @@ async fn many_batches(node: Store, [one, two]: [i64; 2], payments: [Payment; 2])
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn two_nodes_whose_batches_cross_lose_nothing_and_trouble_nobody() {
-    let (shop, other) = two_nodes(50, 70).await;
+    let (shop, other) = two_patient_nodes(50, 70).await;
     let (a, b) = (shop.ready(&[(1, 1)]).await, shop.ready(&[(2, 1)]).await);
     let there = many_batches(shop.store.clone(), [1, 2], [a.clone(), b.clone()]);
     let back = many_batches(other, [2, 1], [b, a]);
@@ -84,16 +108,12 @@ async fn two_nodes_whose_batches_cross_lose_nothing_and_trouble_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_deadlock_with_another_node_is_tried_again_and_not_reported() {
-    let (shop, other) = two_nodes(5, 5).await;
+    let (shop, other) = two_patient_nodes(5, 5).await;
     let more: Vec<(i64, i64)> = (3..20).map(|id| (id, 1)).collect();
     shop.list_and_fill(&more).await;
     let more = "UPDATE products SET stock = stock + 1, received = received + 1 WHERE id > 2";
     let two = "UPDATE products SET stock = stock + 1, received = received + 1 WHERE id = 2";
     let one = "UPDATE products SET stock = stock + 1, received = received + 1 WHERE id = 1";
-    if shop.writer().get_database_backend() == sea_orm::DbBackend::Postgres {
-        // It looks for deadlocks after a second, and would give the lock up sooner.
-        on_each(&shop.writer(), 2, "SET lock_timeout = '20s'").await;
-    }
     let txn = busy(&other, &[more, two]).await;
     let store = shop.store.clone();
     let ours = tokio::spawn(async move { store.commit(&[restock(2, 1), restock(1, 1)]).await });
@@ -126,7 +146,7 @@ struct Here {}
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn of_two_nodes_that_replace_one_version_one_is_stale() {
     // One piece each time: whoever is late hears so, and not that the shelf is empty, which it is for its own order's sake.
-    let (shop, other) = two_nodes(1, 0).await;
+    let (shop, other) = two_patient_nodes(1, 0).await;
     for round in 0..50 {
         if round > 0 {
             assert_eq!(shop.commit(&[restock(1, 1)]).await, [FREE]);
@@ -149,17 +169,12 @@ async fn of_two_nodes_that_replace_one_version_one_is_stale() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_heart_beats_beside_batches_that_wait_for_another_node() {
-    let (shop, other) = two_nodes(5, 5).await;
+    let (shop, other) = two_patient_nodes(5, 5).await;
     let (incarnation, name) = (ME, "waits".into());
     assert_eq!(
         shop.commit(&[Change::Register { incarnation, name }]).await,
         [FREE]
     );
-    let patient = match shop.writer().get_database_backend() {
-        sea_orm::DbBackend::MySql => "SET innodb_lock_wait_timeout = 20",
-        _ => "SET lock_timeout = '20s'",
-    };
-    on_each(&shop.writer(), WRITERS as usize, patient).await;
     let hold = "SELECT id FROM products WHERE id = 1 FOR UPDATE";
     let txn = busy(&other, &[hold]).await;
     let batch = || {
@@ -189,7 +204,7 @@ async fn a_heart_beats_beside_batches_that_wait_for_another_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn two_nodes_with_one_checkout_key_make_one_order() {
-    let (shop, other) = two_nodes(10, 0).await;
+    let (shop, other) = two_patient_nodes(10, 0).await;
     for n in 0..50 {
         let first = checkout(order(&[(1, 1)]));
         let key = CheckoutKey {
@@ -218,7 +233,7 @@ async fn two_nodes_with_one_checkout_key_make_one_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_checkout_that_waited_for_its_key_hears_of_the_order_that_has_it() {
-    let (shop, other) = two_nodes(10, 0).await;
+    let (shop, other) = two_patient_nodes(10, 0).await;
     let theirs = shop.ready(&[(1, 1)]).await.order;
     let mine = checkout(order(&[(1, 1)]));
     let insert = format!(
@@ -282,7 +297,7 @@ async fn a_row_that_stays_as_it_is_was_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn reading_back_sees_what_its_lock_has_waited_for() {
-    let (shop, other) = two_nodes(10, 0).await;
+    let (shop, other) = two_patient_nodes(10, 0).await;
     let ready = shop.ready(&[(1, 1)]).await;
     let mine = started(&ready, "mine");
     let (order, transition) = (ready.order.id, mine.id);
@@ -308,7 +323,7 @@ async fn reading_back_sees_what_its_lock_has_waited_for() {
 #[tokio::test]
 #[ignore = "needs a database server: PAYONCE_TEST_DATABASE=postgres://... or mysql://..."]
 async fn a_batch_waits_for_nobody_who_has_other_rows() {
-    let (shop, other) = two_nodes(10, 10).await;
+    let (shop, other) = two_patient_nodes(10, 10).await;
     let (a, b) = (shop.ready(&[(1, 1)]).await, shop.ready(&[(2, 1)]).await);
     let sql = other.0.sql;
     let txn = busy(&other, &[]).await;
