@@ -1,7 +1,5 @@
 //! Idempotency keys and test codes.
 
-use std::time::Duration;
-
 use payonce::gateway::wire::PaymentStatus;
 use reqwest::Method;
 use serde_json::json;
@@ -122,11 +120,11 @@ async fn a_key_of_more_than_300_characters_is_refused_and_on_a_look_up_it_is_ign
 async fn while_a_request_runs_its_key_and_its_payment_are_busy() {
     let shop = Shop::open().await;
     let key = shop.authorize("order-1", 1_000).await;
-    shop.faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_500}}]))
+    shop.faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 4_000}}]))
         .await;
     let slow = shop.confirm_as("n1", &key, "order-1", 1_000);
     let others = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        shop.until_called("order-1").await;
         let same_key = shop
             .confirm_as("n1", &key, "order-1", 1_000)
             .await

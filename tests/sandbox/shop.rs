@@ -189,6 +189,17 @@ impl Shop {
             .json()
     }
 
+    /// A confirm of this order has arrived, whatever comes of it.
+    pub async fn until_called(&self, order_id: &str) {
+        let called = async {
+            while self.ledger(order_id).await["totals"]["confirmCalls"] == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let called = tokio::time::timeout(Duration::from_secs(60), called).await;
+        assert!(called.is_ok(), "no call arrived");
+    }
+
     pub async fn status(&self, payment_key: &str) -> PaymentStatus {
         self.get(&format!("/v1/payments/{payment_key}"))
             .await

@@ -221,6 +221,7 @@ struct Plan {
     flight: FlightLimits,
     dead_after: Duration,
     expires_after: Duration,
+    recheck: Duration,
 }
 
 const PLAN: Plan = Plan {
@@ -236,6 +237,7 @@ const PLAN: Plan = Plan {
     },
     dead_after: Duration::from_secs(2),
     expires_after: Duration::from_secs(600),
+    recheck: Duration::from_millis(200),
 };
 
 const RULES: BreakerRules = BreakerRules {
@@ -315,7 +317,7 @@ impl World {
 fn stage_in(world: &World, plan: Plan, ways: Ways, shut: Option<Arc<Notify>>) -> Stage {
     let store = world.store.clone();
     let here = Arbiter::current();
-    let products = Products::new(vec![here.clone()], Duration::from_millis(200));
+    let products = Products::new(vec![here.clone()], plan.recheck);
     let limits = JournalLimits {
         batch: 256,
         queue: plan.queue,

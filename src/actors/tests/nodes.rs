@@ -161,6 +161,7 @@ async fn what_a_dead_node_had_in_progress_is_taken_over() {
         let order = one.order(1).await;
         let lost = one.confirm_within(order, "key-a", Duration::from_millis(300));
         assert!(is_pending(&lost.await));
+        until("the call is out", async || world.confirms() == 1).await;
         assert_eq!(world.load(order.0).await.status, Status::InProgress);
         world.dies(&one).await;
         if by_a_buyer {
@@ -303,7 +304,12 @@ async fn an_order_that_two_nodes_expire_is_expired_once() {
 #[actix::test]
 async fn a_sold_out_sale_costs_little_reading_and_hides_no_sale() {
     let world = shared().await;
-    let (one, two) = (world.node(NODES).await, world.node(NODES).await);
+    // However slow the machine is, what was seen is not old.
+    let plan = Plan {
+        recheck: Duration::from_secs(600),
+        ..NODES
+    };
+    let (one, two) = (world.node(plan).await, world.node(plan).await);
     let mine = one.order(1).await;
     let mut crowd = Vec::new();
     for _ in 0..20 {
@@ -357,6 +363,7 @@ async fn two_nodes_with_one_name_leave_each_other_alone() {
     let order = one.order(1).await;
     let lost = one.confirm_within(order, "key-a", Duration::from_millis(100));
     assert!(is_pending(&lost.await));
+    until("the call is out", async || world.confirms() == 1).await;
     let two = world.stage(NODES, None, None);
     let (hands, beat) = (&two.hands, Duration::from_millis(20));
     NodeActor::new(hands, "n".into(), beat, Vitals::default()).start();
@@ -409,7 +416,8 @@ async fn nodes_hear_of_each_other_whether_they_are_saturated() {
 async fn an_incarnation_that_ends_is_followed_by_another_which_settles_what_it_left() {
     let world = shared().await;
     let plan = Plan {
-        dead_after: Duration::from_secs(2),
+        // It is not to end before it is held.
+        dead_after: Duration::from_secs(6),
         flight: FlightLimits {
             budget: Duration::from_millis(50),
             call: Duration::from_millis(50),
@@ -428,6 +436,7 @@ async fn an_incarnation_that_ends_is_followed_by_another_which_settles_what_it_l
             .confirm_within(order, "key-a", Duration::from_millis(100))
             .await
     ));
+    until("the call is out", async || world.confirms() == 1).await;
     let lock = world.store.hold().await;
     until("late", async || hands.membership.current().is_none()).await;
     lock.release().await;
