@@ -15,7 +15,7 @@ use line::{Line, Said};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 const PRODUCT: i64 = 900;
 
 fn confirm_on(mut line: Line, order: &(Order, String)) -> JoinHandle<std::io::Result<Said>> {
@@ -94,7 +94,7 @@ async fn sigterm_under_load_resets_no_request_and_leaves_a_clean_house() {
     let mut house = House::plan().own_toss().start();
     house.put_product(PRODUCT, 100, 100_000).await;
     let all = house.orders(PRODUCT, 40 * LINES).await;
-    slow_toss(&house, 60).await;
+    slow_toss(&house, 150).await;
     let mut lines = Vec::new();
     for first in 0..LINES {
         let share = all.iter().cloned().enumerate().skip(first).step_by(LINES);
@@ -153,7 +153,7 @@ async fn a_closing_house_takes_no_new_confirm_and_still_answers_the_others() {
     };
     let url = house.server.url.clone();
     assert_eq!(house.confirm(&paid.0, &paid.1).await.status, 200);
-    slow_toss(&house, 3_000).await;
+    house.toss_stands_still();
     let mut lines = Vec::new();
     for _ in 0..6 {
         lines.push(Line::open(&url).await.unwrap());
@@ -184,6 +184,7 @@ async fn a_closing_house_takes_no_new_confirm_and_still_answers_the_others() {
         began.elapsed() < Duration::from_secs(20),
         "a reader's patience was waited for"
     );
+    house.toss_goes_on();
     for said in [
         first.await.unwrap().unwrap(),
         joined.await.unwrap().unwrap(),
@@ -194,7 +195,6 @@ async fn a_closing_house_takes_no_new_confirm_and_still_answers_the_others() {
     assert_eq!(house.counted(&new.0, "confirmCalls").await, 0);
     assert_eq!(house.counted(&flying.0, "confirmCalls").await, 1);
     assert_eq!(open_nodes(&house).await, 0);
-    house.heal().await;
     house.restart(&[]);
     assert_eq!(house.confirm(&new.0, &new.1).await.status, 200);
     house.audit();
@@ -236,7 +236,8 @@ async fn a_confirm_without_an_answer_hears_pending_before_the_house_is_closed() 
     assert_eq!(house.server.wait(SOON), Some(0));
     let took = began.elapsed();
     println!("gone {took:?} after the signal");
-    assert!(took < BOUND + Duration::from_secs(3), "{took:?}");
+    // Neither the callers' patience nor Toss is waited for.
+    assert!(took < BOUND + Duration::from_secs(8), "{took:?}");
     assert_eq!(
         open_nodes(&house).await,
         1,
