@@ -284,7 +284,10 @@ impl House {
         fault_point!(StoreClosing);
         let store = self.store;
         // A disk that is frozen must not hold the shutdown up.
-        let closing = self.runtimes.journal.spawn(async move { store.close().await });
+        let closing = self
+            .runtimes
+            .journal
+            .spawn(async move { store.close().await });
         _ = tokio::time::timeout(LAST_WRITE, closing).await;
         fault_point!(StoreClosed);
         tracing::info!("closed");

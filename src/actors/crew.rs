@@ -76,7 +76,7 @@ pub struct Crew {
 pub struct Cease;
 
 impl Crew {
-    /// Needs a running actix System; all arbiters share `runtime`, so a socket opened by one is served for all.
+    /// Needs a running actix System; all arbiters share a runtime, so a socket opened by one is served for all.
     pub fn start(
         settings: CrewSettings,
         incarnation: Incarnation,
@@ -88,12 +88,7 @@ impl Crew {
         let rooms = arbiters(settings.shards, &runtimes.shared);
         let common = &rooms.common;
         let products = Products::new(rooms.shards.clone(), settings.product_recheck);
-        let committer = Committer {
-            store: store.clone(),
-            products: products.clone(),
-            metrics: metrics.clone(),
-            runtime: runtimes.journal.handle().clone(),
-        };
+        let committer = committer(store, &products, metrics, &runtimes.journal);
         let (journal, pacing) = start_journal(common, committer, settings.journal);
         let gateway = toss.identity().clone();
         let front = Front::new(&settings.toss);
@@ -214,6 +209,20 @@ fn arbiters(shards: usize, runtime: &Arc<tokio::runtime::Runtime>) -> Arbiters {
         all,
         shards,
         common,
+    }
+}
+
+fn committer(
+    store: &Store,
+    products: &Products,
+    metrics: &Metrics,
+    runtime: &tokio::runtime::Runtime,
+) -> Committer {
+    Committer {
+        store: store.clone(),
+        products: products.clone(),
+        metrics: metrics.clone(),
+        runtime: runtime.handle().clone(),
     }
 }
 

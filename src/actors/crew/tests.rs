@@ -1,4 +1,5 @@
-//! One shard's arbiter is kept busy: reads and commits of all others go on, though it used their connections last.
+//! One shard's arbiter is kept busy: reads and commits of all others go on, though it used their connections last. Everything
+//! but the journal is kept busy: commits go on.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -13,11 +14,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::actors::api::{CheckoutRequest, ConfirmRequest, Heard, Patience, TraceId};
+use crate::actors::journal::Write;
 use crate::actors::toss::BreakerRules;
 use crate::domain::Rules;
 use crate::domain::{Answer, OrderId, PaymentKey, ProductId, Quantity, Status, UserId, Won};
 use crate::gateway::TossSettings;
-use crate::store::{Change, Opened, Restock, StoreSettings};
+use crate::store::{Change, Opened, Restock, StoreSettings, Verdict};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -157,14 +159,14 @@ struct House {
 }
 
 impl House {
-    async fn open(folder: &std::path::Path, runtime: &Arc<Runtime>) -> House {
+    async fn open(folder: &std::path::Path, runtimes: &Runtimes) -> House {
         let url = format!("sqlite://{}", folder.join("test.db").display());
         let store = StoreSettings {
             url,
             readers: 1,
             busy_timeout_ms: 1_000,
         };
-        let opened = runtime.spawn(async move {
+        let opened = runtimes.shared.spawn(async move {
             let store = Store::open(store, Opened::Serving).await.unwrap();
             store.migrate().await.unwrap();
             store.load_demo_data().await.unwrap();
@@ -183,7 +185,7 @@ impl House {
         let toss = Toss::new(toss).unwrap();
         let metrics = Metrics::new().unwrap();
         let incarnation = Incarnation(Uuid::now_v7());
-        let crew = Crew::start(settings(), incarnation, &store, toss, &metrics, runtime);
+        let crew = Crew::start(settings(), incarnation, &store, toss, &metrics, runtimes);
         House { crew, store }
     }
 
@@ -219,13 +221,7 @@ impl House {
         let (release, released) = mpsc::channel();
         tenant.do_send(Keep {
             order,
-            delivery: Restock {
-                id: Uuid::now_v7(),
-                product: ProductId::new(1).unwrap(),
-                change: 1,
-                reason: "delivery".into(),
-                at: Clock::new(Rules::default()).now(),
-            },
+            delivery: delivery(),
             kept,
             release: released,
         });
@@ -254,13 +250,23 @@ fn confirm(
     }
 }
 
+fn delivery() -> Restock {
+    Restock {
+        id: Uuid::now_v7(),
+        product: ProductId::new(1).unwrap(),
+        change: 1,
+        reason: "delivery".into(),
+        at: Clock::new(Rules::default()).now(),
+    }
+}
+
 fn is_paid(heard: &Heard) -> bool {
     matches!(heard, Heard::Answer(Answer::Paid(_)))
 }
 
-async fn one_shard_is_kept_busy(runtime: &Arc<Runtime>) {
+async fn one_shard_is_kept_busy(runtimes: &Runtimes) {
     let folder = tempfile::tempdir().unwrap();
-    let house = House::open(folder.path(), runtime).await;
+    let house = House::open(folder.path(), runtimes).await;
     let [kept, free] = house.order_of_each().await;
     let release = house.keep(0, kept.0).await;
     let waiting = actix::spawn(confirm(&house.crew, kept, "key-a"));
@@ -278,10 +284,53 @@ async fn one_shard_is_kept_busy(runtime: &Arc<Runtime>) {
     house.crew.go_home(LONG).await;
 }
 
+/// As hundreds of calls to Toss do that are ready at once, until what is returned is dropped.
+async fn keep_all_of(shared: &Runtime) -> Vec<mpsc::Sender<()>> {
+    let mut keepers = Vec::new();
+    for _ in 0..THREADS {
+        let (kept, keeping) = oneshot::channel();
+        let (release, released) = mpsc::channel::<()>();
+        shared.spawn(async move {
+            kept.send(()).unwrap();
+            _ = released.recv();
+        });
+        keeping.await.expect("it keeps a thread");
+        keepers.push(release);
+    }
+    keepers
+}
+
+async fn the_shared_runtime_is_kept_busy(runtimes: &Runtimes) {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::open(folder.path(), runtimes).await;
+    let keepers = keep_all_of(&runtimes.shared).await;
+    let waiting = runtimes.shared.spawn(std::future::ready(()));
+
+    let delivered = Write::opening(Change::Restock(delivery()));
+    let written = timeout(LONG, house.crew.journal.send(delivered)).await;
+    let written = written.expect("a commit waits for nobody").unwrap();
+    assert_eq!(written, Ok(Verdict::Committed { held: false }));
+    assert!(!waiting.is_finished(), "its threads were free all the time");
+
+    drop(keepers);
+    waiting.await.unwrap();
+    house.crew.go_home(LONG).await;
+}
+
+const THREADS: usize = 2;
+
+fn runtimes() -> Runtimes {
+    let mut shared = Builder::new_multi_thread();
+    let shared = shared.worker_threads(THREADS).enable_all().build();
+    Runtimes::new(shared.unwrap()).unwrap()
+}
+
 #[test]
 fn a_blocked_arbiter_holds_up_no_connection_of_the_others() {
-    let mut runtime = Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
-    let runtime = Arc::new(runtime);
-    System::new().block_on(one_shard_is_kept_busy(&runtime));
+    System::new().block_on(one_shard_is_kept_busy(&runtimes()));
+}
+
+#[test]
+fn a_commit_waits_for_no_thread_that_everybody_shares() {
+    System::new().block_on(the_shared_runtime_is_kept_busy(&runtimes()));
 }
