@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use reqwest::Client;
 use tempfile::TempDir;
@@ -143,6 +144,8 @@ impl Prepared {
     pub fn start(self) -> House {
         let server = Process::start(&["serve"], &self.env);
         let client = Client::builder()
+            // Longer than anybody is kept waiting: a call that is lost fails its test, and does not hang it.
+            .timeout(Duration::from_secs(120))
             .pool_max_idle_per_host(2_000)
             .build()
             .unwrap();
