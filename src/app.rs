@@ -97,7 +97,7 @@ fn signals() -> std::io::Result<(tokio::signal::unix::Signal, tokio::signal::uni
     ))
 }
 
-/// Opens the store for a command, on the runtime that its connections will live on.
+/// Opens the store on the runtime that will use it most: its first connections live there.
 pub async fn open_store(
     settings: &Settings,
     opened: Opened,

@@ -62,6 +62,8 @@ async fn a_node_follows_the_attempt_of_another_and_refuses_another_key_meanwhile
         cluster.wait_for(&one.0, &["IN_PROGRESS"]).await;
         let refused = async {
             let refused = cluster.confirm(1, &other).await;
+            // The same key is on its way meanwhile.
+            tokio::time::sleep(Duration::from_millis(500)).await;
             house.toss_goes_on();
             refused
         };

@@ -235,7 +235,7 @@ async fn a_log_that_nobody_reads_costs_no_answer() {
         let mut server = Process::try_command(server).unwrap();
         // Gone, or there and asleep: a pipe holds 64 KiB, and this log says more.
         let asleep = reads_nothing.then_some(reader);
-        let client = reqwest::Client::new();
+        let client = common::patient_client().build().unwrap();
         for _ in 0..300 {
             let lines =
                 json!({"userId": 1, "orderedProductList": [{"productId": 1, "quantity": 1}]});

@@ -35,8 +35,8 @@ impl Watch {
         self.paid.push((Instant::now(), paid));
     }
 
-    /// Orders paid in the middle one of the seconds in which any were, the worst first. A machine that stands still for a
-    /// moment spoils one or two of them; a shop that cannot bear a crowd has no good ones but the first.
+    /// Orders paid in the third worst of the seconds in which any were. A machine that stands still for a moment spoils one or
+    /// two of them.
     fn usual_goodput(&self) -> f64 {
         let counts = self.paid.iter().map(|(_, paid)| *paid);
         let (none, all) = (counts.clone().min().unwrap(), counts.max().unwrap());
@@ -54,7 +54,7 @@ impl Watch {
             }
         }
         rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
+        rates[2]
     }
 }
 
@@ -83,9 +83,9 @@ async fn ten_times_too_many_are_refused_and_those_who_fit_are_paid_as_before() {
         .own_toss()
         .env("TOSS__CONCURRENCY", SLOTS)
         .env("TOSS__WAITING", SLOTS)
-        // They are counted; nobody is to look dead because the disk stands still for a moment.
+        // Not ready as soon as 4.8 s pass without a heartbeat: longer than a disk stands still.
         .env("NODE__HEARTBEAT_MS", 200)
-        .env("NODE__DEAD_AFTER_MS", 30_000)
+        .env("NODE__DEAD_AFTER_MS", 6_000)
         .start();
     let slow = json!({"kind": "delay", "millis": 120});
     house.faults(json!([{"on": "confirm", "do": slow}])).await;
@@ -120,20 +120,19 @@ async fn ten_times_too_many_are_refused_and_those_who_fit_are_paid_as_before() {
     assert_eq!(done + refused + unsent, json["orders"].as_i64().unwrap());
     assert!(refused > 2 * done, "no crowd: {table}");
     assert!(
-        goodput >= 0.8 * peak,
+        goodput >= 0.7 * peak,
         "{goodput} of {peak} a second\n{table}"
     );
     // What it can do it does to the end.
     assert!(
-        on_average >= 0.5 * peak,
+        on_average >= 0.65 * peak,
         "{on_average} of {peak} a second\n{table}"
     );
-    // A release build refuses within milliseconds; this one shares two cores with its crowd. Who waits in vain for a slot
-    // hears it after 2 s. That most need not wait shows in the middle one: a machine may stand still at the others.
-    assert!(refusals["p50_ms"].as_f64().unwrap() < 1_000.0, "{table}");
-    // One look may come while it does.
+    // A release build refuses within milliseconds; this one shares two cores with its crowd, and they may stand still.
+    assert!(refusals["p90_ms"].as_f64().unwrap() < 1_000.0, "{table}");
+    // One look may come while they do.
     assert!(watch.not_ready.len() <= 1, "{:?}", watch.not_ready);
-    assert!(watch.beats.len() >= 10, "{:?}", watch.beats);
+    assert!(watch.beats.len() >= 20, "{:?}", watch.beats);
     assert_eq!(house.totals().await.approvals, CALM + done);
     house.audit();
 }

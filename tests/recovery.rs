@@ -41,7 +41,7 @@ async fn send_confirm(
 async fn a_payment_in_progress_whose_owner_is_dead_is_settled_after_restart() {
     let mut house = with_own_toss().start();
     house
-        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 1_500}}]))
+        .faults(json!([{"on": "confirm", "times": 1, "do": {"kind": "delay", "millis": 6_000}}]))
         .await;
     let (order, key) = house.authorized().await;
     let caller = send_confirm(&house, &order, &key).await;

@@ -20,5 +20,7 @@ pub use crowd::{Run, crowd, report, run, run_at};
 pub use database::TestDatabase;
 pub use house::{House, Order, Reply};
 pub use look::{Other, Reader, Totals};
-pub use plan::{ANY_ADDRESS, Plan, Prepared, SECRET_KEY, lasting_address, without_breaker};
+pub use plan::{
+    ANY_ADDRESS, Plan, Prepared, SECRET_KEY, lasting_address, patient_client, without_breaker,
+};
 pub use process::{Process, command, forget_settings};

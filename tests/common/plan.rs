@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder};
 use tempfile::TempDir;
 
 use super::database::TestDatabase;
@@ -143,12 +143,8 @@ pub struct Prepared {
 impl Prepared {
     pub fn start(self) -> House {
         let server = Process::start(&["serve"], &self.env);
-        let client = Client::builder()
-            // Longer than anybody is kept waiting: a call that is lost fails its test, and does not hang it.
-            .timeout(Duration::from_secs(120))
-            .pool_max_idle_per_host(2_000)
-            .build()
-            .unwrap();
+        let client = patient_client().pool_max_idle_per_host(2_000);
+        let client = client.build().unwrap();
         House {
             server,
             toss: self.toss,
@@ -159,6 +155,11 @@ impl Prepared {
             toss_env: self.toss_env,
         }
     }
+}
+
+/// Longer than anybody is kept waiting: a call that is lost fails its test, and does not hang it.
+pub fn patient_client() -> ClientBuilder {
+    Client::builder().timeout(Duration::from_secs(120))
 }
 
 /// A house where so many orders are in trouble at once that a breaker would protect Toss from all of them: it is

@@ -8,8 +8,9 @@ use tokio::task::JoinHandle;
 
 use crate::common::{House, Order, Plan, Reply};
 
-/// Red and green take so long at most: some five seconds, and however long the machine itself stands still.
-const WITHIN: Duration = Duration::from_secs(20);
+/// Red is a matter of five seconds, and green of what there is to do; both of how long the machine itself stands still.
+const RED_WITHIN: Duration = Duration::from_secs(9);
+const GREEN_WITHIN: Duration = Duration::from_secs(20);
 pub const SETTLED: Duration = Duration::from_secs(60);
 /// How long Toss takes, so that trouble finds the call out.
 pub const WHILE: Duration = Duration::from_secs(5);
@@ -23,14 +24,18 @@ pub fn plan() -> Plan {
 }
 
 /// Asks about readiness from this moment on, beside whatever else happens, until the answer is this.
-fn soon(house: &House, is: impl Fn(StatusCode, &Value) -> bool + Send + 'static) -> Soon {
+fn soon(
+    house: &House,
+    within: Duration,
+    is: impl Fn(StatusCode, &Value) -> bool + Send + 'static,
+) -> Soon {
     let began = Instant::now();
     let (client, url) = (house.client.clone(), house.server.url.clone());
     Soon(tokio::spawn(async move {
         loop {
             let (status, body) = health(&client, &format!("{url}/health/ready")).await;
             let took = began.elapsed();
-            assert!(took < WITHIN, "still {status} after {took:?}: {body}");
+            assert!(took < within, "still {status} after {took:?}: {body}");
             if is(status, &body["error"]["notReady"]) {
                 return;
             }
@@ -48,7 +53,7 @@ async fn health(client: &Client, url: &str) -> (StatusCode, Value) {
 
 /// The trouble begins now: soon the house names this part of it.
 pub fn soon_red(house: &House, part: &'static str) -> Soon {
-    soon(house, move |status, named| {
+    soon(house, RED_WITHIN, move |status, named| {
         let mut named = named.as_array().into_iter().flatten();
         status == StatusCode::SERVICE_UNAVAILABLE && named.any(|named| named == part)
     })
@@ -56,7 +61,7 @@ pub fn soon_red(house: &House, part: &'static str) -> Soon {
 
 /// The trouble is over now.
 pub fn soon_green(house: &House) -> Soon {
-    soon(house, |status, _| status == StatusCode::OK)
+    soon(house, GREEN_WITHIN, |status, _| status == StatusCode::OK)
 }
 
 pub struct Soon(JoinHandle<()>);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
-use crate::common::{House, Order, Plan, Process, Reader, Reply, SECRET_KEY};
+use crate::common::{House, Order, Plan, Process, Reader, Reply, SECRET_KEY, patient_client};
 use crate::wire::{Caller, Said};
 
 pub const API_KEY: &str = "pk_house_under_attack_0123456789";
@@ -64,7 +64,7 @@ impl Fort {
         let keys = format!("sha256:{hash}");
         let mut house = plan.own_toss().env("SERVER__API_KEYS", keys).start();
         // Whoever means well keeps no connection that the door may just be closing: some of these doors close them soon.
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0);
+        let client = patient_client().pool_max_idle_per_host(0);
         house.client = client.build().unwrap();
         let (order, payment_key) = runtime.block_on(house.authorized());
         let reader = runtime.block_on(Reader::of(&house));

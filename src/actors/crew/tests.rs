@@ -166,16 +166,20 @@ impl House {
             readers: 1,
             busy_timeout_ms: 1_000,
         };
-        let opened = runtimes.shared.spawn(async move {
+        let store = runtimes.journal.spawn(async move {
             let store = Store::open(store, Opened::Serving).await.unwrap();
             store.migrate().await.unwrap();
             store.load_demo_data().await.unwrap();
+            store
+        });
+        let store = store.await.unwrap();
+        let opened = runtimes.shared.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             tokio::spawn(approve_all(listener));
-            (store, address)
+            address
         });
-        let (store, address) = opened.await.unwrap();
+        let address = opened.await.unwrap();
         let toss = TossSettings {
             base_url: format!("http://{address}"),
             secret_key: SecretString::from("test_sk_actorsAmongThemselves"),

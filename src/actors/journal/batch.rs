@@ -22,7 +22,7 @@ pub struct Committer {
     pub store: Store,
     pub products: Products,
     pub metrics: Metrics,
-    /// Where commits are worked on, and the connections are that they are written over.
+    /// Where commits are worked on, and most connections are opened that they are written over.
     pub runtime: Handle,
 }
 

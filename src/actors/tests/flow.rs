@@ -249,10 +249,12 @@ async fn the_gate_knows_a_restock_at_once_and_asks_again_when_its_knowledge_is_o
         matches!(refused, Heard::Rejected(Rejection::OutOfStock(_))),
         "{refused:?}"
     );
+    let begun = tokio::time::Instant::now();
     until("asked again", async || {
         is_paid(&stage.confirm(more, "key-c").await)
     })
     .await;
+    assert!(begun.elapsed() < 3 * plan.recheck, "{:?}", begun.elapsed());
 }
 
 /// Who is let through to ask and comes back without having asked leaves the next one to ask, at once.

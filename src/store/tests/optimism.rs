@@ -265,7 +265,7 @@ async fn a_key_and_a_shelf_that_both_nodes_want_are_wanted_in_one_order() {
     patient(&other).await;
     other.0.optimism.look_first(u32::MAX);
     let mut slow = 0;
-    for n in 0..50 {
+    for n in 0..150 {
         let buy = |node: &Store| {
             let (first, keyed) = (checkout(order(&[(1, 1)])), checkout(order(&[(1, 1)])));
             let key = CheckoutKey {
@@ -299,5 +299,5 @@ async fn a_key_and_a_shelf_that_both_nodes_want_are_wanted_in_one_order() {
     // A deadlock of PostgreSQL's stands for a second, and with the other order each tenth round was one. A disk may stand
     // still in one or two.
     assert!(slow <= 3, "{slow}");
-    assert_eq!(shop.stock(1).await, (900, 1_000));
+    assert_eq!(shop.stock(1).await, (700, 1_000));
 }
