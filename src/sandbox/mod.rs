@@ -188,6 +188,8 @@ fn listen(
     })
     .workers(settings.workers.max(1))
     .keep_alive(KEEP_ALIVE)
+    // A pool opens connections that it uses later only: one is not told to be slow at the moment at which it is used.
+    .client_request_timeout(KEEP_ALIVE)
     .tcp_nodelay(true)
     // A caller who hangs up frees the socket at once; whatever must go on without it runs in a task of its own.
     .h1_allow_half_closed(false)
