@@ -204,8 +204,8 @@ async fn the_last_pieces_are_sold_once_whichever_node_is_asked() {
         .iter()
         .position(|told| told.code() == "E03013")
         .unwrap()];
-    // The other node's gate believes in "sold out" for a configured second at most; the rest is for a slow machine.
-    let paid = cluster.until_paid(1, late, Duration::from_secs(60)).await;
+    // The other node's gate believes in "sold out" for a configured second at most.
+    let paid = cluster.until_paid(1, late, Duration::from_secs(10)).await;
     assert_eq!(paid.status, StatusCode::OK, "{paid:?}");
     house.audit();
 }

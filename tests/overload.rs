@@ -120,7 +120,7 @@ async fn ten_times_too_many_are_refused_and_those_who_fit_are_paid_as_before() {
     assert_eq!(done + refused + unsent, json["orders"].as_i64().unwrap());
     assert!(refused > 2 * done, "no crowd: {table}");
     assert!(
-        goodput >= 0.7 * peak,
+        goodput >= 0.8 * peak,
         "{goodput} of {peak} a second\n{table}"
     );
     // What it can do it does to the end.
@@ -130,8 +130,7 @@ async fn ten_times_too_many_are_refused_and_those_who_fit_are_paid_as_before() {
     );
     // A release build refuses within milliseconds; this one shares two cores with its crowd, and they may stand still.
     assert!(refusals["p90_ms"].as_f64().unwrap() < 1_000.0, "{table}");
-    // One look may come while they do.
-    assert!(watch.not_ready.len() <= 1, "{:?}", watch.not_ready);
+    assert!(watch.not_ready.is_empty(), "{:?}", watch.not_ready);
     assert!(watch.beats.len() >= 20, "{:?}", watch.beats);
     assert_eq!(house.totals().await.approvals, CALM + done);
     house.audit();

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 
 use crate::common::{House, Order, Plan, Reply};
 
-/// Red is a matter of five seconds, and green of what there is to do; both of how long the machine itself stands still.
-const RED_WITHIN: Duration = Duration::from_secs(9);
+/// Red is a promise; green takes what there is to do, and however long the machine itself stands still.
+const RED_WITHIN: Duration = Duration::from_secs(5);
 const GREEN_WITHIN: Duration = Duration::from_secs(20);
 pub const SETTLED: Duration = Duration::from_secs(60);
 /// How long Toss takes, so that trouble finds the call out.

@@ -12,9 +12,8 @@ use crate::wire::{Wire, request};
 
 const BEAT: Duration = Duration::from_millis(60);
 
-/// The settings below cut within two seconds, and five more are given to say good-bye; the rest is for a slow machine. Without
-/// them nobody would be cut sooner than this.
-const CUT: Duration = Duration::from_secs(10);
+/// The settings below cut within two seconds, and five more are given to say good-bye; one is for a slow machine.
+const CUT: Duration = Duration::from_secs(8);
 
 fn plan() -> crate::common::Plan {
     House::plan()
