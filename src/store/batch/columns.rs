@@ -1,4 +1,5 @@
-//! Rows as columns: each a PostgreSQL array literal, such as `{"a","b",NULL}`.
+//! Rows as columns: each a PostgreSQL array literal, such as `{"a",NULL,"b"}`. NULLs at the end of one are left out, so that
+//! a column of nothing else costs nothing: `unnest`, beside longer columns, puts them back.
 
 use std::fmt::{Display, Write};
 
@@ -11,50 +12,74 @@ pub(super) fn of<T: Serialize>(rows: &[T]) -> Result<Vec<String>, Unfit> {
     let mut columns = Columns::default();
     for row in rows {
         columns.at = 0;
-        let before = columns.texts.len();
+        let before = columns.all.len();
         row.serialize(Cells(&mut columns))?;
-        let new = before > 0 && columns.texts.len() > before;
-        if new || columns.at != columns.texts.len() {
+        let new = before > 0 && columns.all.len() > before;
+        if new || columns.at != columns.all.len() {
             return Err(ser::Error::custom("rows of different shapes"));
         }
     }
-    let closed = columns.texts.into_iter().map(|text| text + "}");
+    if !rows.is_empty() && columns.all.iter().all(|column| column.nulls > 0) {
+        return Err(ser::Error::custom("a last row of nothing"));
+    }
+    let closed = columns.all.into_iter().map(|column| column.text + "}");
     Ok(closed.collect())
 }
 
 #[derive(Default)]
 struct Columns {
-    texts: Vec<String>,
+    all: Vec<Column>,
     /// The column of the next cell.
     at: usize,
 }
 
+struct Column {
+    text: String,
+    /// At its end, and not written.
+    nulls: usize,
+}
+
 impl Columns {
-    /// Where the next cell goes.
-    fn next(&mut self) -> &mut String {
-        if self.at == self.texts.len() {
-            self.texts.push(String::from("{"));
+    fn next(&mut self) -> &mut Column {
+        if self.at == self.all.len() {
+            let text = String::from("{");
+            self.all.push(Column { text, nulls: 0 });
         }
-        let text = &mut self.texts[self.at];
+        let column = &mut self.all[self.at];
         self.at += 1;
-        if text.len() > 1 {
-            text.push(',');
+        column
+    }
+
+    /// Where the next value goes.
+    fn next_value(&mut self) -> &mut String {
+        let Column { text, nulls } = self.next();
+        for _ in 0..std::mem::take(nulls) {
+            separate(text);
+            text.push_str("NULL");
         }
+        separate(text);
         text
+    }
+}
+
+fn separate(text: &mut String) {
+    if text.len() > 1 {
+        text.push(',');
     }
 }
 
 impl Sink for Columns {
     fn plain(&mut self, value: &dyn Display) -> Result<(), Unfit> {
-        write!(self.next(), "{value}").map_err(ser::Error::custom)
+        write!(self.next_value(), "{value}").map_err(ser::Error::custom)
     }
 
     fn null(&mut self) -> Result<(), Unfit> {
-        self.plain(&"NULL")
+        self.next().nulls += 1;
+        Ok(())
     }
 
     fn quoted(&mut self, value: &str) -> Result<(), Unfit> {
-        let text = self.next();
+        let text = self.next_value();
         text.push('"');
         for part in value.split_inclusive(['"', '\\']) {
             match part.as_bytes().last() {
@@ -98,17 +123,30 @@ mod tests {
             inner: Inner { flag: 1, text },
             sum,
         };
-        let columns = of(&[row(Some("a"), -5), row(None, 7)]).unwrap();
+        let columns = of(&[row(None, -5), row(Some("a"), 7)]).unwrap();
         let nil = "00000000-0000-0000-0000-000000000000";
         assert_eq!(
             columns,
             [
                 format!(r#"{{"{nil}","{nil}"}}"#),
                 "{1,1}".to_owned(),
-                r#"{"a",NULL}"#.to_owned(),
+                r#"{NULL,"a"}"#.to_owned(),
                 "{-5,7}".to_owned(),
             ]
         );
+    }
+
+    #[test]
+    fn nulls_at_the_end_are_left_out_and_no_row_is_lost_for_it() {
+        let columns = of(&[("a", None), ("b", Some(1)), ("c", None), ("d", None)]).unwrap();
+        assert_eq!(columns, [r#"{"a","b","c","d"}"#, "{NULL,1}"]);
+        let columns = of(&[("a", None::<i64>), ("b", None)]).unwrap();
+        assert_eq!(columns, [r#"{"a","b"}"#, "{}"]);
+        assert_eq!(
+            of(&[None, Some(1), None, Some(2)]).unwrap(),
+            ["{NULL,1,NULL,2}"]
+        );
+        assert!(of(&[Some(1), None]).is_err());
     }
 
     #[test]
