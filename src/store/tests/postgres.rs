@@ -104,6 +104,33 @@ async fn rows_are_written_in_the_order_of_their_keys() {
     }
 }
 
+/// What is asked of unfinished payments is asked of an index that holds nothing else, however many have ended.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: PAYONCE_TEST_DATABASE=postgres://..."]
+async fn what_has_ended_is_not_in_the_due_queue() {
+    let shop = shop().await;
+    let sql = shop.store.0.sql;
+    for (text, branches) in [
+        (sql.due, 4),
+        (sql.backlog, 3),
+        (sql.quarantined, 1),
+        (sql.make_orphans_due[0], 1),
+        (sql.make_orphans_due[1], 1),
+    ] {
+        // A table of a few rows is walked, unless that is dear.
+        let plan = plan(&shop, "SET LOCAL enable_seqscan = off", text).await;
+        let searches = plan.iter().filter(|step| step.contains("payments_open"));
+        assert_eq!(searches.count(), branches, "{plan:#?}");
+        let walks = |step: &String| step.contains("Seq Scan on payments");
+        assert!(!plan.iter().any(walks), "{plan:#?}");
+    }
+    let definition =
+        "SELECT count(*) AS n FROM pg_indexes WHERE tablename = 'payments' AND indexdef LIKE";
+    let due = |like: &str| format!("{definition} '%(status, next_attempt_at){like}'");
+    let [open, all] = [" WHERE%", ""].map(|like| &*due(like).leak());
+    assert_eq!((shop.count(open).await, shop.count(all).await), (1, 0));
+}
+
 /// As it is planned once, whatever the values will be.
 async fn plan(shop: &Shop, setting: &str, text: &str) -> Vec<String> {
     let values = (1..)
