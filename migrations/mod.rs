@@ -23,8 +23,8 @@ mod m0016_free_payment_history;
 mod m0017_room_for_outcomes;
 mod m0018_name_order_lines;
 mod m0019_saturation_of_nodes;
-mod m0020_index_payments_open;
-mod m0021_drop_payments_due;
+mod m0020_drop_payments_due;
+mod m0021_index_payments_open;
 
 #[derive(Debug)]
 pub struct Migrator;
@@ -52,8 +52,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_room_for_outcomes::Migration),
             Box::new(m0018_name_order_lines::Migration),
             Box::new(m0019_saturation_of_nodes::Migration),
-            Box::new(m0020_index_payments_open::Migration),
-            Box::new(m0021_drop_payments_due::Migration),
+            Box::new(m0020_drop_payments_due::Migration),
+            Box::new(m0021_index_payments_open::Migration),
         ]
     }
 }

@@ -16,7 +16,8 @@ CREATE TABLE bench_payments (
     version bigint NOT NULL,
     next_attempt_at bigint
 );
-CREATE INDEX bench_payments_due ON bench_payments (status, next_attempt_at);
+CREATE INDEX bench_payments_open ON bench_payments (status, next_attempt_at)
+    WHERE status IN ('READY', 'IN_PROGRESS', 'UNKNOWN', 'QUARANTINED');
 CREATE TABLE bench_history (
     order_id varchar(36) COLLATE "C" NOT NULL,
     version bigint NOT NULL,

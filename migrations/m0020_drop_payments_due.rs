@@ -1,4 +1,5 @@
-//! [`super::m0020_index_payments_open`] has taken its place on PostgreSQL.
+//! On PostgreSQL [`super::m0021_index_payments_open`] takes its place. It goes first: whoever holds the table is met before
+//! there is anything built to lose, and nobody can write between the two, as both are of one transaction there.
 
 use sea_orm::DbBackend;
 use sea_orm_migration::prelude::*;
